@@ -1,0 +1,215 @@
+"""
+The verdict on one connection: which keys its chain holds against which keys the pin set allows (spec E2 to E9).
+
+It may import documents, hosts and errors. It never opens a connection, reads a clock or parses a certificate: a chain
+arrives here as pins, and the time as a row of the state table.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from typing import Literal
+
+from pinwarden.documents import Host, PinSet
+from pinwarden.errors import PinMismatchError, PinsUnavailableError
+from pinwarden.hosts import PatternIndex
+from pinwarden.strict_json import encode_base64, format_time
+from pinwarden.trust import State
+
+Unpinned = Literal["allow", "refuse"]
+REFUSED = "The connection was refused before any application byte was sent or read."
+
+
+class Outcome(StrEnum):
+    """Why a connection may go on."""
+
+    MATCHED = "matched"
+    BACKUP_USED = "backup-used"
+    REPORTED = "reported"
+    PLATFORM = "platform"
+    UNPINNED = "unpinned"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """
+    The keys of one peer.
+
+    Attributes:
+        pins: 32-byte pins, leaf first; the whole *verified* chain, root included, never the chain as it was sent.
+        verified: False when the chain was not validated in this handshake (no verification asked for, or a resumed
+            session): *pins* is then the leaf alone (spec E5, E6).
+    """
+
+    pins: tuple[bytes, ...]
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    Evidence that a connection may go on.
+
+    Attributes:
+        outcome: why.
+        host: the canonical name that was judged, or None for a handshake without a name.
+        pattern: the host pattern that decided, or None when nothing covers the name.
+        pin: the base64 pin that matched, or None.
+        problem: what would have refused this connection if the host were enforced, or None.
+    """
+
+    outcome: Outcome
+    host: str | None
+    pattern: str | None = None
+    pin: str | None = None
+    problem: PinMismatchError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostRule:
+    """One host entry as sets, with this installation's share of the roll-out decided."""
+
+    entry: Host
+    pins: frozenset[bytes]
+    backups: frozenset[bytes]
+    enforced: bool
+
+
+class Policy:
+    """
+    A pin set made ready for look-ups by one installation.
+
+    Args:
+        pinset: a document in force.
+        installation: the 16 random bytes that decide on ``enforce_percent`` (spec E7).
+    """
+
+    __slots__ = ("_index", "deny", "label", "pinset")
+
+    def __init__(self, pinset: PinSet, installation: bytes) -> None:
+        self.pinset = pinset
+        self.label = f"{pinset.authority}/{pinset.name} {pinset.epoch}.{pinset.version}"
+        self.deny = frozenset(pinset.deny)
+        self._index = PatternIndex((host.host, _rule_for(pinset, host, installation)) for host in pinset.hosts)
+
+    def find(self, host: str) -> HostRule | None:
+        """Return the rule for a canonical host name, or None."""
+        return self._index.find(host)
+
+
+def is_enforced_here(pinset: PinSet, host: Host, installation: bytes) -> bool:
+    """Tell whether this installation belongs to the share that enforces *host*, or only reports (spec E7)."""
+    if host.mode != "enforce":
+        return False
+    if host.enforce_percent == 100:
+        return True
+    drawn = sha256("\n".join((pinset.authority, pinset.name, host.host, installation.hex())).encode()).digest()
+    return int.from_bytes(drawn[:8], "big") % 100 < host.enforce_percent
+
+
+def judge(policy: Policy, host: str | None, chain: Chain, *, state: State, unpinned: Unpinned = "allow") -> Verdict:
+    """
+    Return the evidence that a connection to *host* may go on.
+
+    Chain and host-name validation are not done here and not replaced: pins come on top (spec E1).
+
+    Args:
+        policy: the pin set in force.
+        host: canonical name, or None for a handshake without one, which finds no pin.
+        chain: the peer's keys.
+        state: the row of the state table; EMPTY has no policy and never comes here.
+        unpinned: what to do with hosts that the pin set does not cover (spec E9).
+
+    Raises:
+        PinMismatchError: no allowed key in the chain, a denied one, or an unpinned host where that refuses.
+        PinsUnavailableError: the pin set has ended, or is stale, and says that this refuses.
+    """
+    rule = policy.find(host) if host is not None else None
+    if rule is None or host is None:
+        if unpinned == "refuse":
+            raise _unpinned_error(policy, host)
+        return Verdict(Outcome.UNPINNED, host)
+    if rule.enforced:
+        _check_in_time(policy, rule, host, state)
+    elif state is State.EXPIRED:
+        return Verdict(Outcome.PLATFORM, host, rule.entry.host)
+    try:
+        return _match(policy, rule, host, chain, state)
+    except PinMismatchError as problem:
+        if rule.enforced:
+            raise
+        return Verdict(Outcome.REPORTED, host, rule.entry.host, problem=problem.with_traceback(None))
+
+
+def _rule_for(pinset: PinSet, host: Host, installation: bytes) -> HostRule:
+    return HostRule(
+        host,
+        frozenset(pin.sha256 for pin in host.pins),
+        frozenset(pin.sha256 for pin in host.backups),
+        is_enforced_here(pinset, host, installation),
+    )
+
+
+def _check_in_time(policy: Policy, rule: HostRule, host: str, state: State) -> None:
+    pinset = policy.pinset
+    if state is State.FRESH or (state is State.STALE and pinset.on_stale == "enforce"):
+        return
+    if state is State.EXPIRED and pinset.on_stale == "enforce" and rule.entry.on_expiry == "platform":
+        return
+    reason = f"has expired on {format_time(pinset.expires)}" if state is State.EXPIRED else "is stale"
+    raise PinsUnavailableError(
+        f"pin set {policy.label} {reason}, and for {host} that means to refuse",
+        expected="a fresh pin set",
+        got=state.value,
+        holds=REFUSED,
+        hint="Look at `pinwarden status` for what keeps the refresh from succeeding.",
+        step="E3",
+    )
+
+
+def _match(policy: Policy, rule: HostRule, host: str, chain: Chain, state: State) -> Verdict:
+    # Under E5 and E6 only the leaf is certain; whoever built the chain may have put anything behind it.
+    candidates = chain.pins if chain.verified else chain.pins[:1]
+    if not policy.deny.isdisjoint(candidates):  # spec E3: before any match
+        denied = next(pin for pin in candidates if pin in policy.deny)
+        raise _mismatch(policy, rule, host, chain, denied)
+    if state is State.EXPIRED:
+        return Verdict(Outcome.PLATFORM, host, rule.entry.host)
+    for outcome, allowed in ((Outcome.MATCHED, rule.pins), (Outcome.BACKUP_USED, rule.backups)):
+        for pin in candidates:  # spec E2
+            if pin in allowed:
+                return Verdict(outcome, host, rule.entry.host, encode_base64(pin))
+    raise _mismatch(policy, rule, host, chain, None)
+
+
+def _mismatch(policy: Policy, rule: HostRule, host: str, chain: Chain, denied: bytes | None) -> PinMismatchError:
+    what = f"a key of {host} is denied" if denied else f"no key of {host} is pinned"
+    if not chain.verified:
+        what += " (unverified or resumed: only the leaf counts)"
+    return PinMismatchError(
+        what,
+        host=host,
+        presented=tuple(encode_base64(pin) for pin in chain.pins),
+        expected_pins=tuple(str(pin) for pin in (*rule.entry.pins, *rule.entry.backups)),
+        document=policy.label,
+        denied=encode_base64(denied) if denied else None,
+        holds=f"{REFUSED} Judged by pin set {policy.label}.",
+        hint="Either the connection is intercepted, or the service changed its key before a pin for it was published: "
+        f"compare with `pinwarden pin {host}` from another network.",
+        step="E3" if denied else "E2",
+    )
+
+
+def _unpinned_error(policy: Policy, host: str | None) -> PinMismatchError:
+    return PinMismatchError(
+        f"{host or 'a handshake without a host name'} has no pins, and this client refuses unpinned hosts",
+        host=host or "",
+        presented=(),
+        expected_pins=(),
+        document=policy.label,
+        expected="a host that the pin set covers",
+        got=host or "no name",
+        holds=REFUSED,
+        hint="Add the host to the pin set, or construct the client without unpinned='refuse'.",
+        step="E9",
+    )
