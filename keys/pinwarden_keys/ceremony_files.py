@@ -1,0 +1,127 @@
+"""
+What people carry between machines during a ceremony: the draft of a root, and one detached signature each.
+
+It may import the gate and the documents. Names of people in these files are for reading only: they are not signed, and
+nothing is decided by them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+from pinwarden.documents import Root
+from pinwarden.envelope import PAYLOAD_LIMITS, ROOT_TYPE, Envelope
+from pinwarden.errors import MalformedError, UntrustedError
+from pinwarden.fields import Fields
+from pinwarden.strict_json import decode_base64, encode, encode_base64, parse_object
+from pinwarden_keys.errors import CeremonyError
+
+DRAFT_FORMAT = "pinwarden-root-draft-1"
+SIGNATURE_FORMAT = "pinwarden-signature-1"
+MAX_DRAFT_BYTES = 128 * 1024
+MAX_SIGNATURE_BYTES = 4 * 1024
+MAX_PERSON = 64
+
+
+@dataclass(frozen=True)
+class RootDraft:
+    """
+    The payload that everybody signs, the root before it, and names for keys.
+
+    Attributes:
+        payload: the exact bytes to be signed.
+        previous: the envelope of the root before, or None when this founds an authority.
+        names: keyid to a person's or machine's name; not signed.
+    """
+
+    payload: bytes
+    previous: Envelope | None
+    names: Mapping[str, str]
+
+    @cached_property
+    def root(self) -> Root:
+        """The root that *payload* spells."""
+        return Root.parse(self.payload)
+
+    @cached_property
+    def previous_root(self) -> Root | None:
+        """The root before; its signatures are judged when the draft is assembled."""
+        return Root.parse(self.previous.payload) if self.previous else None
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the payload, by which people compare drafts over the telephone."""
+        return sha256(self.payload).digest()
+
+    @classmethod
+    def parse(cls, content: bytes, *, where: str = "draft") -> "RootDraft":
+        """Read a draft file; CeremonyError when it is none."""
+        try:
+            fields = _open(content, DRAFT_FORMAT, where, MAX_DRAFT_BYTES)
+            payload = decode_base64(fields.text("payload"), what=f"{where}.payload")
+            if len(payload) > PAYLOAD_LIMITS[ROOT_TYPE]:
+                raise MalformedError("payload is too large", expected=f"at most {PAYLOAD_LIMITS[ROOT_TYPE]} bytes")
+            known = fields.child("names")
+            draft = cls(
+                payload,
+                Envelope.from_json(fields.get("previous", dict), expect=ROOT_TYPE) if "previous" in fields else None,
+                {keyid: _check_person(known.text(keyid)) for keyid in known.names()},
+            )
+            _ = draft.root, draft.previous_root  # refuse here what is no root
+        except UntrustedError as error:
+            raise _refused(where, "a draft of a root", error) from error
+        return draft
+
+    def to_bytes(self) -> bytes:
+        """Return the file's content: one line of JSON."""
+        previous = {"previous": self.previous.to_json()} if self.previous else {}
+        payload = {"payload": encode_base64(self.payload), "names": dict(self.names)}
+        return encode({"format": DRAFT_FORMAT, **payload, **previous}) + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class DetachedSignature:
+    """One signature over the payload whose SHA-256 is *digest*; nothing about it is verified yet."""
+
+    digest: bytes
+    keyid: str
+    sig: bytes
+    name: str | None = None
+
+    @classmethod
+    def parse(cls, content: bytes, *, where: str = "signature") -> "DetachedSignature":
+        """Read a signature file; CeremonyError when it is none."""
+        try:
+            fields = _open(content, SIGNATURE_FORMAT, where, MAX_SIGNATURE_BYTES)
+            return cls(
+                fields.octets("payload_sha256", 32),
+                fields.text("keyid"),
+                fields.octets("sig", 64),
+                _check_person(fields.text("name")) if "name" in fields else None,
+            )
+        except UntrustedError as error:
+            raise _refused(where, "a detached signature", error) from error
+
+    def to_bytes(self) -> bytes:
+        """Return the file's content: one line of JSON."""
+        name = {} if self.name is None else {"name": self.name}
+        signed = {"payload_sha256": encode_base64(self.digest), "keyid": self.keyid, "sig": encode_base64(self.sig)}
+        return encode({"format": SIGNATURE_FORMAT, **signed, **name}) + b"\n"
+
+
+def _open(content: bytes, expected: str, where: str, limit: int) -> Fields:
+    fields = Fields(parse_object(content, limit=limit, what=where), where)
+    if fields.text("format") != expected:
+        raise MalformedError("another format", expected=expected, got=repr(fields.text("format")[:40]))
+    return fields
+
+
+def _check_person(name: str) -> str:
+    if not 1 <= len(name) <= MAX_PERSON or not name.isprintable():  # it is shown on the terminal of a signer
+        raise MalformedError("name is not usable", expected=f"1 to {MAX_PERSON} printable characters")
+    return name
+
+
+def _refused(where: str, what: str, error: UntrustedError) -> CeremonyError:
+    return CeremonyError(f"{where} is not {what}: {error.what}", expected=error.expected, got=error.got)

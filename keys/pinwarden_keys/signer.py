@@ -1,0 +1,138 @@
+"""
+Signers: private keys named by a URI, with the public half stated beside it.
+
+It may import ``pinwarden.envelope`` and the second verifier; the module of a scheme is loaded when a URI names it. No
+signature leaves this room that both crypto libraries have not accepted.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Protocol
+
+from pinwarden.envelope import MAX_SIGNATURES, Envelope, Signature, check_public_key, keyid_of, pae
+from pinwarden.errors import SignatureError
+from pinwarden_keys.errors import SignerError
+from pinwarden_keys.passphrase import Passphrase
+from pinwarden_keys.second_verifier import check_signature
+
+# Where each scheme's ``open_uri(uri, passphrase) -> Signer`` lives.
+SCHEMES = {"file": "pinwarden_keys.signer_file"}
+
+# No envelope's signed message starts so ("DSSEv1 "), hence this signature can never be spent elsewhere.
+_CHALLENGE = b"pinwarden signer challenge v1\n"
+
+
+class Signer(Protocol):
+    """A key pair that signs; pure Ed25519 (RFC 8032)."""
+
+    @property
+    def uri(self) -> str:
+        """Where the private half lives, without any secret."""
+        ...
+
+    @property
+    def public(self) -> bytes:
+        """The raw 32-byte public half."""
+        ...
+
+    @property
+    def keyid(self) -> str:
+        """The name of the key in roots and envelopes (spec section 2)."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte signature over *message*; SignerError when it cannot be made."""
+        ...
+
+    def close(self) -> None:
+        """Forget the private half, or the session that reaches it; sign() refuses afterwards."""
+        ...
+
+
+def open_signer(uri: str, *, public: bytes | None = None, passphrase: Passphrase | None = None) -> Signer:
+    """
+    Open the signer that *uri* names and prove that it holds the pair it claims.
+
+    Args:
+        uri: ``file:/path/to/key``; a path alone is refused.
+        public: the raw public half that is expected, when it is stated elsewhere too (a root, a setting).
+        passphrase: asked once, when the scheme needs one.
+
+    Raises:
+        SignerError: unknown scheme, another public half than expected, or a signature that does not verify.
+        KeyFileError, PassphraseError: from ``file:``.
+    """
+    opener: Callable[[str, Passphrase | None], Signer] = import_module(_module_for(uri)).open_uri
+    signer = opener(uri, passphrase)
+    try:
+        return prove(signer, public=public)
+    except BaseException:
+        signer.close()
+        raise
+
+
+def prove(signer: Signer, *, public: bytes | None = None) -> Signer:
+    """
+    Return *signer* once it has signed a fresh challenge for its public half, which is *public* when that is given.
+
+    Raises:
+        SignerError: the pair does not match.
+    """
+    if public is not None and signer.public != public:
+        raise SignerError(
+            f"{signer.uri} holds another key than expected",
+            expected=keyid_of(public),
+            got=signer.keyid,
+            hint="Compare the root with `pinwarden keys show`: one of the two files is old, or not yours.",
+        )
+    try:
+        check_public_key(signer.public, keyid=signer.keyid)
+        challenge = _CHALLENGE + os.urandom(32)
+        check_signature(signer.sign(challenge), challenge, signer.public)
+    except (SignerError, SignatureError) as error:
+        raise SignerError(
+            f"{signer.uri} is not the pair it claims to be: {error.what}",
+            expected=f"a signature by {signer.keyid}",
+            holds="The challenge signed for this test is of no use to anyone.",
+        ) from error
+    return signer
+
+
+def sign_envelope(payload_type: str, payload: bytes, signers: Iterable[Signer]) -> Envelope:
+    """
+    Return the DSSE envelope of *payload* with one signature per signer, each verified by both libraries (spec S2).
+
+    Whether these signers satisfy any role is not judged here; ``second_verifier.check_envelope`` does.
+
+    Raises:
+        SignerError: no signer, more than 16, the same key twice, or a bad signature; no envelope exists then.
+    """
+    message = pae(payload_type, payload)
+    chosen = tuple(signers)
+    keyids = {signer.keyid for signer in chosen}
+    if len(keyids) != len(chosen) or not 1 <= len(chosen) <= MAX_SIGNATURES:
+        raise SignerError(
+            "an envelope cannot be signed by these signers",
+            expected=f"1 to {MAX_SIGNATURES} different keys",
+            got=f"{len(chosen)} signers with {len(keyids)} different keys",
+        )
+    return Envelope.of(
+        payload_type,
+        payload,
+        [Signature(signer.keyid, check_signature(signer.sign(message), message, signer.public)) for signer in chosen],
+    )
+
+
+def _module_for(uri: str) -> str:
+    scheme, colon, _ = uri.partition(":")
+    module = SCHEMES.get(scheme) if colon else None
+    if module is None:
+        # The rest of the URI stays out of the message: other schemes carry PINs and tokens there.
+        raise SignerError(
+            "no signer for this kind of URI",
+            expected=" or ".join(f"{known}:" for known in SCHEMES),
+            got=f"{scheme[:16]}:" if colon else "no scheme",
+            hint="A key file is named file:/path/to/key.",
+        )
+    return module
