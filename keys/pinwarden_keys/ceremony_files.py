@@ -66,7 +66,7 @@ class RootDraft:
             draft = cls(
                 payload,
                 Envelope.from_json(fields.get("previous", dict), expect=ROOT_TYPE) if "previous" in fields else None,
-                {keyid: _check_person(known.text(keyid)) for keyid in known.names()},
+                {keyid: check_person(known.text(keyid)) for keyid in known.names()},
             )
             _ = draft.root, draft.previous_root  # refuse here what is no root
         except UntrustedError as error:
@@ -98,7 +98,7 @@ class DetachedSignature:
                 fields.octets("payload_sha256", 32),
                 fields.text("keyid"),
                 fields.octets("sig", 64),
-                _check_person(fields.text("name")) if "name" in fields else None,
+                check_person(fields.text("name")) if "name" in fields else None,
             )
         except UntrustedError as error:
             raise _refused(where, "a detached signature", error) from error
@@ -117,7 +117,8 @@ def _open(content: bytes, expected: str, where: str, limit: int) -> Fields:
     return fields
 
 
-def _check_person(name: str) -> str:
+def check_person(name: str) -> str:
+    """Return *name* when a ceremony may show it; MalformedError otherwise."""
     if not 1 <= len(name) <= MAX_PERSON or not name.isprintable():  # it is shown on the terminal of a signer
         raise MalformedError("name is not usable", expected=f"1 to {MAX_PERSON} printable characters")
     return name

@@ -11,23 +11,24 @@ from datetime import datetime, timedelta
 from pinwarden.documents import Root
 from pinwarden.errors import WrongPinSetError
 
+# What a trial may do and production must not.
+POLICY_CODES = ("ROOT006", "ROOT007", "ROOT008", "ROOT009", "ROOT010", "ROOT011")
 LONGEST = timedelta(days=731)
 SHORTEST = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """
-    One thing that is wrong with a root.
-
-    Attributes:
-        policy: True when a ceremony may allow it by naming its code; the others would break the chain for clients.
-    """
+    """One thing that is wrong with a root."""
 
     code: str
     message: str
     hint: str
-    policy: bool = True
+
+    @property
+    def policy(self) -> bool:
+        """True when a ceremony may allow it by naming its code; the others would break the chain for clients."""
+        return self.code in POLICY_CODES
 
 
 def lint(root: Root, *, previous: Root | None, now: datetime, names: Iterable[str] = ()) -> tuple[Finding, ...]:
@@ -46,17 +47,15 @@ def lint(root: Root, *, previous: Root | None, now: datetime, names: Iterable[st
 def _lint_chain(root: Root, previous: Root | None, names: Iterable[str]) -> Iterator[Finding]:
     due = previous.version + 1 if previous else 1
     if root.version != due:
-        yield Finding(
-            "ROOT001", f"version {root.version} where {due} is due", "Draft again from the newest root.", False
-        )
+        yield Finding("ROOT001", f"version {root.version} where {due} is due", "Draft again from the newest root.")
     if previous is None:
         return
     if root.authority != previous.authority:
         message = f"authority {root.authority} where {previous.authority} was"
-        yield Finding("ROOT002", message, "An authority never changes its name; clients would refuse.", False)
+        yield Finding("ROOT002", message, "An authority never changes its name; clients would refuse.")
     if root.timestamp.epoch < previous.timestamp.epoch:
         message = f"timestamp epoch falls from {previous.timestamp.epoch} to {root.timestamp.epoch}"
-        yield Finding("ROOT003", message, "Clients would refuse every timestamp: keep or raise it.", False)
+        yield Finding("ROOT003", message, "Clients would refuse every timestamp: keep or raise it.")
     for name in names:
         yield from _lint_name(root, previous, name)
 
@@ -69,13 +68,11 @@ def _lint_name(root: Root, previous: Root, name: str) -> Iterator[Finding]:
     try:
         after = root.grant_for(name)
     except WrongPinSetError:
-        yield Finding(
-            "ROOT004", f"pin set {name!r} loses its grant", "Its clients could never be updated again.", False
-        )
+        yield Finding("ROOT004", f"pin set {name!r} loses its grant", "Its clients could never be updated again.")
         return
     if after.epoch < before.epoch:
         message = f"epoch of pin set {name!r} falls from {before.epoch} to {after.epoch}"
-        yield Finding("ROOT005", message, "Clients would refuse every pin set: keep or raise it.", False)
+        yield Finding("ROOT005", message, "Clients would refuse every pin set: keep or raise it.")
 
 
 def _lint_custody(root: Root) -> Iterator[Finding]:
@@ -97,7 +94,7 @@ def _lint_custody(root: Root) -> Iterator[Finding]:
 
 
 def _lint_lifetime(root: Root, now: datetime) -> Iterator[Finding]:
-    left = root.expires - now
+    left = root.expires - now.replace(microsecond=0)
     if left > LONGEST:
         yield Finding("ROOT010", f"it lives {left.days} days", "Two years at most: a ceremony nobody remembers fails.")
     if left < SHORTEST:
