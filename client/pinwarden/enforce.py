@@ -103,7 +103,8 @@ def is_enforced_here(pinset: PinSet, host: Host, installation: bytes) -> bool:
         return False
     if host.enforce_percent == 100:
         return True
-    drawn = sha256("\n".join((pinset.authority, pinset.name, host.host, installation.hex())).encode()).digest()
+    lot = f"{pinset.authority}\n{pinset.name}\n{host.host}\n{installation.hex()}"
+    drawn = sha256(lot.encode()).digest()
     return int.from_bytes(drawn[:8], "big") % 100 < host.enforce_percent
 
 

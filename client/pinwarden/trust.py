@@ -275,9 +275,9 @@ def advance_bundle(state: TrustState, bundle: Bundle, *, now: datetime) -> Trust
 
 def absorb(state: TrustState, kept: KeptDocuments) -> TrustState:
     """
-    Return *state* raised to the highest that *kept* proves; what proves nothing is passed over (spec C1, C2, V9).
+    Return *state* raised to the highest that *kept* proves, or *state* itself when that is no news (spec C1, C2, V9).
 
-    Times never refuse here: they choose the row of the state table later. Documents come into force only as a pair
+    What proves nothing is passed over. Times never refuse here: they choose the row of the state table later. Documents come into force only as a pair
     whose timestamp names exactly that pin set; one alone, or one that only an older root vouches for, binds the floor.
     """
     known = {envelope.payload for envelope in state.root_envelopes}
@@ -290,11 +290,9 @@ def absorb(state: TrustState, kept: KeptDocuments) -> TrustState:
             continue
     timestamps = _sorted_held(_recognise(state, envelope, Timestamp) for envelope in kept.timestamps)
     pinsets = _sorted_held(_recognise(state, envelope, PinSet) for envelope in kept.pinsets)
-    state = replace(
-        state,
-        floor_timestamp=_higher(state.floor_timestamp, timestamps),
-        floor_pinset=_higher(state.floor_pinset, pinsets),
-    )
+    floors = _higher(state.floor_timestamp, timestamps), _higher(state.floor_pinset, pinsets)
+    if floors != (state.floor_timestamp, state.floor_pinset):
+        state = replace(state, floor_timestamp=floors[0], floor_pinset=floors[1])
     for timestamp in timestamps:
         for pinset in pinsets:
             if _is_named(pinset, timestamp.document.pinset) and _not_below(state, timestamp, pinset):

@@ -1,0 +1,362 @@
+"""
+PinClient: what an application holds.
+
+It wires the rooms together and may import all of layer 0. It never judges anything itself, and its constructor never
+touches the network.
+"""
+
+import difflib
+import os
+import ssl
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self, TypedDict, Unpack
+
+from pinwarden import tls
+from pinwarden.background import BackgroundRefresh
+from pinwarden.bundle import Bundle
+from pinwarden.cache import Cache, open_cache
+from pinwarden.documents import check_name
+from pinwarden.enforce import Chain, Policy, Unpinned, Verdict
+from pinwarden.errors import ConfigError, FetchError, MalformedError, PinwardenError, UntrustedError
+from pinwarden.fetch import Fetcher
+from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot, WhenEmpty, log
+from pinwarden.spki import pin_of
+from pinwarden.status import Status, uncovered_libraries
+from pinwarden.trust import KeptDocuments, TrustState, absorb, begin
+from pinwarden.update import Updater
+
+POLL_SECONDS = 300.0
+
+
+class Options(TypedDict, total=False):
+    """
+    The rarer arguments of :class:`PinClient`.
+
+    Attributes:
+        unpinned: ``"allow"`` (default) or ``"refuse"`` hosts that the pin set does not cover.
+        when_empty: ``"refuse"`` (default) every connection while nothing is trusted, or fall back to ``"platform"``
+            CA checks, which an attacker who blocks the first fetch can bring about.
+        ca_file: PEM file with the CAs that may certify the pin server; default: the system's.
+        allow_http: accept an ``http`` address beyond loopback; integrity does not depend on TLS, privacy does.
+        poll_seconds: mean time between background refreshes, 300 by default.
+        telemetry: send the random per-process ``Pinwarden-Instance`` header; True by default.
+        clock: returns the present as an aware datetime; for tests.
+    """
+
+    unpinned: Unpinned
+    when_empty: WhenEmpty
+    ca_file: str | None
+    allow_http: bool
+    poll_seconds: float
+    telemetry: bool
+    clock: Callable[[], datetime]
+
+
+class PinClient:
+    """
+    Fetches, verifies and caches one pin set, and enforces it on TLS connections.
+
+    The constructor reads disk, never the network. Use it as a context manager, or call :meth:`start`, to keep the pins
+    fresh in the background; without that, a handshake that finds the last refresh older than *poll_seconds* asks for
+    one in passing and does not wait for it. All methods may be called from any thread.
+
+    Args:
+        url: the pin server, ``https://pins.example.com``.
+        pinset: the name of the pin set.
+        root: the authority's root that the application embeds: a path, or the bytes themselves.
+        cache: a folder, a Cache, or None for ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory.
+        bootstrap: a bundle shipped with the application (path or bytes), so that the first start needs no network.
+        options: see :class:`Options`.
+
+    Raises:
+        ConfigError: something that no later refresh could mend: no root, a bad name or address, an unknown option.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pinset: str,
+        root: str | os.PathLike[str] | bytes,
+        cache: str | os.PathLike[str] | Cache | None = None,
+        bootstrap: str | os.PathLike[str] | bytes | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        _check_options(options)
+        tls.check_platform()
+        trust = _begin(root, pinset)
+        self.url = url
+        self._clock = options.get("clock", _utc_now)
+        self._poll_seconds = options.get("poll_seconds", POLL_SECONDS)
+        self._fetcher = Fetcher(
+            url,
+            ca_file=options.get("ca_file"),
+            allow_http=options.get("allow_http", False),
+            instance=os.urandom(8).hex() if options.get("telemetry", True) else None,
+        )
+        self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
+        self._installation = self._cache.installation_id()
+        trust = absorb(absorb(trust, _read_bootstrap(bootstrap)), self._cache.load())
+        self._updater = Updater(self._fetcher, self._cache, adopt=self._adopt)
+        self._guard = ClientGuard(
+            self._snapshot_of(trust, None),
+            Rules(self._clock, options.get("unpinned", "allow"), options.get("when_empty", "refuse")),
+            refresh=self.refresh,
+            refresh_soon=self._refresh_soon,
+            refresh_if_due=self._refresh_if_due,
+        )
+        self._lock = threading.Lock()
+        self._errand = threading.Lock()
+        self._last_refresh: datetime | None = None
+        self._last_attempt: float | None = None
+        self._last_error: PinwardenError | None = None
+        self._background = BackgroundRefresh(self.refresh, interval_seconds=self._poll_seconds)
+        self._process_wide = False
+        _reset_in_children(self)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """
+        Make a client from ``PINWARDEN_*`` variables; docs/settings.md lists them.
+
+        Raises:
+            ConfigError: a variable is missing, unknown or impossible.
+        """
+        from pinwarden.settings import sdk_settings
+
+        return cls(**sdk_settings(os.environ if environ is None else environ))
+
+    def refresh(self) -> Status:
+        """
+        Fetch once and adopt what is newer; blocks for 10 seconds at most per request.
+
+        Raises:
+            UntrustedError: the answer was refused; what was trusted stays. FetchError: there was no usable answer.
+        """
+        with self._lock:
+            self._last_attempt = time.monotonic()
+            try:
+                self._updater.update(self._guard.snapshot.trust, self._clock())
+            except (UntrustedError, FetchError) as error:
+                self._last_error = error
+                raise
+            self._last_refresh, self._last_error = self._clock(), None
+        return self.status()
+
+    def status(self) -> Status:
+        """Return what is trusted and how the last refresh went; touches neither network nor disk."""
+        trust = self._guard.snapshot.trust
+        pinset = trust.pinset
+        return Status(
+            state=trust.state_at(self._clock()),
+            authority=trust.authority,
+            name=trust.name,
+            root=trust.root.version,
+            epoch=pinset.epoch if pinset else None,
+            version=pinset.version if pinset else None,
+            issued=pinset.issued if pinset else None,
+            expires=pinset.expires if pinset else None,
+            fresh_until=trust.timestamp.expires if trust.timestamp else None,
+            hosts=len(pinset.hosts) if pinset else 0,
+            last_refresh=self._last_refresh,
+            last_error=str(self._last_error) if self._last_error else None,
+            cache=self._cache.describe,
+            persist_failed=self._updater.persist_failed,
+            refused=self._guard.refused,
+            reported=self._guard.reported,
+            process_wide=self._process_wide,
+            not_covered=uncovered_libraries(),
+        )
+
+    def ssl_context(self, base: ssl.SSLContext | None = None) -> ssl.SSLContext:
+        """
+        Return a client context whose connections are judged: *base* itself, armed, or a new default one.
+
+        Chain and host-name checks stay as they are in *base*; under CERT_NONE only a pinned leaf is accepted.
+        """
+        return tls.arm_context(base if base is not None else ssl.create_default_context(), self._guard)
+
+    def enforce(self) -> None:
+        """
+        Judge every TLS connection that this process makes through Python's ``ssl``, whichever library makes it.
+
+        Call it once, after monkey patching, before connections are opened: those that exist already are not judged.
+        Servers are left alone. ``status().not_covered`` names loaded libraries that bring a TLS stack of their own.
+
+        Raises:
+            ConfigError: another client enforces already.
+        """
+        tls.enforce_process(self._guard)
+        self._process_wide = True
+
+    def check(self, host: str, chain: Sequence[bytes]) -> Verdict:
+        """
+        Judge DER certificates, leaf first, that something else has verified, as a connection to *host*.
+
+        Chain, validity and host name are not checked here.
+
+        Raises:
+            PinMismatchError: no certificate holds an allowed key. PinsUnavailableError: nothing is trusted.
+            MalformedError: a certificate cannot be read.
+        """
+        pins = tuple(pin_of(certificate) for certificate in chain)
+        return self._guard.verdict(self._guard.snapshot, host, Chain(pins, True))
+
+    def selftest(self) -> list[str]:
+        """
+        Prove on handshakes in memory that this Python refuses wrong pins; return a line per promise that held.
+
+        Raises:
+            PinwardenError: a promise did not hold; do not rely on pinning in this process.
+        """
+        from pinwarden.selftest import run_selftest
+
+        return run_selftest(process_wide=self._process_wide)
+
+    def start(self) -> Self:
+        """Refresh in the background from now on, at once and then every ``poll_seconds`` with 20 % jitter."""
+        self._background.start()
+        return self
+
+    def close(self) -> None:
+        """
+        Stop refreshing and close idle connections to the pin server.
+
+        The cache stays, and so does enforcement: a service that shuts down must not lose its pins on the way.
+        """
+        self._background.close()
+        self._fetcher.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        status = self.status()
+        return f"<PinClient {status.authority}/{status.name} {status.state} {status.epoch}.{status.version}>"
+
+    def _snapshot_of(self, trust: TrustState, previous: Snapshot | None) -> Snapshot:
+        pinset = trust.pinset
+        if previous and previous.policy and previous.policy.pinset == pinset:
+            return Snapshot(trust, previous.policy)
+        return Snapshot(trust, Policy(pinset, self._installation) if pinset else None)
+
+    def _adopt(self, trust: TrustState) -> None:
+        self._guard.adopt(self._snapshot_of(trust, self._guard.snapshot))
+
+    def _refresh_if_due(self) -> None:
+        """Keep the pins of a client fresh that nobody called start() on."""
+        if not self._background.is_running and self._is_older_than(self._poll_seconds):
+            self._refresh_soon()
+
+    def _refresh_soon(self) -> None:
+        if self._background.is_running:
+            self._background.poke()
+        elif self._is_older_than(SECOND_LOOK_SECONDS) and self._errand.acquire(blocking=False):
+            threading.Thread(target=self._run_errand, name="pinwarden-refresh", daemon=True).start()
+
+    def _run_errand(self) -> None:
+        try:
+            self.refresh()
+        except PinwardenError as error:
+            log.warning("refresh failed: %s", error)
+        finally:
+            self._errand.release()
+
+    def _is_older_than(self, seconds: float) -> bool:
+        return self._last_attempt is None or time.monotonic() - self._last_attempt >= seconds
+
+    def _reset_after_fork(self) -> None:
+        # A lock that another thread held at the fork would never be released in the child.
+        self._lock, self._errand = threading.Lock(), threading.Lock()
+        self._guard.reset_after_fork()
+
+
+def _reset_in_children(client: PinClient) -> None:
+    reference = weakref.ref(client)
+
+    def reset() -> None:
+        if (alive := reference()) is not None:
+            alive._reset_after_fork()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=reset)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    known = Options.__annotations__
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            raise ConfigError(
+                f"PinClient has no option {name!r}",
+                expected=f"one of {', '.join(sorted(known))}",
+                hint=f"Did you mean {close[0]!r}?" if close else None,
+            )
+    for name, choices in (("unpinned", ("allow", "refuse")), ("when_empty", ("refuse", "platform"))):
+        if options.get(name, choices[0]) not in choices:
+            raise ConfigError(f"{name} is unknown", expected=" or ".join(choices), got=repr(options[name]))
+    if not options.get("poll_seconds", POLL_SECONDS) > 0:
+        raise ConfigError("poll_seconds is not a time", expected="more than 0", got=options["poll_seconds"])
+    if options.get("when_empty") == "platform":
+        warnings.warn(
+            "when_empty='platform': whoever blocks the first fetch switches pinning off for this process; "
+            "a bootstrap bundle avoids the need for it",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _begin(root: str | os.PathLike[str] | bytes, pinset: str) -> TrustState:
+    try:
+        name = check_name(pinset)
+    except MalformedError as error:
+        raise ConfigError("pinset is not a name", expected=error.expected, got=error.got) from None
+    try:
+        return begin(_read(root, "root"), name=name)
+    except UntrustedError as error:
+        raise ConfigError(
+            f"the root that this application embeds is unusable: {error.what}",
+            expected=error.expected,
+            got=error.got,
+            hint="Take root.json as `pinwarden root` or the server's /v1/roots/1 gives it, unchanged.",
+        ) from error
+
+
+def _read_bootstrap(source: str | os.PathLike[str] | bytes | None) -> KeptDocuments:
+    if source is None:
+        return KeptDocuments()
+    try:
+        bundle = Bundle.parse(_read(source, "bootstrap"))
+    except UntrustedError as error:
+        raise ConfigError(
+            f"the bootstrap bundle is unusable: {error.what}",
+            expected=error.expected,
+            got=error.got,
+            hint="Take the answer of /v1/bundles/NAME/1, unchanged.",
+        ) from error
+    return KeptDocuments(bundle.roots, (bundle.timestamp,), (bundle.pinset,))
+
+
+def _read(source: str | os.PathLike[str] | bytes, setting: str) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{setting} cannot be read from {os.fspath(source)!r}: {error.strerror}",
+            hint="Give a path, or the bytes themselves.",
+        ) from error

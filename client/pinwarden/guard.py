@@ -1,0 +1,216 @@
+"""
+One client's judgement of connections: state table, second look after a mismatch, notices (spec E7 to E11).
+
+It may import ``enforce``, ``trust`` and the standard library. It never lets a connection pass because something failed:
+every path that does not end in evidence ends in an exception.
+"""
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Literal
+
+from pinwarden.enforce import REFUSED, Chain, Outcome, Policy, Unpinned, Verdict, judge
+from pinwarden.errors import PinMismatchError, PinsUnavailableError, PinwardenError
+from pinwarden.hosts import canonical_host
+from pinwarden.trust import State, TrustState
+
+log = logging.getLogger("pinwarden")
+WhenEmpty = Literal["refuse", "platform"]
+
+SECOND_LOOK_SECONDS = 10.0
+NOTICE_SECONDS = 3600.0
+
+_canonical = lru_cache(maxsize=4096)(canonical_host)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A trust state with its pins ready for look-ups; swapped as one reference, so no reader sees half an update."""
+
+    trust: TrustState
+    policy: Policy | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the application chose, apart from the pin set."""
+
+    clock: Callable[[], datetime]
+    unpinned: Unpinned = "allow"
+    when_empty: WhenEmpty = "refuse"
+
+
+class ClientGuard:
+    """
+    Implements ``tls.Guard`` for one PinClient.
+
+    Args:
+        snapshot: what is trusted at the start.
+        rules: the application's choices.
+        refresh: fetches and adopts once, inline; raises PinwardenError when that fails.
+        refresh_soon: asks for the same in the background and returns at once.
+        refresh_if_due: the same, when the last refresh is long ago.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        rules: Rules,
+        *,
+        refresh: Callable[[], object],
+        refresh_soon: Callable[[], object],
+        refresh_if_due: Callable[[], object],
+    ) -> None:
+        self.adopt(snapshot)
+        self.refused = 0
+        self.reported = 0
+        self._rules = rules
+        self._refresh = refresh
+        self._refresh_soon = refresh_soon
+        self._refresh_if_due = refresh_if_due
+        self._look_lock = threading.Lock()
+        self._last_look: float | None = None
+        self._noticed: dict[tuple[str, str], float] = {}
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Judge by *snapshot* from now on; open connections are judged again when its pins differ (spec E8)."""
+        self.snapshot = snapshot
+        self.token: object = _token_of(snapshot)
+
+    def expects(self, host: str | None) -> bool:
+        """Tell whether the chain of a connection to *host* will be needed."""
+        policy = self.snapshot.policy
+        return policy is None or (host is not None and policy.find(_canonical(host)) is not None)
+
+    def admit(self, host: str | None, chain: Chain | None, *, may_block: bool) -> object:
+        """
+        Return the token of the pins under which a connection may go on.
+
+        Raises:
+            PinMismatchError, PinsUnavailableError: it may not.
+        """
+        snapshot = self.snapshot
+        if snapshot.policy is not None:
+            self._refresh_if_due()
+        try:
+            self.verdict(snapshot, host, chain)
+        except (PinMismatchError, PinsUnavailableError) as refusal:
+            newer = self._second_look(snapshot, refusal, may_block=may_block)
+            if newer is None:
+                self._refuse(host, refusal)
+                raise
+            try:
+                self.verdict(newer, host, chain)
+            except PinwardenError as final:
+                self._refuse(host, final)
+                raise
+            return _token_of(newer)
+        return _token_of(snapshot)
+
+    def verdict(self, snapshot: Snapshot, host: str | None, chain: Chain | None) -> Verdict:
+        """Judge once by *snapshot*, count and log what is noteworthy; refreshes nothing."""
+        name = _canonical(host) if host is not None else None
+        state = snapshot.trust.state_at(self._rules.clock())
+        if snapshot.policy is None:
+            return self._without_pins(snapshot, name)
+        verdict = judge(snapshot.policy, name, chain or Chain((), False), state=state, unpinned=self._rules.unpinned)
+        if verdict.pattern is not None:
+            self._notice_verdict(verdict, state, snapshot.policy)
+        return verdict
+
+    def unavailable(self, host: str | None, snapshot: Snapshot) -> PinsUnavailableError:
+        """Return the error for a connection in the state EMPTY."""
+        trust = snapshot.trust
+        return PinsUnavailableError(
+            f"no pin set of {trust.authority}/{trust.name} is trusted yet, so {host or 'this connection'} cannot be judged",
+            holds=REFUSED,
+            hint="On an event loop call `await asyncio.to_thread(pins.refresh)` before the first connection; elsewhere "
+            "look at `pinwarden status`. A bootstrap bundle shipped with the application avoids this state.",
+        )
+
+    def _without_pins(self, snapshot: Snapshot, host: str | None) -> Verdict:
+        if self._rules.when_empty == "platform":
+            self._notice("empty", host, "no pin set is trusted; ordinary CA checks only, as when_empty='platform' says")
+            return Verdict(Outcome.PLATFORM, host)
+        raise self.unavailable(host, snapshot)
+
+    def _second_look(
+        self, seen: Snapshot, refusal: PinMismatchError | PinsUnavailableError, *, may_block: bool
+    ) -> Snapshot | None:
+        """Spec E11, and the state EMPTY: one refresh, rate limited; return a newer snapshot when there is one."""
+        if self.snapshot is not seen:
+            return self.snapshot
+        if isinstance(refusal, PinMismatchError) and not refusal.expected_pins:
+            return None  # an unpinned host that the application refuses: no update is due
+        if not may_block or is_event_loop_thread():
+            self._refresh_soon()
+            return None
+        with self._look_lock:
+            if self.snapshot is not seen:  # another thread waited for the same refresh
+                return self.snapshot
+            now = time.monotonic()
+            if self._last_look is not None and now - self._last_look < SECOND_LOOK_SECONDS:
+                return None
+            self._last_look = now
+            try:
+                self._refresh()
+            except PinwardenError as error:
+                log.warning("refresh after a refused connection failed: %s", error)
+        return self.snapshot if self.snapshot is not seen else None
+
+    def _refuse(self, host: str | None, refusal: PinwardenError) -> None:
+        self.refused += 1
+        # Logged here too, because some libraries (pymongo) replace the exception and would hide it.
+        log.error("connection to %s refused: %s", host or "a peer without a name", refusal)
+
+    def _notice_verdict(self, verdict: Verdict, state: State, policy: Policy) -> None:
+        if verdict.outcome is Outcome.REPORTED:
+            self.reported += 1
+            self._notice("reported", verdict.host, f"let through in report mode: {verdict.problem}")
+        elif verdict.outcome is Outcome.PLATFORM:
+            self._notice("platform", verdict.host, f"pin set {policy.label} has expired; ordinary CA checks only")
+        elif verdict.outcome is Outcome.BACKUP_USED:
+            self._notice("backup-used", verdict.host, f"matched a backup pin ({verdict.pin}); promote it")
+        if state is State.STALE:
+            self._notice("stale", verdict.host, f"judged by the stale pin set {policy.label}")
+
+    def _notice(self, outcome: str, host: str | None, text: str) -> None:
+        """Log *text* once per outcome, host and hour: a busy service must not fill its disk with one fact."""
+        key, now = (outcome, host or ""), time.monotonic()
+        last = self._noticed.get(key)
+        if last is None or now - last >= NOTICE_SECONDS:
+            if len(self._noticed) >= 4096:
+                self._noticed.clear()
+            self._noticed[key] = now
+            log.warning("%s: %s", host or "a peer without a name", text)
+
+    def reset_after_fork(self) -> None:
+        """A lock that another thread held at the fork would never be released in the child."""
+        self._look_lock = threading.Lock()
+
+
+_NOTHING = object()
+
+
+def _token_of(snapshot: Snapshot) -> object:
+    return snapshot.policy or _NOTHING
+
+
+def is_event_loop_thread() -> bool:
+    """Tell whether blocking this thread would stop an asyncio or trio event loop; imports neither."""
+    asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        return True
+    if trio is None:
+        return False
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True

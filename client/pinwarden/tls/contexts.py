@@ -1,0 +1,136 @@
+"""
+What a TLS context carries for us: its guard, its exemption, and what every guarded context must forbid.
+
+It may import ``ssl`` and errors. It never makes a connection and never weakens a setting.
+"""
+
+import importlib
+import ssl
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from pinwarden.enforce import Chain
+from pinwarden.errors import ConfigError
+
+_ssl: Any = importlib.import_module("_ssl")
+
+DER = getattr(_ssl, "ENCODING_DER", None)
+
+# The property of ssl.SSLContext turns the number into an enum member, ten times the cost of reading it.
+_RAW_VERIFY_MODE = _ssl._SSLContext.verify_mode.__get__
+
+# Attributes of contexts.
+_GUARD, _EXEMPT, _HARDENED = "_pinwarden_guard", "_pinwarden_exempt", "_pinwarden_hardened"
+
+
+class Guard(Protocol):
+    """
+    Who decides about connections.
+
+    Attributes:
+        token: replaced by another object whenever an open connection must be judged again (spec E8).
+    """
+
+    token: object
+
+    def expects(self, host: str | None) -> bool:
+        """Tell whether connections to *host* need their chain judged; False promises that admit() would let any pass."""
+
+    def admit(self, host: str | None, chain: Chain | None, *, may_block: bool) -> object:
+        """Return the token under which the connection may go on, or raise; *chain* is None where nothing is expected."""
+
+
+_process_guard: Guard | None = None
+
+
+def set_process_guard(guard: Guard | None) -> None:
+    """
+    Put *guard* in charge of every context that has none of its own; None puts nobody in charge.
+
+    Raises:
+        ConfigError: another guard is in charge.
+    """
+    global _process_guard
+    if guard is not None and _process_guard is not None and _process_guard is not guard:
+        raise ConfigError(
+            "another PinClient enforces pins in this process already",
+            hint="Enforce one process-wide, and give the other one's ssl_context() to the connections that it judges.",
+        )
+    _process_guard = guard
+
+
+def guard_of(context: ssl.SSLContext) -> Guard | None:
+    """Return who judges the connections of *context*, or None for an exempt one or where nobody does."""
+    own = context.__dict__
+    if _EXEMPT in own:
+        return None
+    guard: Guard | None = own.get(_GUARD, _process_guard)
+    return guard
+
+
+def exempt(context: ssl.SSLContext) -> ssl.SSLContext:
+    """
+    Return *context*, whose connections are from now on never judged by pins.
+
+    For the connection to the pin server itself (spec E10): a bad document must never block its own repair.
+    """
+    for inner in with_inner(context):
+        inner.__dict__[_EXEMPT] = True
+    return context
+
+
+def check_platform() -> None:
+    """Raise ConfigError when this Python cannot show the verified chain (CPython 3.10 and newer can)."""
+    if DER is None or not hasattr(_ssl._SSLSocket, "get_verified_chain"):
+        raise ConfigError(
+            "this Python's ssl module cannot show a verified chain, so pins cannot be enforced",
+            expected="CPython 3.11 or newer",
+            got=ssl.OPENSSL_VERSION,
+        )
+
+
+def is_exempt(context: ssl.SSLContext) -> bool:
+    """Tell whether :func:`exempt` was called on *context*."""
+    return _EXEMPT in context.__dict__
+
+
+def put_guard(context: ssl.SSLContext, guard: Guard) -> None:
+    """Put *guard* in charge of *context*, whoever is in charge of the process."""
+    context.__dict__[_GUARD] = guard
+
+
+def prepare(context: ssl.SSLContext, guard: Guard, arguments: dict[str, Any]) -> None:
+    """Close what a context or a caller left open: renegotiation, and (hole 7) sessions made under a weaker mode."""
+    forbid_renegotiation(context)
+    for name in ("session", "_session"):
+        if arguments.get(name) is not None and guard.expects(arguments.get("server_hostname")):
+            arguments[name] = None
+
+
+def forbid_renegotiation(context: ssl.SSLContext) -> None:
+    """Set OP_NO_RENEGOTIATION once: a renegotiated handshake would not be judged."""
+    if _HARDENED not in context.__dict__:  # reading .options builds an enum, which costs more than the whole check
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.__dict__[_HARDENED] = True
+
+
+def mode_of(context: ssl.SSLContext) -> int:
+    """Return ``context.verify_mode`` as a number."""
+    mode: int = _RAW_VERIFY_MODE(context)
+    return mode
+
+
+def with_inner(context: ssl.SSLContext) -> Iterator[ssl.SSLContext]:
+    """Yield *context* and the context inside it that makes its sockets, if there is one."""
+    yield context
+    inner = getattr(context, "_ctx", None)  # hole 3: truststore's outer context makes no socket itself
+    if isinstance(inner, real_context_class()):
+        yield inner
+
+
+def real_context_class() -> type[ssl.SSLContext]:
+    """Return the class that ``ssl`` itself defined."""
+    # truststore replaces the name ssl.SSLContext by a subclass; the hooks belong on the class that ssl itself defined.
+    mro = ssl.SSLContext.__mro__
+    owner: type[ssl.SSLContext] = mro[mro.index(_ssl._SSLContext) - 1]
+    return owner

@@ -1,0 +1,264 @@
+"""
+The gate: sockets and SSL objects that are judged after their handshake and before each byte.
+
+It may import ``contexts`` and ``spki``. It never replaces ``ssl.SSLSocket`` itself (``ssl`` uses the global name and
+would break), and leaves server-side connections alone.
+"""
+
+import copy
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from pinwarden.enforce import Chain
+from pinwarden.errors import MalformedError
+from pinwarden.spki import pin_of
+from pinwarden.tls.contexts import DER, Guard, guard_of, mode_of, prepare
+
+
+class _Free:
+    """Stands where a guard would, for connections that are never judged: servers and exempt contexts."""
+
+    token: object = None
+
+
+class _Undecided:
+    """Stands where a guard would until the first handshake or byte asks for one."""
+
+    token: object = object()
+
+
+_FREE, _UNDECIDED = _Free(), _Undecided()
+
+
+class _Gate:
+    """
+    What armed sockets and armed SSL objects share: one check after the handshake, one comparison before each byte.
+
+    Seven ways around a naive check were reproduced; the comments name the number under which docs/enforcement.md
+    explains each.
+    """
+
+    # Class attributes, so that the gate works from the first line of any constructor, gevent's included.
+    _pw_guard: Any = _UNDECIDED
+    _pw_token: object = None
+    _pw_chain: Chain | None = None
+    _pw_failure: BaseException | None = None
+    _pw_weakest: int = int(ssl.CERT_REQUIRED)
+
+    context: ssl.SSLContext
+    server_hostname: str | None
+    server_side: bool
+    _sslobj: Any
+
+    def _pw_note_mode(self, context: ssl.SSLContext) -> None:
+        # Hole 6: the mode may differ between the making of the SSL object and the check; the weakest one counts.
+        self._pw_weakest = min(self._pw_weakest, mode_of(context))
+
+    def _pw_handshaken(self, *, may_block: bool) -> None:
+        """Judge the chain of a handshake that just succeeded."""
+        guard = None if self.server_side else guard_of(self.context)
+        if guard is None:
+            self._pw_guard, self._pw_token = _FREE, None
+            return
+        self._pw_note_mode(self.context)
+        self._pw_judge(guard, may_block=may_block)
+
+    def _pw_judge(self, guard: Guard, *, may_block: bool) -> None:
+        try:
+            if self._pw_chain is None and guard.expects(self.server_hostname):
+                self._pw_chain = _chain_of(self._sslobj, verified=self._pw_weakest != 0)
+            self._pw_token = guard.admit(self.server_hostname, self._pw_chain, may_block=may_block)
+            self._pw_guard = guard
+        except Exception as failure:
+            self._pw_fail(failure)
+            raise
+
+    def _pw_fail(self, failure: BaseException) -> None:
+        # Hole 2: CPython forgets the TLS state after a failure and would send what follows in plaintext.
+        self._pw_failure = _fresh(failure)
+        self._pw_guard, self._pw_token = _UNDECIDED, None
+        self._pw_close()
+
+    def _pw_close(self) -> None:
+        """Make further bytes impossible, where this object owns a connection."""
+
+    def _pw_gate(self) -> None:
+        """Called when a byte is about to move on a connection that is unjudged, refused, or judged by older pins."""
+        if self._pw_failure is not None:
+            raise _fresh(self._pw_failure)
+        if self._pw_guard is _UNDECIDED:
+            self._pw_first_byte()
+        else:  # spec E8
+            self._pw_judge(self._pw_guard, may_block=False)
+
+    def _pw_first_byte(self: Any) -> None:
+        # Hole 1: OpenSSL would handshake by itself inside the first read or write, and nothing would be judged.
+        self.do_handshake()
+
+
+class _SocketGate(_Gate):
+    """Mixed in front of ``ssl.SSLSocket`` or a subclass of it."""
+
+    do_handshake_on_connect: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # gevent constructs its sockets directly; the standard library comes through _create() and never here.
+        context = kwargs.get("_context") or kwargs.get("context")
+        if context is not None:
+            self._pw_note_mode(context)
+            if (guard := guard_of(context)) is not None and not kwargs.get("server_side"):
+                prepare(context, guard, kwargs)
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def _create(cls, **kwargs: Any) -> Any:
+        context: ssl.SSLContext = kwargs["context"]
+        guard = None if kwargs.get("server_side") else guard_of(context)
+        if guard is None:
+            return super()._create(**kwargs)  # type: ignore[misc]
+        mode = mode_of(context)
+        prepare(context, guard, kwargs)
+        handshake = kwargs.pop("do_handshake_on_connect", True)
+        # The handshake waits until the new socket knows under which mode its SSL object was made.
+        self = super()._create(**kwargs, do_handshake_on_connect=False)  # type: ignore[misc]
+        self.do_handshake_on_connect = handshake
+        self._pw_weakest = min(mode, mode_of(context))
+        if handshake and self._connected:
+            try:
+                if self.gettimeout() == 0.0:
+                    raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
+                self.do_handshake()
+            except BaseException:
+                with suppress(OSError):
+                    self.close()
+                raise
+        return self
+
+    def _real_connect(self, *args: Any) -> Any:
+        self._pw_note_mode(self.context)
+        return super()._real_connect(*args)  # type: ignore[misc]
+
+    def do_handshake(self, *args: Any, **kwargs: Any) -> None:
+        if self._pw_failure is not None:
+            raise _fresh(self._pw_failure)
+        try:
+            super().do_handshake(*args, **kwargs)  # type: ignore[misc]
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as failure:
+            if not self.server_side:
+                self._pw_fail(failure)
+            raise
+        self._pw_handshaken(may_block=self.gettimeout() != 0.0)  # type: ignore[attr-defined]
+
+    def _pw_first_byte(self) -> None:
+        if self.server_side or guard_of(self.context) is None:
+            self._pw_guard, self._pw_token = _FREE, None
+        elif self._sslobj is None:
+            # Nothing was ever negotiated here, so whatever is sent now would go out in plaintext.
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        else:
+            self.do_handshake()
+
+    def _pw_close(self) -> None:
+        base: Any = super()
+        with suppress(OSError, ValueError):
+            base.shutdown(socket.SHUT_RDWR)  # makefile() objects may keep the descriptor open after close()
+        with suppress(OSError):
+            base.close()
+
+
+class _ObjectGate(_Gate):
+    """Mixed in front of ``ssl.SSLObject`` or a subclass of it: asyncio, trio, uvloop and TLS inside TLS."""
+
+    @classmethod
+    def _create(cls, *args: Any, **kwargs: Any) -> Any:
+        context: ssl.SSLContext = kwargs["context"]
+        guard = None if kwargs.get("server_side") else guard_of(context)
+        if guard is not None:
+            prepare(context, guard, kwargs)
+        mode = mode_of(context)
+        self = super()._create(*args, **kwargs)  # type: ignore[misc]
+        if guard is not None:
+            self._pw_weakest = min(mode, mode_of(context))
+        return self
+
+    def do_handshake(self) -> None:
+        if self._pw_failure is not None:
+            raise _fresh(self._pw_failure)
+        super().do_handshake()  # type: ignore[misc]
+        self._pw_handshaken(may_block=True)
+
+
+# Everything that moves application bytes. unwrap() only sends close_notify, and what it returns is a plain socket by
+# the application's own wish.
+_SOCKET_METHODS = (
+    "read",
+    "recv",
+    "recv_into",
+    "recvfrom",
+    "recvfrom_into",
+    "recvmsg",
+    "recvmsg_into",
+    "send",
+    "sendall",
+    "sendfile",
+    "sendmsg",
+    "sendto",
+    "write",
+)
+
+_OBJECT_METHODS = ("read", "write")
+
+_armed_classes: dict[type, type] = {}
+
+
+def armed(base: type) -> type:
+    """Return the subclass of *base*, an SSL socket or SSL object class, in which every byte passes the gate."""
+    if issubclass(base, _Gate):
+        return base
+    armed = _armed_classes.get(base)
+    if armed is None:
+        mixin, names = (
+            (_ObjectGate, _OBJECT_METHODS) if issubclass(base, ssl.SSLObject) else (_SocketGate, _SOCKET_METHODS)
+        )
+        members = {name: _gated(getattr(base, name)) for name in names if hasattr(base, name)}
+        armed = _armed_classes[base] = type(f"Pinned{base.__name__}", (mixin, base), members)
+    return armed
+
+
+def _gated(inner: Callable[..., Any]) -> Callable[..., Any]:
+    # The inner function is bound here because super() would double what the gate costs per send.
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._pw_token is not self._pw_guard.token:
+            self._pw_gate()
+        return inner(self, *args, **kwargs)
+
+    method.__name__, method.__doc__ = inner.__name__, inner.__doc__
+    return method
+
+
+def _chain_of(sslobj: Any, *, verified: bool) -> Chain:
+    """Return the keys of the peer of a live connection; the leaf alone where no chain was verified (spec E5, E6)."""
+    try:
+        if verified and not sslobj.session_reused:
+            certificates = sslobj.get_verified_chain()
+            if certificates:
+                return Chain(tuple(pin_of(one.public_bytes(DER)) for one in certificates), True)
+        leaf = sslobj.getpeercert(True)
+        return Chain((pin_of(leaf),) if leaf else (), False)
+    except MalformedError:
+        return Chain((), False)  # a key that cannot be read matches nothing
+
+
+def _fresh(failure: BaseException) -> BaseException:
+    """Return a copy without traceback: the original would pin every frame that it passed through in memory."""
+    try:
+        return copy.copy(failure)
+    except TypeError:  # an exception class whose constructor does not fit its own args
+        return failure.with_traceback(None)
