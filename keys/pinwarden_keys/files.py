@@ -26,15 +26,14 @@ def read_private(path: Path, *, limit: int, what: str) -> bytes:
             everybody, or writable by the group. Readable by the group is an :class:`OpenToGroupWarning`.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not block the start
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise KeyFileError(f"{what} {path} is not a regular file")
+            _check_mode(stat.S_IMODE(status.st_mode), path, what)
+            content = file.read(limit + 1)
     except OSError as error:
-        raise KeyFileError(f"{what} {path} cannot be opened: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyFileError(f"{what} {path} is not a regular file")
-        _check_mode(stat.S_IMODE(status.st_mode), path, what)
-        content = file.read(limit + 1)
+        raise KeyFileError(f"{what} {path} cannot be read: {error.strerror}") from None
     if len(content) > limit:
         raise KeyFileError(f"{what} {path} is too large", expected=f"at most {limit} bytes", got="more")
     return content
@@ -77,6 +76,10 @@ def write_new(path: Path, content: bytes, *, mode: int = 0o600, what: str = "fil
         raise KeyFileError(f"{what} {path} cannot be created: {error.strerror}", holds="Nothing was written.") from None
 
 
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would block the start of a server for ever
+
+
 def _check_mode(mode: int, path: Path, what: str) -> None:
     if mode & 0o027:
         raise KeyFileError(
@@ -107,7 +110,11 @@ def _publish(part: Path, path: Path) -> None:
     except OSError:
         # The USB sticks of a ceremony are FAT, which has no links: reserve the name, then replace the empty file.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        os.replace(part, path)
+        try:
+            os.replace(part, path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _sync_folder(folder: Path) -> None:
