@@ -23,9 +23,22 @@ from pinwarden.bundle import Bundle
 from pinwarden.cache import Cache, open_cache
 from pinwarden.documents import check_name
 from pinwarden.enforce import Chain, Policy, Unpinned, Verdict
-from pinwarden.errors import ConfigError, FetchError, MalformedError, PinwardenError, UntrustedError
+from pinwarden.errors import (
+    ConfigError,
+    FetchError,
+    MalformedError,
+    PinwardenError,
+    UntrustedError,
+)
 from pinwarden.fetch import Fetcher
-from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot, WhenEmpty, log
+from pinwarden.guard import (
+    SECOND_LOOK_SECONDS,
+    ClientGuard,
+    Rules,
+    Snapshot,
+    WhenEmpty,
+    log,
+)
 from pinwarden.spki import pin_of
 from pinwarden.status import Status, uncovered_libraries
 from pinwarden.trust import KeptDocuments, TrustState, absorb, begin
@@ -141,6 +154,7 @@ class PinClient:
         """
         with self._lock:
             self._last_attempt = time.monotonic()
+            self._guard.due = self._last_attempt + self._poll_seconds
             try:
                 self._updater.update(self._guard.snapshot.trust, self._clock())
             except (UntrustedError, FetchError) as error:
@@ -205,8 +219,8 @@ class PinClient:
             PinMismatchError: no certificate holds an allowed key. PinsUnavailableError: nothing is trusted.
             MalformedError: a certificate cannot be read.
         """
-        pins = tuple(pin_of(certificate) for certificate in chain)
-        return self._guard.verdict(self._guard.snapshot, host, Chain(pins, True))
+        keys = Chain(tuple(pin_of(certificate) for certificate in chain), True)
+        return self._guard.verdict(self._guard.snapshot, host, lambda: keys)
 
     def selftest(self) -> list[str]:
         """
@@ -253,8 +267,9 @@ class PinClient:
         self._guard.adopt(self._snapshot_of(trust, self._guard.snapshot))
 
     def _refresh_if_due(self) -> None:
-        """Keep the pins of a client fresh that nobody called start() on."""
-        if not self._background.is_running and self._is_older_than(self._poll_seconds):
+        """Keep the pins of a client fresh that nobody called start() on; the guard asks when the time has come."""
+        self._guard.due = time.monotonic() + self._poll_seconds
+        if not self._background.is_running:
             self._refresh_soon()
 
     def _refresh_soon(self) -> None:

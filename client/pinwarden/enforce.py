@@ -8,15 +8,16 @@ arrives here as pins, and the time as a row of the state table.
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pinwarden.documents import Host, PinSet
 from pinwarden.errors import PinMismatchError, PinsUnavailableError
-from pinwarden.hosts import PatternIndex
+from pinwarden.hosts import PatternIndex, canonical_host
 from pinwarden.strict_json import encode_base64, format_time
 from pinwarden.trust import State
 
 Unpinned = Literal["allow", "refuse"]
+MAX_REMEMBERED_NAMES = 4096
 REFUSED = "The connection was refused before any application byte was sent or read."
 
 
@@ -30,8 +31,7 @@ class Outcome(StrEnum):
     UNPINNED = "unpinned"
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """
     The keys of one peer.
 
@@ -45,8 +45,7 @@ class Chain:
     verified: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """
     Evidence that a connection may go on.
 
@@ -84,7 +83,7 @@ class Policy:
         installation: the 16 random bytes that decide on ``enforce_percent`` (spec E7).
     """
 
-    __slots__ = ("_index", "deny", "label", "pinset")
+    __slots__ = ("_by_name", "_index", "deny", "label", "pinset")
 
     def __init__(self, pinset: PinSet, installation: bytes) -> None:
         self.pinset = pinset
@@ -92,9 +91,21 @@ class Policy:
         self.deny = frozenset(pinset.deny)
         self._index = PatternIndex((host.host, _rule_for(pinset, host, installation)) for host in pinset.hosts)
 
+        self._by_name: dict[str, tuple[str, HostRule | None]] = {}
+
     def find(self, host: str) -> HostRule | None:
         """Return the rule for a canonical host name, or None."""
         return self._index.find(host)
+
+    def resolve(self, name: str) -> tuple[str, HostRule | None]:
+        """Return the canonical spelling of *name*, as an application gave it, and its rule; remembers the answer."""
+        found = self._by_name.get(name)
+        if found is None:
+            if len(self._by_name) >= MAX_REMEMBERED_NAMES:  # a crawler must not fill the memory
+                self._by_name.clear()
+            host = canonical_host(name)
+            found = self._by_name[name] = (host, self._index.find(host))
+        return found
 
 
 def is_enforced_here(pinset: PinSet, host: Host, installation: bytes) -> bool:
@@ -125,15 +136,22 @@ def judge(policy: Policy, host: str | None, chain: Chain, *, state: State, unpin
         PinMismatchError: no allowed key in the chain, a denied one, or an unpinned host where that refuses.
         PinsUnavailableError: the pin set has ended, or is stale, and says that this refuses.
     """
-    rule = policy.find(host) if host is not None else None
+    return judge_rule(policy, policy.find(host) if host is not None else None, host, chain, state, unpinned)
+
+
+def judge_rule(
+    policy: Policy, rule: HostRule | None, host: str | None, chain: Chain, state: State, unpinned: Unpinned
+) -> Verdict:
+    """As :func:`judge`, for a caller that has looked up *rule* for *host* already."""
     if rule is None or host is None:
         if unpinned == "refuse":
             raise _unpinned_error(policy, host)
         return Verdict(Outcome.UNPINNED, host)
-    if rule.enforced:
-        _check_in_time(policy, rule, host, state)
-    elif state is State.EXPIRED:
-        return Verdict(Outcome.PLATFORM, host, rule.entry.host)
+    if state is not State.FRESH:
+        if rule.enforced:
+            _check_in_time(policy, rule, host, state)
+        elif state is State.EXPIRED:
+            return Verdict(Outcome.PLATFORM, host, rule.entry.host)
     try:
         return _match(policy, rule, host, chain, state)
     except PinMismatchError as problem:
@@ -153,7 +171,7 @@ def _rule_for(pinset: PinSet, host: Host, installation: bytes) -> HostRule:
 
 def _check_in_time(policy: Policy, rule: HostRule, host: str, state: State) -> None:
     pinset = policy.pinset
-    if state is State.FRESH or (state is State.STALE and pinset.on_stale == "enforce"):
+    if state is State.STALE and pinset.on_stale == "enforce":
         return
     if state is State.EXPIRED and pinset.on_stale == "enforce" and rule.entry.on_expiry == "platform":
         return
@@ -176,10 +194,12 @@ def _match(policy: Policy, rule: HostRule, host: str, chain: Chain, state: State
         raise _mismatch(policy, rule, host, chain, denied)
     if state is State.EXPIRED:
         return Verdict(Outcome.PLATFORM, host, rule.entry.host)
-    for outcome, allowed in ((Outcome.MATCHED, rule.pins), (Outcome.BACKUP_USED, rule.backups)):
-        for pin in candidates:  # spec E2
-            if pin in allowed:
-                return Verdict(outcome, host, rule.entry.host, encode_base64(pin))
+    for pin in candidates:  # spec E2
+        if pin in rule.pins:
+            return Verdict(Outcome.MATCHED, host, rule.entry.host, encode_base64(pin))
+    for pin in candidates:
+        if pin in rule.backups:
+            return Verdict(Outcome.BACKUP_USED, host, rule.entry.host, encode_base64(pin))
     raise _mismatch(policy, rule, host, chain, None)
 
 

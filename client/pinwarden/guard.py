@@ -12,12 +12,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Literal
 
-from pinwarden.enforce import REFUSED, Chain, Outcome, Policy, Unpinned, Verdict, judge
+from pinwarden.enforce import (
+    REFUSED,
+    Chain,
+    Outcome,
+    Policy,
+    Unpinned,
+    Verdict,
+    judge_rule,
+)
 from pinwarden.errors import PinMismatchError, PinsUnavailableError, PinwardenError
-from pinwarden.hosts import canonical_host
 from pinwarden.trust import State, TrustState
 
 log = logging.getLogger("pinwarden")
@@ -25,8 +31,6 @@ WhenEmpty = Literal["refuse", "platform"]
 
 SECOND_LOOK_SECONDS = 10.0
 NOTICE_SECONDS = 3600.0
-
-_canonical = lru_cache(maxsize=4096)(canonical_host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,10 @@ class ClientGuard:
     """
     Implements ``tls.Guard`` for one PinClient.
 
+    Attributes:
+        due: ``time.monotonic()`` after which a handshake asks for a refresh in passing.
+        refused, reported: connections refused, and let through in report mode, so far.
+
     Args:
         snapshot: what is trusted at the start.
         rules: the application's choices.
@@ -68,6 +76,7 @@ class ClientGuard:
         refresh_if_due: Callable[[], object],
     ) -> None:
         self.adopt(snapshot)
+        self.due = 0.0
         self.refused = 0
         self.reported = 0
         self._rules = rules
@@ -84,19 +93,24 @@ class ClientGuard:
         self.token: object = _token_of(snapshot)
 
     def expects(self, host: str | None) -> bool:
-        """Tell whether the chain of a connection to *host* will be needed."""
+        """Tell whether pins may decide about connections to *host*."""
         policy = self.snapshot.policy
-        return policy is None or (host is not None and policy.find(_canonical(host)) is not None)
+        return policy is None or (host is not None and policy.resolve(host)[1] is not None)
 
-    def admit(self, host: str | None, chain: Chain | None, *, may_block: bool) -> object:
+    def admit(self, host: str | None, chain: Callable[[], Chain], *, may_block: bool) -> object:
         """
         Return the token of the pins under which a connection may go on.
 
+        Args:
+            host: the name as the application gave it, or None.
+            chain: returns the keys of the peer; called only when pins decide.
+            may_block: False where a refresh must not delay the caller.
+
         Raises:
-            PinMismatchError, PinsUnavailableError: it may not.
+            PinMismatchError, PinsUnavailableError: it may not go on.
         """
         snapshot = self.snapshot
-        if snapshot.policy is not None:
+        if snapshot.policy is not None and time.monotonic() >= self.due:
             self._refresh_if_due()
         try:
             self.verdict(snapshot, host, chain)
@@ -113,15 +127,17 @@ class ClientGuard:
             return _token_of(newer)
         return _token_of(snapshot)
 
-    def verdict(self, snapshot: Snapshot, host: str | None, chain: Chain | None) -> Verdict:
+    def verdict(self, snapshot: Snapshot, host: str | None, chain: Callable[[], Chain]) -> Verdict:
         """Judge once by *snapshot*, count and log what is noteworthy; refreshes nothing."""
-        name = _canonical(host) if host is not None else None
+        policy = snapshot.policy
+        if policy is None:
+            return self._without_pins(snapshot, host)
+        name, rule = policy.resolve(host) if host is not None else (None, None)
+        keys = chain() if rule is not None else _NO_KEYS
         state = snapshot.trust.state_at(self._rules.clock())
-        if snapshot.policy is None:
-            return self._without_pins(snapshot, name)
-        verdict = judge(snapshot.policy, name, chain or Chain((), False), state=state, unpinned=self._rules.unpinned)
-        if verdict.pattern is not None:
-            self._notice_verdict(verdict, state, snapshot.policy)
+        verdict = judge_rule(policy, rule, name, keys, state, self._rules.unpinned)
+        if rule is not None and (verdict.outcome is not Outcome.MATCHED or state is not State.FRESH):
+            self._notice_verdict(verdict, state, policy)
         return verdict
 
     def unavailable(self, host: str | None, snapshot: Snapshot) -> PinsUnavailableError:
@@ -196,6 +212,7 @@ class ClientGuard:
 
 
 _NOTHING = object()
+_NO_KEYS = Chain((), False)
 
 
 def _token_of(snapshot: Snapshot) -> object:

@@ -6,6 +6,7 @@ It may import ``tls``, ``enforce`` and, lazily, certificate building. It opens n
 
 import ssl
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,8 +32,8 @@ class _OnePin:
     def expects(self, host: str | None) -> bool:
         return True
 
-    def admit(self, host: str | None, chain: Chain | None, *, may_block: bool) -> object:
-        if chain is None or self._pin not in chain.pins:
+    def admit(self, host: str | None, chain: Callable[[], Chain], *, may_block: bool) -> object:
+        if self._pin not in chain().pins:
             raise PinMismatchError(
                 "self-test: the presented key is not pinned",
                 host=host or "",

@@ -7,14 +7,21 @@ returns a new state or raises; the state that was passed in is never changed and
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
 from typing import Generic, TypeVar
 
 from pinwarden.bundle import Bundle
-from pinwarden.documents import PinSet, PinSetRef, Root, Timestamp, TimestampRole, check_name
+from pinwarden.documents import (
+    PinSet,
+    PinSetRef,
+    Root,
+    Timestamp,
+    TimestampRole,
+    check_name,
+)
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import (
     EquivocationError,
@@ -28,6 +35,7 @@ from pinwarden.errors import (
 from pinwarden.strict_json import format_time
 
 MAX_CLOCK_SKEW = timedelta(hours=24)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 Document = TypeVar("Document", Timestamp, PinSet)
 Tag = tuple[int, int]
@@ -133,16 +141,24 @@ class TrustState:
                 issued.append(pinset.document.issued)
         return max(issued, default=None)
 
+    @cached_property
+    def fresh_until(self) -> datetime:
+        """The state is FRESH exactly at system times before this one."""
+        if self.pinset is None or self.timestamp is None:
+            return _NEVER
+        end = min(self.pinset.expires, self.timestamp.expires)
+        return end if self.newest_issue is None or self.newest_issue < end else _NEVER
+
     def state_at(self, now: datetime) -> State:
         """Return the row of the state table at system time *now*."""
+        if now < self.fresh_until:
+            return State.FRESH
         effective = read_clock(self, now).effective
         if self.pinset is None:
             return State.EMPTY
         if effective >= self.pinset.expires:
             return State.EXPIRED
-        if self.timestamp is None or effective >= self.timestamp.expires:
-            return State.STALE
-        return State.FRESH
+        return State.STALE
 
     def kept(self) -> KeptDocuments:
         """Return what a cache must hold for :func:`absorb` to arrive at this state again."""

@@ -13,7 +13,13 @@ from typing import Protocol
 from pinwarden.bundle import Bundle
 from pinwarden.cache import Cache
 from pinwarden.errors import CacheError, FetchError, UntrustedError
-from pinwarden.trust import KeptDocuments, TrustState, absorb, advance_bundle, advance_root
+from pinwarden.trust import (
+    KeptDocuments,
+    TrustState,
+    absorb,
+    advance_bundle,
+    advance_root,
+)
 
 log = logging.getLogger("pinwarden")
 MAX_ROOT_WALK = 256

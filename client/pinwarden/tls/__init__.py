@@ -6,7 +6,12 @@ whole process. Nothing here weakens a context, and docs/enforcement.md tells wha
 """
 
 from pinwarden.tls.contexts import Guard, check_platform, exempt
-from pinwarden.tls.hooks import arm_context, enforce_process, lift_process, uncovered_context_classes
+from pinwarden.tls.hooks import (
+    arm_context,
+    enforce_process,
+    lift_process,
+    uncovered_context_classes,
+)
 
 __all__ = [
     "Guard",

@@ -6,7 +6,7 @@ It may import ``ssl`` and errors. It never makes a connection and never weakens 
 
 import importlib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from pinwarden.enforce import Chain
@@ -34,10 +34,10 @@ class Guard(Protocol):
     token: object
 
     def expects(self, host: str | None) -> bool:
-        """Tell whether connections to *host* need their chain judged; False promises that admit() would let any pass."""
+        """Tell whether pins may decide about connections to *host*; sessions are not resumed for such hosts."""
 
-    def admit(self, host: str | None, chain: Chain | None, *, may_block: bool) -> object:
-        """Return the token under which the connection may go on, or raise; *chain* is None where nothing is expected."""
+    def admit(self, host: str | None, chain: Callable[[], Chain], *, may_block: bool) -> object:
+        """Return the token under which the connection may go on, or raise; ``chain()`` gives the keys of the peer."""
 
 
 _process_guard: Guard | None = None
@@ -101,7 +101,8 @@ def put_guard(context: ssl.SSLContext, guard: Guard) -> None:
 
 def prepare(context: ssl.SSLContext, guard: Guard, arguments: dict[str, Any]) -> None:
     """Close what a context or a caller left open: renegotiation, and (hole 7) sessions made under a weaker mode."""
-    forbid_renegotiation(context)
+    if _HARDENED not in context.__dict__:
+        forbid_renegotiation(context)
     for name in ("session", "_session"):
         if arguments.get(name) is not None and guard.expects(arguments.get("server_hostname")):
             arguments[name] = None

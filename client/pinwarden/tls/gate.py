@@ -17,7 +17,7 @@ from typing import Any
 from pinwarden.enforce import Chain
 from pinwarden.errors import MalformedError
 from pinwarden.spki import pin_of
-from pinwarden.tls.contexts import DER, Guard, guard_of, mode_of, prepare
+from pinwarden.tls.contexts import DER, guard_of, mode_of, prepare
 
 
 class _Free:
@@ -59,24 +59,27 @@ class _Gate:
         # Hole 6: the mode may differ between the making of the SSL object and the check; the weakest one counts.
         self._pw_weakest = min(self._pw_weakest, mode_of(context))
 
-    def _pw_handshaken(self, *, may_block: bool) -> None:
-        """Judge the chain of a handshake that just succeeded."""
-        guard = None if self.server_side else guard_of(self.context)
+    def _pw_judge(self, *, may_block: bool) -> None:
+        """Judge the connection, whose handshake is done, by the pins in force now."""
+        guard = self._pw_guard
+        if guard is _UNDECIDED:
+            guard = None if self.server_side else guard_of(self.context)
         if guard is None:
             self._pw_guard, self._pw_token = _FREE, None
             return
-        self._pw_note_mode(self.context)
-        self._pw_judge(guard, may_block=may_block)
-
-    def _pw_judge(self, guard: Guard, *, may_block: bool) -> None:
         try:
-            if self._pw_chain is None and guard.expects(self.server_hostname):
-                self._pw_chain = _chain_of(self._sslobj, verified=self._pw_weakest != 0)
-            self._pw_token = guard.admit(self.server_hostname, self._pw_chain, may_block=may_block)
-            self._pw_guard = guard
+            self._pw_token = guard.admit(self.server_hostname, self._pw_read_chain, may_block=may_block)
         except Exception as failure:
             self._pw_fail(failure)
             raise
+        self._pw_guard = guard
+
+    def _pw_read_chain(self) -> Chain:
+        """Return the keys of the peer, read once per connection."""
+        if self._pw_chain is None:
+            verified = self._pw_weakest != 0 and mode_of(self.context) != 0
+            self._pw_chain = _chain_of(self._sslobj, verified=verified)
+        return self._pw_chain
 
     def _pw_fail(self, failure: BaseException) -> None:
         # Hole 2: CPython forgets the TLS state after a failure and would send what follows in plaintext.
@@ -94,7 +97,7 @@ class _Gate:
         if self._pw_guard is _UNDECIDED:
             self._pw_first_byte()
         else:  # spec E8
-            self._pw_judge(self._pw_guard, may_block=False)
+            self._pw_judge(may_block=False)
 
     def _pw_first_byte(self: Any) -> None:
         # Hole 1: OpenSSL would handshake by itself inside the first read or write, and nothing would be judged.
@@ -154,7 +157,7 @@ class _SocketGate(_Gate):
             if not self.server_side:
                 self._pw_fail(failure)
             raise
-        self._pw_handshaken(may_block=self.gettimeout() != 0.0)  # type: ignore[attr-defined]
+        self._pw_judge(may_block=self.gettimeout() != 0.0)  # type: ignore[attr-defined]
 
     def _pw_first_byte(self) -> None:
         if self.server_side or guard_of(self.context) is None:
@@ -192,7 +195,7 @@ class _ObjectGate(_Gate):
         if self._pw_failure is not None:
             raise _fresh(self._pw_failure)
         super().do_handshake()  # type: ignore[misc]
-        self._pw_handshaken(may_block=True)
+        self._pw_judge(may_block=True)
 
 
 # Everything that moves application bytes. unwrap() only sends close_notify, and what it returns is a plain socket by
