@@ -32,7 +32,9 @@ def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, _server(leaf) as port:
         ca_file = Path(folder, "ca.pem")
         ca.cert_pem.write_to_path(str(ca_file))
-        pins = [pin_of(ssl.PEM_cert_to_DER_cert(blob.bytes().decode())) for blob in (leaf.cert_chain_pems[0], ca.cert_pem)]
+        pins = [
+            pin_of(ssl.PEM_cert_to_DER_cert(blob.bytes().decode())) for blob in (leaf.cert_chain_pems[0], ca.cert_pem)
+        ]
         contexts = {"unpinned": ssl.create_default_context(cafile=str(ca_file))}
         for name, hosts in (
             ("armed, host not pinned", {"elsewhere.example": [pins[0]]}),

@@ -14,7 +14,13 @@ from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign_open
 from nacl.exceptions import CryptoError
 
 from pinwarden.errors import MalformedError, SignatureError
-from pinwarden.strict_json import decode_base64, encode, encode_base64, kind_of, parse_object
+from pinwarden.strict_json import (
+    decode_base64,
+    encode,
+    encode_base64,
+    kind_of,
+    parse_object,
+)
 
 ROOT_TYPE = "application/vnd.pinwarden.root.v1+json"
 PINSET_TYPE = "application/vnd.pinwarden.pinset.v1+json"

@@ -15,8 +15,27 @@ from typing import Any
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
 from pinwarden.bundle import MAX_BUNDLE_ROOTS, Bundle
-from pinwarden.documents import Grant, Host, Key, Pin, PinSet, PinSetRef, Role, Root, Timestamp, TimestampRole
-from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, Signature, keyid_of, pae
+from pinwarden.documents import (
+    Grant,
+    Host,
+    Key,
+    Pin,
+    PinSet,
+    PinSetRef,
+    Role,
+    Root,
+    Timestamp,
+    TimestampRole,
+)
+from pinwarden.envelope import (
+    PINSET_TYPE,
+    ROOT_TYPE,
+    TIMESTAMP_TYPE,
+    Envelope,
+    Signature,
+    keyid_of,
+    pae,
+)
 
 DAY = 24 * 3600
 
