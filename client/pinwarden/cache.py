@@ -1,0 +1,280 @@
+"""
+Where accepted documents wait for the next start (spec C1 to C5).
+
+It may import the gate, ``envelope`` and the standard library. It never judges what it reads: every load goes through
+``trust.absorb``, so whoever can write here can at most make the client fetch again.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import stat
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from pinwarden import failpoints
+from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
+from pinwarden.errors import CacheError, ConfigError, MalformedError, UntrustedError
+from pinwarden.strict_json import encode, parse_object
+from pinwarden.trust import KeptDocuments
+
+log = logging.getLogger("pinwarden")
+
+FORMAT = "pinwarden-cache-1"
+MAX_CACHE_BYTES = 16 * 1024 * 1024
+INSTALLATION_BYTES = 16
+_TYPES = {"roots": ROOT_TYPE, "timestamps": TIMESTAMP_TYPE, "pinsets": PINSET_TYPE}
+_REDIS_SCHEMES = ("redis://", "rediss://", "redis+sentinel://", "redis+cluster://")
+
+failpoints.register(
+    "cache.locked",
+    "cache.read",
+    "cache.temp-written",
+    "cache.synced",
+    "cache.renamed",
+    "cache.folder-synced",
+)
+
+
+@runtime_checkable
+class Cache(Protocol):
+    """
+    Keeps the documents of one pin set between starts.
+
+    Attributes:
+        describe: where that is, for people.
+    """
+
+    describe: str
+
+    def load(self) -> KeptDocuments:
+        """Return what is kept, unjudged; nothing when there is nothing usable. Never raises for bad content."""
+
+    def update(self, merge: Callable[[KeptDocuments], KeptDocuments]) -> None:
+        """
+        Replace what is kept by ``merge(what is kept now)``, under a lock that other processes respect.
+
+        Raises:
+            CacheError: it could not be written; what was kept before is still there.
+        """
+
+    def installation_id(self) -> bytes:
+        """Return 16 random bytes that stay the same as long as this cache exists (spec E7)."""
+
+
+class MemoryCache:
+    """Keeps documents as long as the process lives."""
+
+    describe = "memory"
+
+    def __init__(self) -> None:
+        self._kept = KeptDocuments()
+        self._installation = secrets.token_bytes(INSTALLATION_BYTES)
+
+    def load(self) -> KeptDocuments:
+        """Return what this process kept."""
+        return self._kept
+
+    def update(self, merge: Callable[[KeptDocuments], KeptDocuments]) -> None:
+        """Replace what is kept."""
+        self._kept = merge(self._kept)
+
+    def installation_id(self) -> bytes:
+        """Return an id that lives as long as the process."""
+        return self._installation
+
+
+class DiskCache:
+    """
+    One file per (authority, name) in *folder*, which several processes may share.
+
+    The folder is made with mode 0700 when it is missing, its files have mode 0600. A file that belongs to someone
+    else, or that others may write, is passed over with a warning: its content could be trusted, since it is verified,
+    but whoever writes there could keep replacing it.
+
+    Args:
+        folder: where; made at the first write.
+        authority, name: whose documents.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], authority: str, name: str) -> None:
+        self._folder = Path(folder)
+        digest = hashlib.sha256(f"{authority}\n{name}".encode()).hexdigest()[:32]
+        self._path = self._folder / f"{digest}.json"
+        self._lock_path = self._folder / f"{digest}.lock"
+        self.describe = str(self._path)
+
+    def load(self) -> KeptDocuments:
+        """Return what the file holds, or nothing: a damaged file costs one fetch, not a start."""
+        try:
+            content = self._read()
+        except FileNotFoundError:
+            return KeptDocuments()
+        except OSError as error:
+            log.warning("cache %s cannot be read (%s); starting without it", self._path, error.strerror)
+            return KeptDocuments()
+        if content is None:
+            return KeptDocuments()
+        try:
+            return _parse(content)
+        except UntrustedError as error:
+            log.warning("cache %s is damaged (%s); starting without it", self._path, error.what)
+            return KeptDocuments()
+
+    def update(self, merge: Callable[[KeptDocuments], KeptDocuments]) -> None:
+        """Lock, read again, merge, write to a temporary file, sync, rename, sync the folder (spec C3)."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._locked():
+                failpoints.hit("cache.locked")
+                found = self.load()
+                failpoints.hit("cache.read")
+                wanted = merge(found)
+                if wanted != found:
+                    self._replace(_spell(wanted))
+        except OSError as error:
+            raise CacheError(
+                f"cache {self._path} cannot be written: {error.strerror}",
+                holds="The pins in memory are in force; the next start will fetch them again.",
+                hint="Give cache= a folder that this process may write to.",
+            ) from error
+
+    def installation_id(self) -> bytes:
+        """Return the folder's id, made when it is missing; one for this process when the folder cannot be written."""
+        path = self._folder / "installation-id"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileNotFoundError, ValueError):
+                return _parse_installation(path.read_text("ascii"))
+            fresh = self._folder / f".installation-{secrets.token_hex(8)}"
+            _write_new(fresh, secrets.token_bytes(INSTALLATION_BYTES).hex().encode())
+            try:
+                os.link(fresh, path)  # atomic, and the first of several processes wins
+            except FileExistsError:
+                with suppress(ValueError):
+                    return _parse_installation(path.read_text("ascii"))
+                os.replace(fresh, path)  # what stood there was no id
+            finally:
+                fresh.unlink(missing_ok=True)
+            return _parse_installation(path.read_text("ascii"))
+        except OSError as error:
+            log.warning("no installation id can be kept in %s (%s); using one for this process", self._folder, error)
+            return secrets.token_bytes(INSTALLATION_BYTES)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _read(self) -> bytes | None:
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            facts = os.fstat(descriptor)
+            problem = _distrust(facts)
+            if problem:
+                log.warning("cache %s is passed over: %s", self._path, problem)
+                return None
+            return file.read(MAX_CACHE_BYTES + 1)
+
+    def _replace(self, content: bytes) -> None:
+        temporary = self._folder / f".{self._path.stem}-{secrets.token_hex(8)}"
+        try:
+            _write_new(temporary, content)
+            os.replace(temporary, self._path)
+            failpoints.hit("cache.renamed")
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(self._folder)
+        failpoints.hit("cache.folder-synced")
+
+
+def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, name: str) -> Cache:
+    """
+    Return the cache that *where* names; None means ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory.
+
+    Raises:
+        ConfigError: a scheme that this version does not have.
+    """
+    if where is None:
+        where = os.environ.get("PINWARDEN_CACHE") or None
+    if where is None and (state_home := os.environ.get("XDG_STATE_HOME")):
+        where = Path(state_home, "pinwarden")
+    if where is None:
+        warnings.warn(
+            "pinwarden keeps pins in memory only: every start needs the pin server. Give cache= a folder, or set "
+            "PINWARDEN_CACHE or XDG_STATE_HOME",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return MemoryCache()
+    if isinstance(where, str | os.PathLike):
+        place = os.fspath(where)
+        if place.startswith(_REDIS_SCHEMES):
+            raise ConfigError("this version has no Redis cache", expected="a folder", got=place.partition("://")[0])
+        return DiskCache(place, authority, name)
+    return where
+
+
+def _parse(content: bytes) -> KeptDocuments:
+    value = parse_object(content, limit=MAX_CACHE_BYTES, what="cache")
+    if value.get("format") != FORMAT:
+        raise MalformedError("cache of another format", expected=FORMAT, got=repr(value.get("format"))[:40])
+    return KeptDocuments(**{field: _parse_envelopes(value.get(field), kind) for field, kind in _TYPES.items()})
+
+
+def _parse_envelopes(value: Any, kind: str) -> tuple[Envelope, ...]:
+    if type(value) is not list:
+        raise MalformedError("cache lacks a list of envelopes")
+    return tuple(Envelope.from_json(item, expect=kind) for item in value)
+
+
+def _spell(kept: KeptDocuments) -> bytes:
+    lists = {field: [envelope.to_json() for envelope in getattr(kept, field)] for field in _TYPES}
+    return encode({"format": FORMAT, **lists})
+
+
+def _parse_installation(text: str) -> bytes:
+    value = bytes.fromhex(text)
+    if len(value) != INSTALLATION_BYTES:
+        raise ValueError("not an installation id")
+    return value
+
+
+def _distrust(facts: os.stat_result) -> str | None:
+    if not stat.S_ISREG(facts.st_mode):
+        return "it is not a regular file"
+    if facts.st_uid not in (os.geteuid(), 0):
+        return f"it belongs to user {facts.st_uid}"
+    if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "others may write to it"
+    if facts.st_size > MAX_CACHE_BYTES:
+        return f"it has {facts.st_size} bytes"
+    return None
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        failpoints.hit("cache.temp-written")
+        os.fsync(descriptor)
+        failpoints.hit("cache.synced")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
