@@ -22,7 +22,7 @@ from pinwarden_keys.founding import authority_id
 from pinwarden_keys.prompts import FILE, passphrase_from
 from pinwarden_keys.refusals import RefusingGroup
 from pinwarden_keys.root_lint import POLICY_CODES, Finding, lint
-from pinwarden_keys.root_plan import MAX_PLAN_BYTES, RootPlan, parse_plan
+from pinwarden_keys.root_plan import EXAMPLE, MAX_PLAN_BYTES, RootPlan, parse_plan
 from pinwarden_keys.root_view import as_json, as_table, digest_groups
 from pinwarden_keys.signer import open_signer
 from pinwarden_keys.signer_file import file_uri
@@ -35,7 +35,11 @@ def root() -> None:
     """Draft, sign and assemble the root: who may sign what."""
 
 
-@root.command("draft")
+# Click re-wraps each paragraph that does not begin with this mark.
+_EXAMPLE = "\b\nExample of a plan:\n\n\b\n" + EXAMPLE.replace("\n\n", "\n\n\b\n")
+
+
+@root.command("draft", epilog=_EXAMPLE)
 @click.option("--plan", type=FILE, help="TOML file with keys and roles; without it only the dates change.")
 @_PREVIOUS
 @click.option("--lifetime-days", type=click.IntRange(1, 10_000), help="Overrides the plan's lifetime_days.")
@@ -44,7 +48,7 @@ def root() -> None:
 def draft_root(
     plan: Path | None, previous: Path | None, lifetime_days: int | None, allow: tuple[str, ...], out: Path | None
 ) -> None:
-    """Write the draft of the first root, or of the one that follows --previous."""
+    """Draft the first root, or the one that follows --previous."""
     if plan is None and previous is None:
         raise click.UsageError("a first root needs --plan, the next one needs --previous")
     now = datetime.now(UTC)
@@ -61,7 +65,10 @@ def draft_root(
 @click.argument("file", type=FILE)
 @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
 def show_root(file: Path, json_wanted: bool) -> None:
-    """Print the draft or root in FILE as a table; signatures are listed, not judged (see verify)."""
+    """Print a draft or root as a table.
+
+    Signatures in FILE are listed, not judged: `verify` does that.
+    """
     draft, signed_by = _read_either(file)
     # A signed root does not carry the one before it, so its place in the chain is not judged here.
     judged = draft.root.version == 1 or not signed_by
@@ -80,7 +87,10 @@ def show_root(file: Path, json_wanted: bool) -> None:
 @_PREVIOUS
 @click.option("--out", type=FILE, help="New file; default: root.VERSION.KEYID.sig.")
 def sign_root(file: Path, key: str, passphrase_file: Path | None, previous: Path | None, out: Path | None) -> None:
-    """Show the draft in FILE and write your detached signature over it."""
+    """Sign a draft: one file per person.
+
+    Shows FILE, asks for its version, and writes your detached signature.
+    """
     draft = _read_draft(file)
     _check_previous(draft, previous)
     findings = lint(draft.root, previous=draft.previous_root, now=datetime.now(UTC))
@@ -109,7 +119,11 @@ def sign_root(file: Path, key: str, passphrase_file: Path | None, previous: Path
 @_PREVIOUS
 @click.option("--out", type=FILE, help="New file; default: root.VERSION.json.")
 def assemble_root(file: Path, signatures: tuple[Path, ...], previous: Path | None, out: Path | None) -> None:
-    """Put the draft in FILE and detached SIGNATURES together; says who is missing (exit code 5)."""
+    """Put draft and signatures together.
+
+    Writes the root once the SIGNATURES over the draft in FILE meet the thresholds of the old and of the new root;
+    else says who is missing and exits with 5.
+    """
     draft = _read_draft(file)
     _check_previous(draft, previous)
     findings = lint(draft.root, previous=draft.previous_root, now=datetime.now(UTC))
@@ -128,7 +142,10 @@ def assemble_root(file: Path, signatures: tuple[Path, ...], previous: Path | Non
 @_PREVIOUS
 @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
 def verify_file(file: Path, previous: Path | None, json_wanted: bool) -> None:
-    """Judge the root in FILE as a client would: by itself, or as the one that follows --previous."""
+    """Judge a root as a client would.
+
+    The root in FILE by itself, or as the one that follows --previous.
+    """
     envelope = _read_envelope(file)
     before = _read_envelope(previous) if previous else None
     judged = verify_root(envelope, previous=before)

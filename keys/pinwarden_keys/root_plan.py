@@ -2,29 +2,6 @@
 The description of a root that people write: a TOML file with named keys and the roles they hold.
 
 It may import the documents and ``ceremony``. It never guesses: an unknown name, a float or a missing number is refused.
-
-    label = "acme"                      # the first root only: becomes acme-<16 random hex digits>
-    lifetime_days = 365
-
-    [keys]                              # lines that `pinwarden keys show` prints
-    alice = "jJ4CcIdSmBHw..."
-
-    [root]                              # a section that is left out stays as in the previous root
-    keys = ["alice", "bob", "carol"]
-    threshold = 2
-
-    [timestamp]
-    keys = ["server"]
-    threshold = 1
-    epoch = 1
-    max_lifetime_seconds = 604800
-
-    [[pinset]]
-    names = ["payments-*"]
-    keys = ["release"]
-    threshold = 1
-    epoch = 1
-    max_lifetime_seconds = 7776000
 """
 
 import tomllib
@@ -39,6 +16,35 @@ from pinwarden.fields import Fields
 from pinwarden_keys.ceremony import Roles, keyed
 from pinwarden_keys.ceremony_files import check_person
 from pinwarden_keys.errors import CeremonyError
+
+EXAMPLE = """\
+label = "acme"               # the first root only: becomes acme-<16 random hex digits>
+lifetime_days = 365
+
+[keys]                       # lines that `pinwarden keys show` prints
+alice = "1b9KP8znF7A4i8wnSevBSK2ZabI/Re4bYF/Vh3hXasQ="
+bob = "7MG1hyfz8SsxlIgansud4LKM57IHIw2Okw/hvOdeJWw="
+carol = "JrHHKEm5PKU2ZMqCQGQ8UUxHHKCkpCTiTPLMyAo5kz4="
+server = "DoP0kVOhWsnLdJf38bldLDfFXW5fKLRsM04QLfEjJPQ="
+release = "iV6OLJPX0S6UzBY4pttUpc/9mCtsUSMs2LWkz9+fDdc="
+
+[root]                       # a section that is left out stays as in --previous
+keys = ["alice", "bob", "carol"]
+threshold = 2
+
+[timestamp]
+keys = ["server"]
+threshold = 1
+epoch = 1
+max_lifetime_seconds = 604800
+
+[[pinset]]
+names = ["payments-*"]
+keys = ["release"]
+threshold = 1
+epoch = 1
+max_lifetime_seconds = 7776000
+"""
 
 MAX_PLAN_BYTES = 64 * 1024
 DEFAULT_LIFETIME_DAYS = 365

@@ -11,6 +11,7 @@ from pinwarden.strict_json import encode_base64
 from pinwarden.trust import advance_root, begin
 from pinwarden_keys.cli import root
 from pinwarden_keys.passphrase import write_passphrase_file
+from pinwarden_keys.root_plan import EXAMPLE
 
 PLAN = """
 label = "acme"
@@ -251,6 +252,13 @@ def test_one_person_under_two_names_is_refused(ceremony, people):
     result = ceremony.run("draft", "--plan", plan)
     assert result.exit_code == 1
     assert "named twice" in result.stderr
+
+
+def test_the_plan_that_help_shows_is_one_that_can_be_drafted(ceremony):
+    shown = ceremony.run("draft", "--help").stdout
+    Path("plan.toml").write_text(EXAMPLE)
+    assert all(line in shown for line in EXAMPLE.splitlines())
+    assert ceremony.run("draft", "--plan", "plan.toml").stdout == "root.1.draft\n"
 
 
 def test_a_draft_from_nothing_is_a_usage_error(ceremony):
