@@ -122,6 +122,10 @@ class Fetcher:
             except (HTTPException, OSError) as error:
                 self.close()
                 raise self._failure(error, deadline) from error
+            except FetchError as error:
+                if error.status == 200:  # a body that was not read to its end
+                    self.close()
+                raise
             except BaseException:
                 self.close()
                 raise
@@ -134,7 +138,9 @@ class Fetcher:
             response.read()
             return None
         if response.status != 200:
-            self.close()
+            response.read(_PIECE)
+            if response.will_close or not response.isclosed():
+                self.close()
             raise self._refusal(response, path)
         if (response.headers.get_content_type()) == "text/html":
             raise FetchError(
@@ -286,6 +292,7 @@ def _read_body(response: "HTTPResponse", limit: int) -> bytes:
             raise MalformedError("the answer is too large", expected=f"at most {limit} bytes", got="more", step="P1")
     if response.length or (inflater and not inflater.eof):
         raise FetchError("the answer ended early", got=f"{len(body)} bytes", status=200)
+    response.close()  # read1() does not notice the end, and the connection would not take another request
     return bytes(body)
 
 
