@@ -245,7 +245,11 @@ class PinClient:
         The cache stays, and so does enforcement: a service that shuts down must not lose its pins on the way.
         """
         self._background.close()
-        self._fetcher.close()
+        if self._lock.acquire(timeout=1.0):  # a refresh that is under way closes its connection by its deadline
+            try:
+                self._fetcher.close()
+            finally:
+                self._lock.release()
 
     def __enter__(self) -> Self:
         return self.start()
