@@ -1,0 +1,91 @@
+"""
+The audit chain: who did what, each row bound to the one before it by a hash.
+
+It may import the store. A change and its row share one transaction, so what is not here did not happen; a row that was
+edited, removed or moved breaks the chain. Whoever can rewrite the whole database can rewrite the whole chain too.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+
+from pinwarden.strict_json import encode, format_time
+from pinwarden_server.errors import AuditBroken
+from pinwarden_server.store import AuditRow, Reader, Transaction
+
+BEFORE_THE_FIRST = "0" * 64
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """A chain that holds: how many rows, and the hash of the last one to keep elsewhere."""
+
+    rows: int
+    head: str
+
+
+def append(
+    transaction: Transaction, *, at: datetime, actor: str, action: str, subject: str, detail: Mapping[str, object]
+) -> int:
+    """
+    Add one row to the chain, in the transaction of the change itself, and return its number.
+
+    Args:
+        action: ``room.verb``, such as ``pinset.publish``.
+        subject: what was changed.
+        detail: strict JSON values (no floats) that let a reader see what the change was.
+    """
+    seq, previous = transaction.lock_audit_head()
+    text = encode(dict(detail)).decode("ascii")
+    draft = AuditRow(seq + 1, at.replace(microsecond=0), actor, action, subject, text, previous, "")
+    transaction.append_audit(replace(draft, hash=link(draft)))
+    return seq + 1
+
+
+def link(row: AuditRow) -> str:
+    """Return the hash that *row* must carry: SHA-256 over all its other fields, spelt as strict JSON."""
+    fields = {
+        "seq": row.seq,
+        "at": format_time(row.at),
+        "actor": row.actor,
+        "action": row.action,
+        "subject": row.subject,
+        "detail": row.detail,
+        "previous": row.previous,
+    }
+    return sha256(encode(fields)).hexdigest()
+
+
+def verify_chain(reader: Reader) -> ChainReport:
+    """
+    Walk the whole chain and return what it ends in.
+
+    That nobody replaced the chain as a whole is not judged here: compare ``head`` with one that was kept elsewhere.
+
+    Raises:
+        AuditBroken: a row was changed, removed, added or moved, or the end was cut off.
+    """
+    end, previous, seq = reader.audit_head(), BEFORE_THE_FIRST, 0
+    for row in _rows(reader):
+        if seq == end[0]:
+            break  # written after the end was read
+        seq += 1
+        if row.seq != seq:
+            raise AuditBroken("audit rows are missing", expected=f"row {seq}", got=f"row {row.seq}", seq=seq)
+        if row.previous != previous:
+            raise AuditBroken(f"audit row {seq} does not follow the row before it", seq=seq)
+        if row.hash != link(row):
+            raise AuditBroken(f"audit row {seq} was changed", expected=row.hash, got=link(row), seq=seq)
+        previous = row.hash
+    if (seq, previous) != end:
+        raise AuditBroken("the end of the audit chain is missing", expected=f"row {end[0]}", got=f"row {seq}", seq=seq)
+    return ChainReport(seq, previous)
+
+
+def _rows(reader: Reader) -> Iterator[AuditRow]:
+    after = 0
+    while rows := reader.audit(after=after, limit=_PAGE):
+        yield from rows
+        after = rows[-1].seq

@@ -1,0 +1,149 @@
+"""
+Every way in which the server says no.
+
+The sentences are built as everywhere in Pinwarden: what happened, expected and got, what still holds, what to do.
+This room imports ``pinwarden.errors`` only and knows no HTTP status: one table at the edge maps classes to statuses.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pinwarden.errors import PinwardenError
+
+Tag = tuple[int, int]
+NOTHING_CHANGED = "Nothing stored has changed."
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """
+    One thing that is wrong with a draft, or that deserves a look.
+
+    Attributes:
+        code: ``PIN001`` and so on for lint, ``DRAFT`` for form, a step such as ``V8`` for what clients refuse.
+        pointer: JSON pointer (RFC 6901) into the body; empty for the whole.
+        blocking: publication is refused unless *forceable* and forced by its code with a reason.
+    """
+
+    code: str
+    pointer: str
+    message: str
+    hint: str
+    blocking: bool = True
+    forceable: bool = False
+
+    def to_json(self) -> dict[str, str]:
+        """Return the four members of a problem document's violation."""
+        return {"code": self.code, "pointer": self.pointer, "message": self.message, "hint": self.hint}
+
+
+class ServerError(PinwardenError):
+    """Base of all errors of this package."""
+
+    def __init__(self, what: str, **values: Any) -> None:
+        values.setdefault("holds", NOTHING_CHANGED)
+        super().__init__(what, **values)
+
+
+class BadDraft(ServerError):
+    """
+    A request body, key or version is malformed, or describes what no client would accept.
+
+    Attributes:
+        violations: what is wrong where; never empty.
+        is_syntax: the body is no JSON object at all, so no pointer means anything.
+    """
+
+    def __init__(self, what: str, *, violations: Sequence[Violation], is_syntax: bool = False, **values: Any) -> None:
+        super().__init__(what, **values)
+        self.violations = tuple(violations)
+        self.is_syntax = is_syntax
+
+
+class LintRefused(ServerError):
+    """
+    Lint findings block the publication.
+
+    Attributes:
+        violations: the findings that block, those that were forced left out.
+    """
+
+    def __init__(self, what: str, *, violations: Sequence[Violation], **values: Any) -> None:
+        super().__init__(what, **values)
+        self.violations = tuple(violations)
+
+
+class NotFound(ServerError):
+    """No pin set, version or token of that name."""
+
+
+class Conflict(ServerError):
+    """The store holds something that this change cannot go together with."""
+
+
+class StaleVersion(Conflict):
+    """
+    Someone published meanwhile, or the pin set that was to be created exists.
+
+    Attributes:
+        current: the (epoch, version) in force, or None when there is none.
+    """
+
+    def __init__(self, what: str, *, current: Tag | None, **values: Any) -> None:
+        super().__init__(what, **values)
+        self.current = current
+
+
+class IdempotencyMismatch(Conflict):
+    """An Idempotency-Key was used before, for another request."""
+
+
+class Unauthenticated(ServerError):
+    """No token, or none that is valid now; which of the two is not told."""
+
+
+class Forbidden(ServerError):
+    """The token is valid, and its role or its pin-set names do not allow this."""
+
+
+class StoreUnavailable(ServerError):
+    """The database cannot be reached, is locked for too long, or is not at this version's schema; a retry is safe."""
+
+
+class StorageFull(StoreUnavailable):
+    """The disk below the database or the published tree is full."""
+
+
+class SignerUnavailable(ServerError):
+    """Too few signers hold keys of the role, or one of them failed."""
+
+
+class PublicationRefused(ServerError):
+    """Our own verifier refused what was signed; it never left this process (spec S2)."""
+
+
+class NotServedYet(ServerError):
+    """
+    The change is stored for good, but the published tree could not be written.
+
+    Attributes:
+        tag: the (epoch, version) that waits to be served.
+    """
+
+    def __init__(self, what: str, *, tag: Tag, **values: Any) -> None:
+        super().__init__(what, **values)
+        self.tag = tag
+
+
+class AuditBroken(ServerError):
+    """
+    A row of the audit chain is not what was written.
+
+    Attributes:
+        seq: number of the first row that does not fit.
+    """
+
+    def __init__(self, what: str, *, seq: int, **values: Any) -> None:
+        super().__init__(what, **values)
+        self.seq = seq

@@ -1,0 +1,28 @@
+"""
+Where everything that was published is kept: a reader that cannot write, and a writer of short transactions.
+
+It may import SQLAlchemy, alembic and ``errors``; documents pass through as bytes. It never decides whether a change is
+allowed, and a caller that only reads never holds a connection that could write.
+"""
+
+from pinwarden_server.store.engines import Store, open_store
+from pinwarden_server.store.reader import Reader
+from pinwarden_server.store.rows import AuditRow, Current, Summary, TokenRow, VersionRow
+from pinwarden_server.store.schema import check_schema, migrate
+from pinwarden_server.store.writer import Reservation, Transaction, Writer
+
+__all__ = [
+    "AuditRow",
+    "Current",
+    "Reader",
+    "Reservation",
+    "Store",
+    "Summary",
+    "TokenRow",
+    "Transaction",
+    "VersionRow",
+    "Writer",
+    "check_schema",
+    "migrate",
+    "open_store",
+]

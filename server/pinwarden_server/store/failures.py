@@ -1,0 +1,52 @@
+"""What the database's own failures mean to us. It may import SQLAlchemy and ``errors``; it never retries anything."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from pinwarden_server.errors import StorageFull, StoreUnavailable
+
+_FULL_SQLSTATES = ("53100",)  # PostgreSQL: disk_full
+
+
+@contextmanager
+def store_failures() -> Iterator[None]:
+    """
+    Turn what the driver raises into ``StoreUnavailable`` or ``StorageFull``.
+
+    An ``IntegrityError`` passes: it means that another writer was first, and only the use case knows what follows.
+    """
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (SQLAlchemyError, OSError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if _is_full(cause):
+            raise StorageFull("the database's disk is full", hint="Free space, then repeat the request.") from error
+        raise StoreUnavailable(f"the database cannot be used: {_reason(error, cause)}", hint=_hint(cause)) from error
+
+
+def _is_full(cause: BaseException | None) -> bool:
+    if isinstance(cause, OSError):
+        return cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return True
+    return getattr(cause, "sqlstate", None) in _FULL_SQLSTATES
+
+
+def _reason(error: Exception, cause: BaseException | None) -> str:
+    if isinstance(error, PoolTimeout):
+        return "all its connections are in use"
+    # The driver's first line alone: what follows may quote the statement with its values.
+    return (str(cause).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _hint(cause: BaseException | None) -> str:
+    if "no such table" in str(cause) or getattr(cause, "sqlstate", None) == "42P01":
+        return "Run `pinwarden server migrate`."
+    return "Published pins are served on. Repeat the request when the database is back."

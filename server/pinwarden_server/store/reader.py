@@ -1,0 +1,195 @@
+"""
+Everything that the server asks of its store, on connections that cannot write.
+
+It may import ``tables`` and SQLAlchemy. It returns values, never rows that could be written back, and judges nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, and_, select
+
+from pinwarden.envelope import ROOT_TYPE, Envelope
+from pinwarden_server.errors import NotFound, Tag
+from pinwarden_server.store.failures import store_failures
+from pinwarden_server.store.rows import (
+    AuditRow,
+    Current,
+    Summary,
+    TokenRow,
+    VersionRow,
+    as_current,
+    as_token,
+    as_version,
+)
+from pinwarden_server.store.tables import attempts, audit, audit_head, pinsets, roots, tokens, versions
+
+
+class Reader:
+    """Queries; each is one consistent look, and raises ``StoreUnavailable`` when the database is away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def ping(self) -> None:
+        """Return when the database answers and has our tables."""
+        with self._look() as connection:
+            connection.execute(select(audit_head.c.seq)).first()
+
+    def current(self, name: str) -> Current:
+        """Return what is in force for *name*; NotFound."""
+        found = self.find_current(name)
+        if found is None:
+            raise _no_pinset(name)
+        return found
+
+    def find_current(self, name: str) -> Current | None:
+        """Return what is in force for *name*, or None."""
+        with self._look() as connection:
+            row = connection.execute(_current_query().where(pinsets.c.name == name)).first()
+        return None if row is None else as_current(row)
+
+    def all_current(self) -> Iterator[Current]:
+        """Yield what is in force for every name, a few at a time; not one consistent look."""
+        after = ""
+        while True:
+            query = _current_query().where(pinsets.c.name > after).order_by(pinsets.c.name).limit(200)
+            with self._look() as connection:
+                rows = connection.execute(query).all()
+            if not rows:
+                return
+            yield from map(as_current, rows)
+            after = rows[-1].name
+
+    def pinsets(self) -> list[Summary]:
+        """Return one line for each pin set, by name."""
+        columns = (
+            versions.c.name,
+            versions.c.epoch,
+            versions.c.version,
+            versions.c.issued,
+            versions.c.expires,
+            pinsets.c.timestamp_expires,
+            versions.c.published_at,
+            versions.c.actor,
+        )
+        query = select(*columns).select_from(pinsets.join(versions, _is_current())).order_by(versions.c.name)
+        with self._look() as connection:
+            return [Summary(row[0], (row[1], row[2]), *row[3:]) for row in connection.execute(query)]
+
+    def versions(self, name: str, *, limit: int = 100, before: int | None = None) -> list[VersionRow]:
+        """Return the versions of *name*, newest first, those below *before* only when it is given; NotFound."""
+        query = select(versions).where(versions.c.name == name).order_by(versions.c.version.desc()).limit(limit)
+        if before is not None:
+            query = query.where(versions.c.version < before)
+        with self._look() as connection:
+            rows = [as_version(row) for row in connection.execute(query)]
+            if not rows and connection.execute(select(pinsets.c.name).where(pinsets.c.name == name)).first() is None:
+                raise _no_pinset(name)
+        return rows
+
+    def version(self, name: str, version: int, epoch: int | None = None) -> VersionRow:
+        """Return one version of *name*; numbers do not start again in a new epoch, so the epoch may be left out."""
+        query = select(versions).where(versions.c.name == name, versions.c.version == version)
+        if epoch is not None:
+            query = query.where(versions.c.epoch == epoch)
+        with self._look() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFound(f"pin set {name!r} has no version {version}")
+        return as_version(row)
+
+    def version_tags(self, name: str) -> list[Tag]:
+        """Return every (epoch, version) of *name*, oldest first."""
+        query = select(versions.c.epoch, versions.c.version).where(versions.c.name == name).order_by(versions.c.version)
+        with self._look() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query)]
+
+    def unexpired(self, name: str, since: datetime) -> list[VersionRow]:
+        """Return the versions of *name* that expire after *since*, newest first."""
+        query = select(versions).where(versions.c.name == name, versions.c.expires > since)
+        with self._look() as connection:
+            return [as_version(row) for row in connection.execute(query.order_by(versions.c.version.desc()))]
+
+    def roots(self) -> tuple[Envelope, ...]:
+        """Return every root, version 1 first; none before the authority was founded."""
+        with self._look() as connection:
+            rows = connection.execute(select(roots.c.envelope).order_by(roots.c.version)).all()
+        return tuple(Envelope.parse(row[0], expect=ROOT_TYPE) for row in rows)
+
+    def due(self, now: datetime, limit: int = 1000) -> tuple[list[str], list[str]]:
+        """Return the names whose timestamp, and those whose pin set, should be renewed at *now*."""
+        columns = pinsets.c.renew_timestamp_after, pinsets.c.renew_pinset_after
+        with self._look() as connection:
+            timestamps, documents = (
+                connection.execute(select(pinsets.c.name).where(due <= now).order_by(due).limit(limit)).scalars().all()
+                for due in columns
+            )
+        return list(timestamps), list(documents)
+
+    def audit(self, *, after: int = 0, limit: int = 100) -> list[AuditRow]:
+        """Return the audit rows that follow number *after*, oldest first."""
+        query = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
+        with self._look() as connection:
+            return [AuditRow(*row) for row in connection.execute(query)]
+
+    def audit_head(self) -> tuple[int, str]:
+        """Return number and hash of the last audit row; (0, zeros) before the first."""
+        with self._look() as connection:
+            row = connection.execute(select(audit_head.c.seq, audit_head.c.hash)).one()
+        return row[0], row[1]
+
+    def tokens(self) -> list[TokenRow]:
+        """Return every token, revoked ones included, oldest first."""
+        with self._look() as connection:
+            rows = connection.execute(select(tokens).order_by(tokens.c.created_at, tokens.c.id)).all()
+        return [as_token(row) for row in rows]
+
+    def token(self, token_id: str) -> tuple[TokenRow, bytes] | None:
+        """Return a token and the digest of its secret, or None."""
+        with self._look() as connection:
+            row = connection.execute(select(tokens).where(tokens.c.id == token_id)).first()
+        return None if row is None else (as_token(row), row.secret_sha256)
+
+    def attempt(self, actor: str, key: str) -> tuple[str, str] | None:
+        """Return fingerprint and answer of an earlier write under this Idempotency-Key, or None."""
+        query = select(attempts.c.fingerprint, attempts.c.answer).where(
+            attempts.c.actor == actor, attempts.c.key == key
+        )
+        with self._look() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else (row[0], row[1])
+
+    @contextmanager
+    def _look(self) -> Iterator[Connection]:
+        with store_failures(), self.engine.begin() as connection:
+            yield connection
+
+
+def _is_current() -> Any:
+    return and_(
+        versions.c.name == pinsets.c.name,
+        versions.c.epoch == pinsets.c.epoch,
+        versions.c.version == pinsets.c.version,
+    )
+
+
+def _current_query() -> Select[Any]:
+    return select(
+        pinsets.c.name,
+        pinsets.c.epoch,
+        pinsets.c.version,
+        pinsets.c.timestamp_epoch,
+        pinsets.c.timestamp_version,
+        versions.c.envelope,
+        pinsets.c.timestamp_envelope,
+        versions.c.published_at,
+        versions.c.actor,
+        versions.c.reason,
+    ).select_from(pinsets.join(versions, _is_current()))
+
+
+def _no_pinset(name: str) -> NotFound:
+    return NotFound(f"no pin set {name!r}", hint="`pinwarden set list` shows those that exist.")

@@ -1,0 +1,72 @@
+"""
+Bring a database to the schema of this version, and refuse to work on another.
+
+It may import alembic. It never changes documents.
+"""
+
+import os
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from pinwarden_server.errors import StoreUnavailable
+from pinwarden_server.store.engines import Store, open_engine, sqlite_path
+from pinwarden_server.store.failures import store_failures
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def migrate(url: str) -> str:
+    """
+    Create the database's tables, or bring them to this version, in one transaction; return the revision.
+
+    A missing SQLite file is made with mode 0600, and its folder with 0700: token digests are in it.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached; it is as it was.
+    """
+    with store_failures():
+        path = sqlite_path(url)
+        if path is not None:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        engine = open_engine(url, mode="rwc")
+        try:
+            with engine.begin() as connection:
+                config = _config()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        finally:
+            engine.dispose()
+    return _head()
+
+
+def check_schema(store: Store) -> None:
+    """
+    Return when the database has exactly this version's schema.
+
+    Raises:
+        StoreUnavailable: it has not, or cannot be reached.
+    """
+    with store_failures(), store.reader.engine.begin() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found != _head():
+        raise StoreUnavailable(
+            "the database has the schema of another version",
+            expected=_head(),
+            got=found or "no schema",
+            hint="Run `pinwarden server migrate` with this version of the server.",
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    return config
+
+
+def _head() -> str:
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""

@@ -1,0 +1,257 @@
+"""
+Everything that changes the store, as small steps of one transaction.
+
+It may import ``tables`` and SQLAlchemy. It never updates or deletes a document, an audit row or a root; steps that
+depend on what was read before compare it again in the statement itself.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Connection, CursorResult, Engine, Executable, and_, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from pinwarden.envelope import Envelope
+from pinwarden_server.errors import Tag
+from pinwarden_server.store.failures import store_failures
+from pinwarden_server.store.rows import AuditRow, TokenRow, VersionRow
+from pinwarden_server.store.tables import (
+    attempts,
+    audit,
+    audit_head,
+    leases,
+    pinsets,
+    reservations,
+    roots,
+    tokens,
+    versions,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Numbers and a time of issue that were never given out before and never will be again (spec S1)."""
+
+    pinset_version: int
+    timestamp_version: int
+    issued: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampRow:
+    """The timestamp that comes into force, and when the next ones are due."""
+
+    tag: Tag
+    envelope: Envelope
+    expires: datetime
+    renew_after: datetime
+    renew_pinset_after: datetime
+
+
+class Writer:
+    """Opens transactions; raises ``StoreUnavailable`` or ``StorageFull`` when the database cannot take them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def transaction(self) -> Iterator["Transaction"]:
+        """Yield a transaction that commits when the block ends, or leaves everything as it was when it raises."""
+        with store_failures(), self._engine.begin() as connection:
+            yield Transaction(connection)
+
+    def reserve(self, name: str, now: datetime, *, pinset: bool) -> Reservation:
+        """
+        Give out the next timestamp version, and the next pin set version when *pinset*, in a commit of their own.
+
+        ``issued`` is *now*, or the last one given out when the clock went back.
+        """
+        for _ in range(2):
+            try:
+                with self.transaction() as transaction:
+                    return transaction.reserve(name, now, pinset=pinset)
+            except IntegrityError:
+                continue  # another writer made the counter's row first; now there is one to count on
+        raise AssertionError("a counter's row can be made only once")
+
+    def take_lease(self, name: str, holder: str, *, now: datetime, until: datetime) -> bool:
+        """Tell whether *holder* has the lease until *until*: it had it, nobody had, or the former one's time is up."""
+        free = or_(leases.c.holder == holder, leases.c.expires_at <= now)
+        try:
+            with self.transaction() as transaction:
+                statement = update(leases).where(leases.c.name == name, free).values(holder=holder, expires_at=until)
+                if transaction.count(statement):
+                    return True
+                if transaction.exists(select(leases.c.name).where(leases.c.name == name)):
+                    return False
+                transaction.run(insert(leases).values(name=name, holder=holder, expires_at=until))
+                return True
+        except IntegrityError:
+            return False
+
+    def release_lease(self, name: str, holder: str) -> None:
+        """Give the lease back before its time, when *holder* has it."""
+        with self.transaction() as transaction:
+            transaction.run(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
+
+
+class Transaction:
+    """The steps; none of them commits."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run(self, statement: Executable) -> None:
+        """Run a statement for its effect."""
+        self._connection.execute(statement)
+
+    def count(self, statement: Executable) -> int:
+        """Run a statement and return how many rows it touched."""
+        return cast("CursorResult[Any]", self._connection.execute(statement)).rowcount
+
+    def exists(self, query: Executable) -> bool:
+        """Tell whether *query* finds anything."""
+        return self._connection.execute(query).first() is not None
+
+    def reserve(self, name: str, now: datetime, *, pinset: bool) -> Reservation:
+        """Raise the counters of *name* and return what they were raised to."""
+        now = now.replace(microsecond=0)
+        row = self._connection.execute(
+            select(reservations).where(reservations.c.name == name).with_for_update()
+        ).first()
+        if row is None:
+            first = Reservation(1 if pinset else 0, 1, now)
+            self.run(
+                insert(reservations).values(
+                    name=name, pinset_version=first.pinset_version, timestamp_version=1, issued=now
+                )
+            )
+            return first
+        reservation = Reservation(row.pinset_version + pinset, row.timestamp_version + 1, max(row.issued, now))
+        self.run(
+            update(reservations)
+            .where(reservations.c.name == name)
+            .values(
+                pinset_version=reservation.pinset_version,
+                timestamp_version=reservation.timestamp_version,
+                issued=reservation.issued,
+            )
+        )
+        return reservation
+
+    def append_root(self, version: int, envelope: Envelope, at: datetime) -> None:
+        """Add a root; IntegrityError when there is one of that version."""
+        self.run(insert(roots).values(version=version, envelope=envelope.to_bytes(), published_at=at))
+
+    def append_version(self, row: VersionRow, *, audit_seq: int) -> None:
+        """Add a version; IntegrityError when there is one of that number."""
+        self.run(
+            insert(versions).values(
+                name=row.name,
+                epoch=row.tag[0],
+                version=row.tag[1],
+                envelope=row.envelope.to_bytes(),
+                issued=row.issued,
+                expires=row.expires,
+                published_at=row.published_at,
+                actor=row.actor,
+                reason=row.reason,
+                forced=" ".join(row.forced),
+                audit_seq=audit_seq,
+            )
+        )
+
+    def create_pinset(self, name: str, tag: Tag, timestamp: TimestampRow) -> bool:
+        """Put the first pair of *name* in force; False when the name is taken."""
+        if self.exists(select(pinsets.c.name).where(pinsets.c.name == name)):
+            return False
+        self.run(insert(pinsets).values(name=name, **_pair(tag, timestamp)))
+        return True
+
+    def move_pinset(
+        self, name: str, *, expected: Tag, expected_timestamp: Tag, tag: Tag, timestamp: TimestampRow
+    ) -> bool:
+        """Put a pair in force in place of the expected pair; False when that is not in force any more."""
+        still = and_(
+            pinsets.c.name == name,
+            pinsets.c.epoch == expected[0],
+            pinsets.c.version == expected[1],
+            pinsets.c.timestamp_epoch == expected_timestamp[0],
+            pinsets.c.timestamp_version == expected_timestamp[1],
+        )
+        return self.count(update(pinsets).where(still).values(**_pair(tag, timestamp))) == 1
+
+    def pair_of(self, name: str) -> tuple[Tag, Tag] | None:
+        """Return the pair in force as this transaction sees it."""
+        row = self._connection.execute(select(pinsets).where(pinsets.c.name == name)).first()
+        return None if row is None else ((row.epoch, row.version), (row.timestamp_epoch, row.timestamp_version))
+
+    def lock_audit_head(self) -> tuple[int, str]:
+        """Return number and hash of the last audit row; other writers wait for this transaction's end."""
+        row = self._connection.execute(select(audit_head).with_for_update()).one()
+        return row.seq, row.hash
+
+    def append_audit(self, row: AuditRow) -> None:
+        """Add a row and make it the head."""
+        self.run(
+            insert(audit).values(
+                seq=row.seq,
+                at=row.at,
+                actor=row.actor,
+                action=row.action,
+                subject=row.subject,
+                detail=row.detail,
+                previous=row.previous,
+                hash=row.hash,
+            )
+        )
+        self.run(update(audit_head).values(seq=row.seq, hash=row.hash))
+
+    def append_attempt(self, actor: str, key: str, *, fingerprint: str, answer: str, at: datetime) -> None:
+        """Keep the answer of a write; IntegrityError when the key was used meanwhile."""
+        self.run(insert(attempts).values(actor=actor, key=key, fingerprint=fingerprint, answer=answer, created_at=at))
+
+    def forget_attempts(self, before: datetime) -> int:
+        """Drop answers older than *before*; return how many."""
+        return self.count(delete(attempts).where(attempts.c.created_at < before))
+
+    def append_token(self, row: TokenRow, secret_sha256: bytes) -> None:
+        """Add a token."""
+        self.run(
+            insert(tokens).values(
+                id=row.id,
+                secret_sha256=secret_sha256,
+                label=row.label,
+                role=row.role,
+                names=json.dumps(list(row.names)),
+                created_at=row.created_at,
+                created_by=row.created_by,
+                expires_at=row.expires_at,
+            )
+        )
+
+    def revoke_token(self, token_id: str, at: datetime) -> bool:
+        """Revoke a token; False when it does not exist or was revoked before."""
+        which = and_(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
+        return self.count(update(tokens).where(which).values(revoked_at=at)) == 1
+
+    def touch_token(self, token_id: str, at: datetime) -> None:
+        """Record that a token was used."""
+        self.run(update(tokens).where(tokens.c.id == token_id).values(last_used_at=at))
+
+
+def _pair(tag: Tag, timestamp: TimestampRow) -> dict[str, object]:
+    return {
+        "epoch": tag[0],
+        "version": tag[1],
+        "timestamp_epoch": timestamp.tag[0],
+        "timestamp_version": timestamp.tag[1],
+        "timestamp_envelope": timestamp.envelope.to_bytes(),
+        "timestamp_expires": timestamp.expires,
+        "renew_timestamp_after": timestamp.renew_after,
+        "renew_pinset_after": timestamp.renew_pinset_after,
+    }
