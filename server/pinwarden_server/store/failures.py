@@ -10,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pinwarden_server.errors import StorageFull, StoreUnavailable
 
+_HOLDS = "Published pins are served on."  # a connection lost during COMMIT leaves open whether the change was stored
 _FULL_SQLSTATES = ("53100",)  # PostgreSQL: disk_full
 
 
@@ -27,8 +28,10 @@ def store_failures() -> Iterator[None]:
     except (SQLAlchemyError, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if _is_full(cause):
-            raise StorageFull("the database's disk is full", hint="Free space, then repeat the request.") from error
-        raise StoreUnavailable(f"the database cannot be used: {_reason(error, cause)}", hint=_hint(cause)) from error
+            hint = "Free space, then repeat the request."
+            raise StorageFull("the database's disk is full", holds=_HOLDS, hint=hint) from error
+        what = f"the database cannot be used: {_reason(error, cause)}"
+        raise StoreUnavailable(what, holds=_HOLDS, hint=_hint(cause)) from error
 
 
 def _is_full(cause: BaseException | None) -> bool:
@@ -49,4 +52,4 @@ def _reason(error: Exception, cause: BaseException | None) -> str:
 def _hint(cause: BaseException | None) -> str:
     if "no such table" in str(cause) or getattr(cause, "sqlstate", None) == "42P01":
         return "Run `pinwarden server migrate`."
-    return "Published pins are served on. Repeat the request when the database is back."
+    return "Repeat the request under the same Idempotency-Key when the database is back."

@@ -15,6 +15,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, CursorResult, Engine, Executable, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from pinwarden import failpoints
 from pinwarden.envelope import Envelope
 from pinwarden_server.errors import Tag
 from pinwarden_server.store.failures import store_failures
@@ -64,16 +65,18 @@ class Writer:
         with store_failures(), self._engine.begin() as connection:
             yield Transaction(connection)
 
-    def reserve(self, name: str, now: datetime, *, pinset: bool) -> Reservation:
+    def reserve(self, name: str, now: datetime, *, pinset: bool, room: str) -> Reservation:
         """
         Give out the next timestamp version, and the next pin set version when *pinset*, in a commit of their own.
 
-        ``issued`` is *now*, or the last one given out when the clock went back.
+        ``issued`` is *now*, or the last one given out when the clock went back. *room* prefixes the failpoint.
         """
         for _ in range(2):
             try:
                 with self.transaction() as transaction:
-                    return transaction.reserve(name, now, pinset=pinset)
+                    reservation = transaction.reserve(name, now, pinset=pinset)
+                    failpoints.hit(f"{room}.reserving")
+                return reservation
             except IntegrityError:
                 continue  # another writer made the counter's row first; now there is one to count on
         raise AssertionError("a counter's row can be made only once")

@@ -1,0 +1,217 @@
+"""
+What people ask for: request bodies as values.
+
+It may import layer 0 and msgspec. Every body passes the one JSON gate, then msgspec, strictly; unknown fields are
+refused. Whether a draft is wise is ``rules``' concern, and who may ask is ``auth``'s.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from pinwarden.documents import MAX_DENIED, MAX_HOSTS, MAX_PINS_PER_HOST, PIN_BYTES, Host, Pin
+from pinwarden.errors import MalformedError
+from pinwarden.hosts import check_pattern
+from pinwarden.strict_json import decode_base64, parse_object
+from pinwarden_server.errors import BadDraft, Violation
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
+MAX_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
+_JSON_PATH_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+|\.\.\.)\]")
+
+Text = Annotated[str, Meta(max_length=1000)]
+Seconds = Annotated[int, Meta(ge=1, le=MAX_LIFETIME_SECONDS)]
+Force = Annotated[list[Annotated[str, Meta(pattern=r"^PIN[0-9]{3}\Z")]], Meta(max_length=32)]
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    """Base of the bodies: what is not named is refused."""
+
+
+class _PinBody(_Body):
+    sha256: str
+    kind: Literal["leaf", "ca"] = "leaf"
+
+
+class _HostBody(_Body):
+    host: str
+    pins: list[_PinBody]
+    backups: list[_PinBody]
+    mode: Literal["enforce", "report"] = "enforce"
+    enforce_percent: Annotated[int, Meta(ge=1, le=100)] = 100
+    on_expiry: Literal["refuse", "platform"] = "refuse"
+
+
+class _DraftBody(_Body):
+    hosts: Annotated[list[_HostBody], Meta(max_length=MAX_HOSTS)]
+    deny: Annotated[list[str], Meta(max_length=MAX_DENIED)] = []
+    on_stale: Literal["enforce", "refuse"] = "enforce"
+    report_to: str | None = None
+    lifetime_seconds: Seconds | None = None
+    reason: Text = ""
+    force: Force = []
+
+
+class _RollbackBody(_Body):
+    to: Annotated[int, Meta(ge=1, le=2**53 - 1)]
+    reason: Text = ""
+    force: Force = []
+
+
+class _TokenBody(_Body):
+    role: Literal["reader", "editor", "approver", "operator", "admin"]
+    lifetime_seconds: Seconds
+    names: Annotated[list[str], Meta(min_length=1, max_length=32)] = msgspec.field(default_factory=lambda: ["*"])
+    label: Annotated[str, Meta(max_length=200)] = ""
+
+
+Body = TypeVar("Body", bound=_Body)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A pin set that someone wants published; *lifetime_seconds* None means the server's default."""
+
+    hosts: tuple[Host, ...]
+    deny: tuple[bytes, ...] = ()
+    on_stale: Literal["enforce", "refuse"] = "enforce"
+    report_to: str | None = None
+    lifetime_seconds: int | None = None
+    reason: str = ""
+    force: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackDraft:
+    """The number of the version whose content shall come back, as a new version."""
+
+    to: int
+    reason: str = ""
+    force: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDraft:
+    """A token that someone wants to hand out."""
+
+    role: str
+    lifetime_seconds: int
+    names: tuple[str, ...] = ("*",)
+    label: str = ""
+
+
+def parse_draft(body: bytes) -> Draft:
+    """
+    Return the pin set that *body* asks for.
+
+    Only what each field says by itself is judged here; what fields say together is ``PinSet.parse``'s and the lint's.
+
+    Raises:
+        BadDraft: not strict JSON, a wrong or unknown field, an impossible host or pin; with JSON pointers.
+    """
+    raw = _convert(body, _DraftBody)
+    violations: list[Violation] = []
+    hosts = tuple(_host(entry, f"/hosts/{number}", violations) for number, entry in enumerate(raw.hosts))
+    deny = tuple(_pin(text, f"/deny/{number}", violations) for number, text in enumerate(raw.deny))
+    if violations:
+        raise BadDraft("the draft has impossible hosts or pins", violations=violations, got=_first(violations))
+    return Draft(hosts, deny, raw.on_stale, raw.report_to, raw.lifetime_seconds, raw.reason, tuple(raw.force))
+
+
+def parse_rollback(body: bytes) -> RollbackDraft:
+    """Return which version shall come back; BadDraft."""
+    raw = _convert(body, _RollbackBody)
+    return RollbackDraft(raw.to, raw.reason, tuple(raw.force))
+
+
+def parse_token_draft(body: bytes) -> TokenDraft:
+    """Return the token that *body* asks for; BadDraft. Names are exact, or end in one ``*``."""
+    raw = _convert(body, _TokenBody)
+    violations = [
+        Violation(
+            "DRAFT", f"/names/{number}", f"not a pin set name or pattern: {name[:80]!r}", "Use payments or pay-*."
+        )
+        for number, name in enumerate(raw.names)
+        if re.fullmatch(r"(?:[a-z0-9][a-z0-9._-]{0,63})?\*|[a-z0-9][a-z0-9._-]{0,63}", name) is None
+    ]
+    if violations:
+        raise BadDraft("the token names impossible pin sets", violations=violations, got=_first(violations))
+    return TokenDraft(raw.role, raw.lifetime_seconds, tuple(raw.names), raw.label)
+
+
+def _convert(body: bytes, kind: type[Body]) -> Body:
+    try:
+        value = parse_object(body, limit=MAX_BODY_BYTES, what="body")
+    except MalformedError as error:
+        violation = Violation("DRAFT", "", str(error), "Send one JSON object, UTF-8, no floats, no duplicate keys.")
+        raise BadDraft(
+            error.what, expected=error.expected, got=error.got, violations=[violation], is_syntax=True
+        ) from error
+    try:
+        return msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `")
+        violation = Violation("DRAFT", _pointer(path.rstrip("`")), message, "The API description lists the fields.")
+        expected, got = _expected_and_got(message)
+        raise BadDraft(
+            "the body does not have the form of this request", expected=expected, got=got, violations=[violation]
+        ) from error
+
+
+def _expected_and_got(message: str) -> tuple[str | None, str]:
+    expected, found, got = message.partition(", got ")
+    if found:
+        return expected.removeprefix("Expected ").strip("`"), got.strip("`")
+    return None, message
+
+
+def _pointer(path: str) -> str:
+    steps = (match[1] or match[2] for match in _JSON_PATH_STEP.finditer(path.removeprefix("$")))
+    return "".join(f"/{step}" for step in steps)
+
+
+def _host(raw: _HostBody, pointer: str, violations: list[Violation]) -> Host:
+    for problem, place in _host_problems(raw, pointer):
+        violations.append(Violation("V8", place, problem, "Clients refuse such a document."))
+    return Host(
+        host=raw.host,
+        pins=_pins(raw.pins, f"{pointer}/pins", violations),
+        backups=_pins(raw.backups, f"{pointer}/backups", violations),
+        mode=raw.mode,
+        enforce_percent=raw.enforce_percent,
+        on_expiry=raw.on_expiry,
+    )
+
+
+def _host_problems(raw: _HostBody, pointer: str) -> Iterator[tuple[str, str]]:
+    try:
+        check_pattern(raw.host, what="host")
+    except MalformedError as error:
+        yield str(error.what) + (f": {error.got}" if error.got else ""), f"{pointer}/host"
+    if len(raw.pins) + len(raw.backups) > MAX_PINS_PER_HOST:
+        yield f"more than {MAX_PINS_PER_HOST} pins and backups together", pointer
+
+
+def _pins(raw: list[_PinBody], pointer: str, violations: list[Violation]) -> tuple[Pin, ...]:
+    return tuple(
+        Pin(_pin(entry.sha256, f"{pointer}/{number}/sha256", violations), entry.kind)
+        for number, entry in enumerate(raw)
+    )
+
+
+def _pin(text: str, pointer: str, violations: list[Violation]) -> bytes:
+    try:
+        return decode_base64(text, what="pin", length=PIN_BYTES)
+    except MalformedError as error:
+        hint = "A pin is the standard base64 of a SHA-256; `pinwarden pin HOST` prints it."
+        violations.append(Violation("DRAFT", pointer, str(error.what), hint))
+        return b""
+
+
+def _first(violations: list[Violation]) -> str:
+    rest = f", and {len(violations) - 1} more" if len(violations) > 1 else ""
+    return f"{violations[0].message} at {violations[0].pointer}{rest}"

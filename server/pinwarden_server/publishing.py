@@ -1,0 +1,232 @@
+"""
+The use cases that change what is published: publish, roll back, renew. Each is one transaction, and holds no HTTP.
+
+They may import everything here but the HTTP side. No lock and no transaction is held while a signature is made.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from pinwarden import failpoints
+from pinwarden.documents import Grant, PinSet, Root, check_name
+from pinwarden.errors import MalformedError, WrongPinSetError
+from pinwarden_server import rules
+from pinwarden_server.commit import STEPS, Change, TimestampMoved, bring_into_force, replay, stale
+from pinwarden_server.drafts import Draft, RollbackDraft
+from pinwarden_server.errors import BadDraft, Conflict, NotFound, StaleVersion, Tag, Violation
+from pinwarden_server.founding import reconcile_pinset
+from pinwarden_server.signing import (
+    Ground,
+    Pair,
+    check_as_clients_do,
+    check_content,
+    sign_pinset,
+    sign_timestamp,
+    within,
+)
+from pinwarden_server.site import Act, Attempt, Policy, Published, Site
+from pinwarden_server.store import Current
+
+__all__ = [
+    "Act",
+    "Attempt",
+    "Policy",
+    "Published",
+    "Site",
+    "publish",
+    "renew_pinset",
+    "renew_timestamp",
+    "rollback",
+]
+
+RENEWAL = "system:renewal"
+_ROUNDS = 5
+
+failpoints.register(*(f"publish.{step}" for step in STEPS))
+failpoints.register(*(f"renew.{step}" for step in STEPS if step != "checked"))
+
+
+def publish(site: Site, name: str, draft: Draft, expected: Tag | None, by: Act) -> Published:
+    """
+    Publish *draft* as the next version of *name*; when this returns, every worker of this node serves it.
+
+    Args:
+        expected: the version in force that the draft was made for; None creates the pin set.
+
+    Raises:
+        BadDraft, LintRefused, StaleVersion, NotFound, Conflict, IdempotencyMismatch, SignerUnavailable,
+        PublicationRefused, StoreUnavailable: nothing was published. NotServedYet: it was, and cannot be served yet.
+    """
+    answered = _replayed(site, by)
+    if answered:
+        return answered
+    ground = survey_at(site, name, expected)
+    content = draft_content(site, ground, draft, by.at)
+    warnings = rules.check(draft, surroundings(site, ground, content))
+    check_content(content)
+    action = "pinset.publish" if expected else "pinset.create"
+    change = Change("publish", action, draft.reason, forced_codes(warnings, draft.force), warnings)
+    failpoints.hit("publish.checked")
+    return _publish(site, ground, content, change, by)
+
+
+def rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by: Act) -> Published:
+    """
+    Publish the content of an old version again, as a new version with its old length of life.
+
+    Raises:
+        as :func:`publish`; today's lint judges the old content too.
+    """
+    answered = _replayed(site, by)
+    if answered:
+        return answered
+    ground = survey_at(site, name, expected)
+    old = site.store.reader.version(name, draft.to).document()
+    lifetime = int((old.expires - old.issued).total_seconds())
+    wanted = Draft(old.hosts, old.deny, old.on_stale, old.report_to, lifetime, draft.reason, draft.force)
+    content = draft_content(site, ground, wanted, by.at)
+    warnings = rules.check(wanted, surroundings(site, ground, content))
+    reason = f"rollback to version {draft.to}" + (f": {draft.reason}" if draft.reason else "")
+    change = Change("publish", "pinset.rollback", reason, forced_codes(warnings, draft.force), warnings)
+    failpoints.hit("publish.checked")
+    return _publish(site, ground, check_content(content), change, by)
+
+
+def renew_pinset(site: Site, name: str, now: datetime) -> Published | None:
+    """Publish the pin set in force once more with a new life; None when someone published meanwhile."""
+    by = Act(RENEWAL, now)
+    try:
+        ground = survey(site, name)
+        content = PinSet.parse(_current(ground).pinset.payload)
+        return _publish(site, ground, content, Change("renew", "pinset.renew"), by)
+    except StaleVersion:
+        return None
+
+
+def renew_timestamp(site: Site, name: str, now: datetime) -> Published | None:
+    """Sign a new timestamp for the version in force; None when someone published or renewed meanwhile."""
+    by = Act(RENEWAL, now)
+    ground = survey(site, name)
+    reservation = site.store.writer.reserve(name, now, pinset=False, room="renew")
+    failpoints.hit("renew.reserved")
+    lifetime = site.policy.timestamp_lifetime
+    pair = sign_timestamp(site.signers, ground, _current(ground).pinset, reservation, lifetime)
+    failpoints.hit("renew.timestamp-signed")
+    check_as_clients_do(ground, pair, now=now, room="renew")
+    try:
+        return bring_into_force(site, ground, pair, Change("renew", "timestamp.renew", only_timestamp=True), by)
+    except (StaleVersion, TimestampMoved):
+        return None
+
+
+def survey(site: Site, name: str) -> Ground:
+    """
+    Read what a publication of *name* stands on.
+
+    Raises:
+        BadDraft: not a name. Conflict: no root, or none that grants the name.
+    """
+    try:
+        check_name(name)
+    except MalformedError as error:
+        violation = Violation("DRAFT", "", str(error.what), "Names are lower-case letters, digits and . _ -")
+        raise BadDraft(error.what, expected=error.expected, got=error.got, violations=[violation]) from error
+    roots = site.store.reader.roots()
+    if not roots:
+        raise Conflict("no root is published", hint="Run `pinwarden server init`, or `pinwarden root publish`.")
+    ground = Ground(name, roots, Root.parse(roots[-1].payload), site.store.reader.find_current(name))
+    grant_of(ground)
+    return ground
+
+
+def survey_at(site: Site, name: str, expected: Tag | None) -> Ground:
+    """
+    Read what a publication of *name* stands on, in place of version *expected*; None: of nothing.
+
+    Raises:
+        StaleVersion: another version is in force. NotFound: none is, and one is expected. Else as :func:`survey`.
+    """
+    ground = survey(site, name)
+    if expected is not None:
+        _current(ground)
+    if ground.tag != expected:
+        raise stale(name, expected, ground.tag)
+    return ground
+
+
+def grant_of(ground: Ground) -> Grant:
+    """Return what the newest root allows for this name; Conflict when that is nothing."""
+    try:
+        return ground.root.grant_for(ground.name)
+    except WrongPinSetError as error:
+        hint = "Choose another name, or let a new root grant this one."
+        raise Conflict(error.what, expected=error.expected, hint=hint) from error
+
+
+def draft_content(site: Site, ground: Ground, draft: Draft, now: datetime) -> PinSet:
+    """Return *draft* as a document with preliminary version and times; its length of life is final."""
+    grant = grant_of(ground)
+    if draft.lifetime_seconds is None:
+        lifetime = within(grant, site.policy.pinset_lifetime)
+    else:
+        lifetime = timedelta(seconds=draft.lifetime_seconds)
+    issued = now.replace(microsecond=0)
+    return PinSet(
+        authority=ground.root.authority,
+        name=ground.name,
+        epoch=grant.epoch,
+        version=1,
+        issued=issued,
+        expires=issued + lifetime,
+        hosts=draft.hosts,
+        deny=draft.deny,
+        on_stale=draft.on_stale,
+        report_to=draft.report_to,
+    )
+
+
+def surroundings(site: Site, ground: Ground, content: PinSet) -> rules.Surroundings:
+    """Return what lint judges the draft against."""
+    lifetime = int((content.expires - content.issued).total_seconds())
+    return rules.Surroundings(site.policy.own_hosts, lifetime, grant_of(ground))
+
+
+def forced_codes(findings: tuple[Violation, ...], force: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the codes that block and were forced, each once."""
+    return tuple(dict.fromkeys(found.code for found in findings if found.blocking and found.code in force))
+
+
+def _publish(site: Site, ground: Ground, content: PinSet, change: Change, by: Act) -> Published:
+    for _ in range(_ROUNDS):
+        pair = _sign(site, ground, content, by.at, change.room)
+        try:
+            return bring_into_force(site, ground, pair, change, by)
+        except TimestampMoved:
+            ground = survey_at(site, ground.name, ground.tag)  # the renewer was first; its timestamp is the floor now
+    raise Conflict(f"pin set {ground.name!r} got {_ROUNDS} new timestamps meanwhile", hint="Repeat the request.")
+
+
+def _sign(site: Site, ground: Ground, content: PinSet, now: datetime, room: str) -> Pair:
+    content = replace(content, epoch=grant_of(ground).epoch)
+    reservation = site.store.writer.reserve(ground.name, now, pinset=True, room=room)
+    failpoints.hit(f"{room}.reserved")
+    pinset = sign_pinset(site.signers, ground, content, reservation)
+    failpoints.hit(f"{room}.pinset-signed")
+    pair = sign_timestamp(site.signers, ground, pinset, reservation, site.policy.timestamp_lifetime)
+    failpoints.hit(f"{room}.timestamp-signed")
+    check_as_clients_do(ground, pair, now=now, room=room)
+    return pair
+
+
+def _replayed(site: Site, by: Act) -> Published | None:
+    answered = replay(site, by)
+    if answered:
+        # The first attempt may have ended between its commit and its answer.
+        reconcile_pinset(site, answered.name)
+    return answered
+
+
+def _current(ground: Ground) -> Current:
+    if ground.current is None:
+        raise NotFound(f"no pin set {ground.name!r}", hint="`pinwarden set list` shows those that exist.")
+    return ground.current
