@@ -1,0 +1,294 @@
+"""
+A fork server for crash tests, and the oracle that judges what each death left behind.
+
+A child is forked from this warm process, arms one failpoint, works, and tells over a pipe what it signed and what was
+acknowledged to it, until SIGKILL ends it. SIGKILL proves that a process may die anywhere, not that a disk may lose power.
+"""
+
+import json
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pinwarden import failpoints, trust
+from pinwarden.bundle import Bundle
+from pinwarden.cache import DiskCache
+from pinwarden.documents import PinSet, Timestamp
+from pinwarden.envelope import PINSET_TYPE, TIMESTAMP_TYPE, Envelope
+from pinwarden.strict_json import parse_object
+from pinwarden.testing import pinned
+from pinwarden.update import Updater
+from pinwarden_keys import Founding, Signer, found_authority
+from pinwarden_keys.signer_file import SoftwareSigner
+from pinwarden_server import audit
+from pinwarden_server.bell import Bell
+from pinwarden_server.drafts import Draft
+from pinwarden_server.founding import found, reconcile
+from pinwarden_server.public_table import PublicTable
+from pinwarden_server.published_tree import PublishedTree
+from pinwarden_server.publishing import publish
+from pinwarden_server.renewal import Renewer
+from pinwarden_server.signers import Signers
+from pinwarden_server.site import Act, Policy, Published, Site
+from pinwarden_server.store import migrate, open_store
+from pinwarden_server.tags import parse_tag
+
+NAME = "payments"
+LIFE = timedelta(hours=1)
+Say = Callable[[dict[str, object]], None]
+Work = Callable[["Stage", Site, Say], None]
+
+
+@dataclass(frozen=True)
+class TellingSigner:
+    """A signer that says what it signs before it does: the oracle must know of versions that never got further."""
+
+    signer: Signer
+    say: Say
+
+    @property
+    def uri(self) -> str:
+        return self.signer.uri
+
+    @property
+    def public(self) -> bytes:
+        return self.signer.public
+
+    @property
+    def keyid(self) -> str:
+        return self.signer.keyid
+
+    def sign(self, message: bytes) -> bytes:
+        _, _, _, _, payload = message.split(b" ", 4)
+        self.say({"signed": payload.decode()})
+        return self.signer.sign(message)
+
+    def close(self) -> None:
+        self.signer.close()
+
+
+@dataclass(frozen=True)
+class TreeSource:
+    """The published tree, as a client's fetcher."""
+
+    folder: Path
+
+    @dataclass(frozen=True)
+    class Answer:
+        body: bytes
+        etag: str | None = None
+
+    def bundle(self, name: str, root_version: int, *, held: object, etag: str | None) -> "TreeSource.Answer":
+        return self.Answer((self.folder / f"v1/bundles/{name}/{root_version}").read_bytes())
+
+    def root(self, version: int) -> bytes | None:
+        return None
+
+
+@dataclass
+class Stage:
+    """One server's folder, its keys, a clock that tests push, and everything that was ever seen of its versions."""
+
+    folder: Path
+    founding: Founding
+    now: datetime
+    contents: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    acknowledged: dict[tuple[int, int], str] = field(default_factory=dict)
+    counter: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.folder}/store.db"
+
+    @property
+    def tree(self) -> PublishedTree:
+        return PublishedTree(self.folder / "tree")
+
+    def site(self, say: Say | None = None) -> Site:
+        """Open everything anew, as a process that starts would."""
+        seeds = {"timestamp": self.founding.timestamp_seed, "pinset": self.founding.pinset_seed}
+        signers: list[Signer] = [SoftwareSigner(seed, uri=f"memory:{name}") for name, seed in seeds.items()]
+        if say:
+            signers = [TellingSigner(signer, say) for signer in signers]
+        policy = Policy(timestamp_lifetime=timedelta(minutes=45))
+        return Site(open_store(self.url), self.tree, Bell.open(self.folder / "run/bell"), Signers(signers), policy)
+
+    def found(self) -> None:
+        migrate(self.url)
+        site = self.site()
+        found(site, self.founding.root_json, Act("setup", self.now))
+        self.acknowledge(self.publish(site))
+        site.store.close()
+
+    def publish(self, site: Site) -> Published:
+        """Publish a pin set that no version had before."""
+        self.counter += 1
+        hosts = (pinned("api.example.com", os.urandom(32), os.urandom(32)),)
+        current = site.store.reader.find_current(NAME)
+        draft = Draft(hosts, lifetime_seconds=int(LIFE.total_seconds()))
+        return publish(site, NAME, draft, current.tag if current else None, Act("tester", self.now))
+
+    def renew(self, site: Site) -> list[str]:
+        """Renew what is due; return the names."""
+        done = Renewer(site, holder=f"worker {os.getpid()}", clock=lambda: self.now).tick()
+        assert done.failed == {}
+        return list(done.renewed)
+
+    def update_client(self) -> trust.TrustState:
+        """Let a client with a disk cache fetch from the tree, from what its cache holds."""
+        cache = DiskCache(self.folder / "cache", self.authority, NAME)
+        state = trust.absorb(trust.begin(self.founding.root_json, name=NAME), cache.load())
+        updater = Updater(TreeSource(self.tree.folder), cache, adopt=lambda _: None)
+        newer = updater.update(state, self.now)
+        assert updater.persist_failed == 0
+        return newer
+
+    def cached(self) -> trust.TrustState:
+        """Return what a client that starts now trusts."""
+        cache = DiskCache(self.folder / "cache", self.authority, NAME)
+        return trust.absorb(trust.begin(self.founding.root_json, name=NAME), cache.load())
+
+    @property
+    def authority(self) -> str:
+        return self.founding.authority
+
+    def acknowledge(self, outcome: Published) -> None:
+        self.acknowledged[outcome.tag] = "published"
+
+    def die_at(self, point: str, work: Work) -> list[dict[str, object]]:
+        """Fork a child that runs *work* and dies at *point*; return what it said until then."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            self._work_and_die(point, work, writing)
+        os.close(writing)
+        with open(reading, "rb") as stream:
+            said = [json.loads(line) for line in stream]
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (point, status, said[-1:])
+        for message in said:
+            if "acknowledged" in message:
+                self.acknowledged[parse_tag(str(message["acknowledged"]))] = "published"
+            elif "signed" in message:
+                self.see_payload(str(message["signed"]).encode())
+        return said
+
+    def _work_and_die(self, point: str, work: Work, descriptor: int) -> None:
+        def say(message: dict[str, object]) -> None:
+            os.write(descriptor, json.dumps(message).encode() + b"\n")
+
+        try:
+            site = self.site(say)
+            work(self, site, say)
+            say({"survived": point})
+        except BaseException:
+            say({"failed": traceback.format_exc()})
+        finally:
+            os._exit(1)
+
+    def see_payload(self, payload: bytes) -> tuple[int, int]:
+        """Remember that this version has this content; it must never be seen with another."""
+        value = parse_object(payload, limit=len(payload), what="payload")
+        tag = (value["epoch"], value["version"])
+        return self.see(value["type"], tag, sha256(payload).hexdigest())
+
+    def see(self, kind: str, tag: tuple[int, int], digest: str) -> tuple[int, int]:
+        known = self.contents.setdefault((kind, *tag), digest)
+        assert known == digest, f"{kind} {tag} has two contents"
+        return tag
+
+    def check(self) -> None:
+        """The oracle: database, audit, tree and cache, as the dead process left them; then after reconciling."""
+        site = self.site()
+        try:
+            stored = self._check_store(site)
+            served = self._check_tree(stored)
+            assert reconcile(site) >= 0
+            reconciled = self._check_tree(stored)
+            assert reconciled >= served
+            assert reconciled == site.store.reader.current(NAME).tag
+            table = PublicTable(self.tree, site.bell)
+            entry = table.get(f"/v1/bundles/{NAME}/1")
+            assert entry is not None and parse_tag(entry.tag) == reconciled
+            self._check_cache(stored)
+        finally:
+            site.store.close()
+            site.bell.close()
+
+    def _check_store(self, site: Site) -> set[tuple[int, int]]:
+        reader = site.store.reader
+        rows = reader.versions(NAME, limit=1_000_000)
+        audited: dict[tuple[int, int], str] = {}
+        for link in reader.audit(limit=1_000_000):
+            detail = link.to_json()["detail"]
+            assert isinstance(detail, dict)
+            if link.action.startswith(("pinset.", "timestamp.")):
+                tag = parse_tag(detail["version"])
+                self.see("pinset", tag, detail["sha256"])
+                self.see("timestamp", parse_tag(detail["timestamp"]), detail["timestamp_sha256"])
+                if link.action != "timestamp.renew":
+                    assert tag not in audited, f"{tag} was published twice"
+                    audited[tag] = detail["sha256"]
+        assert audit.verify_chain(reader).rows == len(reader.audit(limit=1_000_000))
+        stored = {self.see_payload(row.envelope.payload) for row in rows}
+        assert len(stored) == len(rows)
+        assert set(audited) == stored, "documents and audit rows differ"
+        assert set(self.acknowledged) <= stored, "an acknowledged publication is lost"
+        current = reader.current(NAME)
+        assert current.tag == max(stored)
+        self.see_payload(current.timestamp.payload)
+        return stored
+
+    def _check_tree(self, stored: set[tuple[int, int]]) -> tuple[int, int]:
+        folder = self.tree.folder / "v1"
+        for file in (folder / "pinsets" / NAME / "versions").iterdir():
+            envelope = Envelope.parse(file.read_bytes(), expect=PINSET_TYPE)
+            assert self.see_payload(envelope.payload) == parse_tag(file.name)
+            assert parse_tag(file.name) in stored, "the tree shows what was never committed"
+        self.see_payload(
+            Envelope.parse((folder / "pinsets" / NAME / "timestamp").read_bytes(), expect=TIMESTAMP_TYPE).payload
+        )
+        bundle = Bundle.parse((folder / "bundles" / NAME / "1").read_bytes())
+        state = trust.advance_bundle(trust.begin(self.founding.root_json, name=NAME), bundle, now=self.now)
+        assert state.pinset is not None
+        self.see_payload(bundle.pinset.payload)
+        self.see_payload(bundle.timestamp.payload)
+        served = (PinSet.parse(bundle.pinset.payload).epoch, PinSet.parse(bundle.pinset.payload).version)
+        assert served in stored
+        assert served >= max(self.acknowledged), "an acknowledged publication is not served"
+        assert Timestamp.parse(bundle.timestamp.payload).pinset.version == served[1]
+        return served
+
+    def _check_cache(self, stored: set[tuple[int, int]]) -> None:
+        before = self.cached()
+        after = self.update_client()  # raises when the floor of the cache were above what is served
+        assert after.adopted_pinset is not None and after.adopted_pinset.tag in stored
+        if before.adopted_pinset is not None:
+            assert before.adopted_pinset.tag <= after.adopted_pinset.tag
+        assert self.cached().adopted_pinset == after.adopted_pinset
+
+
+@pytest.fixture
+def rounds() -> int:
+    """How often each point is died at."""
+    return int(os.environ.get("PINWARDEN_CRASH_ROUNDS", "40"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A founded server with one published pin set, and a client whose cache holds it."""
+    now = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+    founding = found_authority("crash", now=now, entropy=os.urandom)
+    stage = Stage(tmp_path, founding, now)
+    stage.found()
+    stage.update_client()
+    yield stage
+    failpoints.arm(None)
