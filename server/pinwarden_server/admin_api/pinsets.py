@@ -1,0 +1,120 @@
+"""Pin sets over HTTP: list, show, publish, preview, roll back. It may import Flask, the use cases and the reader."""
+
+import json
+import re
+from typing import Any
+
+from flask import Blueprint, Response
+
+from pinwarden_server import metrics
+from pinwarden_server.admin_api.requests import act, allowed, check_query, number_of, read_body, replaced_version
+from pinwarden_server.auth import Right
+from pinwarden_server.drafts import parse_draft, parse_rollback
+from pinwarden_server.errors import NotFound, StaleVersion
+from pinwarden_server.node import Node
+from pinwarden_server.preview import preview
+from pinwarden_server.publishing import Published, publish, rollback
+from pinwarden_server.store import VersionRow
+from pinwarden_server.tags import format_tag
+
+MAX_PAGE = 500
+_VERSION = re.compile(r"(?:([1-9][0-9]{0,15})\.)?([1-9][0-9]{0,15})", re.ASCII)
+# What of a signed document a PUT may send back; the rest is the server's to say.
+CONTENT_FIELDS = ("hosts", "deny", "on_stale", "report_to")
+
+
+def pinset_views(admin: Blueprint, node: Node) -> None:
+    """Add the routes below /pinsets to *admin*."""
+    reader, site = node.site.store.reader, node.site
+
+    @admin.get("/pinsets")
+    def pinsets() -> dict[str, Any]:
+        principal = allowed(node, Right.READ)
+        check_query()
+        rows = [row.to_json() for row in reader.pinsets() if principal.allows(Right.READ, row.name)]
+        return {"pinsets": rows}
+
+    @admin.get("/pinsets/<name>")
+    def pinset(name: str) -> tuple[dict[str, Any], dict[str, str]]:
+        allowed(node, Right.READ, name)
+        check_query()
+        current = reader.current(name)
+        row = reader.version(name, current.tag[1], current.tag[0])
+        shown = {
+            **row.to_json(),
+            "timestamp": json.loads(current.timestamp.payload),
+            "content": content_of(row),
+        }
+        return shown, {"ETag": f'"{format_tag(current.tag)}"'}
+
+    @admin.get("/pinsets/<name>/versions")
+    def versions(name: str) -> dict[str, Any]:
+        allowed(node, Right.READ, name)
+        check_query("limit", "before")
+        limit = number_of("limit", default=100, low=1, high=MAX_PAGE)
+        before = number_of("before", default=0, low=1, high=2**53 - 1) or None
+        return {"versions": [row.to_json() for row in reader.versions(name, limit=limit, before=before)]}
+
+    @admin.get("/pinsets/<name>/versions/<version>")
+    def one_version(name: str, version: str) -> dict[str, Any]:
+        allowed(node, Right.READ, name)
+        check_query()
+        match = _VERSION.fullmatch(version)
+        if match is None:
+            raise NotFound(
+                f"pin set {name[:80]!r} has no version {version[:40]!r}", hint="Versions are spelt 7 or 1.7."
+            )
+        row = reader.version(name, int(match[2]), int(match[1]) if match[1] else None)
+        return {**row.to_json(), "content": content_of(row), "envelope": row.envelope.to_json()}
+
+    @admin.put("/pinsets/<name>")
+    def put(name: str) -> Response:
+        principal = allowed(node, Right.PUBLISH, name)
+        check_query()
+        expected = replaced_version(may_create=True)
+        body = read_body()
+        draft = parse_draft(body)
+        return _answer(_counted(lambda: publish(site, name, draft, expected, act(node, principal, body))))
+
+    @admin.post("/pinsets/<name>/preview")
+    def preview_draft(name: str) -> dict[str, Any]:
+        allowed(node, Right.PREVIEW, name)
+        check_query()
+        return preview(site, name, parse_draft(read_body()), node.clock()).to_json()
+
+    @admin.post("/pinsets/<name>/rollback")
+    def roll_back(name: str) -> Response:
+        principal = allowed(node, Right.PUBLISH, name)
+        check_query()
+        expected = replaced_version(may_create=False)
+        assert expected is not None
+        body = read_body()
+        draft = parse_rollback(body)
+        return _answer(_counted(lambda: rollback(site, name, draft, expected, act(node, principal, body))))
+
+
+def content_of(row: VersionRow) -> dict[str, Any]:
+    """Return the part of a version that a PUT may send back, as it was signed."""
+    payload = json.loads(row.envelope.payload)
+    return {name: payload[name] for name in CONTENT_FIELDS if name in payload}
+
+
+def _counted(change: Any) -> Published:
+    try:
+        published: Published = change()
+    except StaleVersion:
+        metrics.PUBLISHES.labels("stale").inc()
+        raise
+    except Exception:
+        metrics.PUBLISHES.labels("refused").inc()
+        raise
+    metrics.PUBLISHES.labels("replayed" if published.replayed else "published").inc()
+    return published
+
+
+def _answer(published: Published) -> Response:
+    headers = {"ETag": published.etag}
+    if published.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    body = json.dumps(published.to_json())
+    return Response(body, 201 if published.created else 200, headers, content_type="application/json")

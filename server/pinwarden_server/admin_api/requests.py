@@ -1,0 +1,131 @@
+"""
+What a request says besides its address: who asks, for which version, with which body.
+
+It may import Flask and ``auth``. It refuses what is unclear rather than choose a meaning.
+"""
+
+import re
+
+import structlog
+from flask import g, request
+
+from pinwarden_server.auth import Principal, Right, require, verify_token
+from pinwarden_server.drafts import MAX_BODY_BYTES
+from pinwarden_server.errors import Tag
+from pinwarden_server.node import Node
+from pinwarden_server.problems import BAD_REQUEST, NOT_JSON, PRECONDITION_REQUIRED, TOO_LARGE, RequestRefused
+from pinwarden_server.site import Act, Attempt
+from pinwarden_server.tags import parse_tag
+
+_ETAG = re.compile(r'"([1-9][0-9]{0,15}\.[1-9][0-9]{0,15})"', re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
+
+
+def caller(node: Node) -> Principal:
+    """Return who asks; Unauthenticated. Asked of the store at each request, so a revoked token ends at once."""
+    principal = verify_token(node.site.store, request.headers.get("Authorization"), node.clock())
+    g.actor = principal.actor
+    structlog.contextvars.bind_contextvars(actor=principal.actor)
+    return principal
+
+
+def allowed(node: Node, right: Right, name: str | None = None) -> Principal:
+    """Return who asks when *right* is theirs, for the pin set *name* if one is meant; Unauthenticated, Forbidden."""
+    return require(caller(node), right, name)
+
+
+def read_body() -> bytes:
+    """
+    Return the body.
+
+    Raises:
+        RequestRefused: not declared as JSON, or larger than any draft may be.
+    """
+    if request.mimetype != "application/json":
+        raise RequestRefused(
+            "the body is not declared as JSON",
+            kind=NOT_JSON,
+            expected="Content-Type: application/json",
+            got=request.mimetype[:80] or "no Content-Type",
+        )
+    if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
+        raise _too_large(f"{request.content_length} bytes")
+    body = request.stream.read(MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large("more")
+    return body
+
+
+def act(node: Node, principal: Principal, body: bytes = b"") -> Act:
+    """Return who asks, when, and under which Idempotency-Key; BadDraft for an impossible key."""
+    key = request.headers.get("Idempotency-Key")
+    attempt = None
+    if key is not None:
+        condition = request.headers.get("If-Match")
+        attempt = Attempt.of(key, request.method, request.path, condition, body)
+    return Act(principal.actor, node.clock(), attempt)
+
+
+def replaced_version(*, may_create: bool) -> Tag | None:
+    """
+    Return the version that the change replaces, None when it creates the pin set.
+
+    Raises:
+        RequestRefused: neither If-Match nor ``If-None-Match: *``, both, or one that names no single version.
+    """
+    match, none_match = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+    if match is not None and none_match is not None:
+        raise RequestRefused("If-Match and If-None-Match are both there", kind=BAD_REQUEST, expected="one of the two")
+    if match is not None:
+        found = _ETAG.fullmatch(match.strip())
+        if found is None:
+            raise RequestRefused(
+                "If-Match names no version",
+                kind=BAD_REQUEST,
+                expected='"<epoch>.<version>", quoted, as in the ETag of GET',
+                got=match[:80],
+            )
+        return parse_tag(found[1])
+    if none_match is not None and may_create:
+        if none_match.strip() != "*":
+            raise RequestRefused(
+                "If-None-Match names something", kind=BAD_REQUEST, expected="*, which creates", got=none_match[:80]
+            )
+        return None
+    create = ", or If-None-Match: * to create it" if may_create else ""
+    raise RequestRefused(
+        "the request does not say which version it replaces",
+        kind=PRECONDITION_REQUIRED,
+        expected=f'If-Match: "<epoch>.<version>"{create}',
+        hint="GET the pin set and send its ETag back as If-Match, so that nobody's change is overwritten unseen.",
+    )
+
+
+def number_of(name: str, *, default: int, low: int, high: int) -> int:
+    """Return the query parameter *name*; RequestRefused when it is no integer from *low* to *high*."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if _NUMBER.fullmatch(text) is None or not low <= int(text) <= high:
+        expected = f"an integer from {low} to {high}"
+        raise RequestRefused(
+            f"query parameter {name!r} is impossible", kind=BAD_REQUEST, expected=expected, got=text[:40]
+        )
+    return int(text)
+
+
+def check_query(*known: str) -> None:
+    """Return when the query has only parameters that are known here; a misspelt filter must not match everything."""
+    unknown = sorted(set(request.args) - set(known))
+    repeated = sorted(name for name in set(request.args) if len(request.args.getlist(name)) > 1)
+    if unknown or repeated:
+        raise RequestRefused(
+            "the query has parameters that are unknown or repeated",
+            kind=BAD_REQUEST,
+            expected=", ".join(known) or "no query",
+            got=", ".join(unknown + repeated)[:200],
+        )
+
+
+def _too_large(got: str) -> RequestRefused:
+    return RequestRefused("the body is too large", kind=TOO_LARGE, expected=f"at most {MAX_BODY_BYTES} bytes", got=got)

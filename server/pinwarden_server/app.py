@@ -1,0 +1,79 @@
+"""
+The Flask application: which routes there are, and what every answer of the admin side carries.
+
+It may import every room of the HTTP side. It holds no state of its own; the node is passed in, or made of settings.
+"""
+
+import logging
+from time import perf_counter
+
+import structlog
+from flask import Flask, Response, g, request
+
+from pinwarden_server.admin_api import PREFIX, admin_api
+from pinwarden_server.drafts import MAX_BODY_BYTES
+from pinwarden_server.health import health
+from pinwarden_server.node import Node, open_node
+from pinwarden_server.problems import answer_problems
+from pinwarden_server.public_api import public_api
+from pinwarden_server.settings import Settings
+
+log = structlog.stdlib.get_logger("pinwarden.server.http")
+
+# Nothing here is a page: whatever a browser is made to do with an answer, it runs and keeps nothing.
+PRIVATE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def create_app(settings: Settings, *, node: Node | None = None) -> Flask:
+    """
+    Return the application of one worker.
+
+    Nothing runs beside it until ``app.extensions["pinwarden"].start()``, which gunicorn's hook calls after the fork.
+
+    Args:
+        node: an open node, for tests; otherwise one is opened from *settings*.
+    """
+    node = node or open_node(settings)
+    app = Flask("pinwarden_server", static_folder=None)
+    app.extensions["pinwarden"] = node
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.before_request(_begin)
+    app.after_request(_finish)
+    answer_problems(app)
+    app.register_blueprint(public_api(node.table))
+    app.register_blueprint(health(node))
+    app.register_blueprint(admin_api(node))
+    return app
+
+
+def _begin() -> None:
+    structlog.contextvars.clear_contextvars()
+    g.began = perf_counter()
+
+
+def _finish(response: Response) -> Response:
+    published = request.path.startswith("/v1/") and response.status_code in (200, 304)
+    if not published:
+        for name, value in PRIVATE_HEADERS.items():
+            response.headers.setdefault(name, value)
+    if request.path.startswith(PREFIX):
+        level = logging.WARNING if response.status_code >= 500 else logging.INFO
+        log.log(
+            level,
+            "admin request",
+            method=request.method,
+            route=request.url_rule.rule if request.url_rule else None,
+            path=request.path,
+            status=response.status_code,
+            milliseconds=round((perf_counter() - g.began) * 1000, 1),
+            remote=request.remote_addr,
+        )
+    return response

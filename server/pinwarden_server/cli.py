@@ -1,0 +1,226 @@
+"""
+``pinwarden server``: install, run and mend a server from its own machine.
+
+It may import click and everything here. Every command says ``error:`` and ``hint:`` on stderr and ends with the
+documented exit code: 0 done, 1 refused, 2 usage, 3 unavailable, 4 conflict.
+"""
+
+import json
+import os
+import sys
+import warnings
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pinwarden.errors import ConfigError, PinwardenError
+from pinwarden_keys.refusals import complain
+from pinwarden_server.errors import Conflict, NotServedYet, SignerUnavailable, StoreUnavailable
+from pinwarden_server.settings import CONFIG_VARIABLE, TABLE, Settings, load_settings, shown
+
+REFUSED, UNAVAILABLE, CONFLICT = 1, 3, 4
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+_EXIT_CODES: tuple[tuple[type[PinwardenError], int], ...] = (
+    (StoreUnavailable, UNAVAILABLE),
+    (SignerUnavailable, UNAVAILABLE),
+    (NotServedYet, UNAVAILABLE),
+    (Conflict, CONFLICT),
+    (PinwardenError, REFUSED),
+)
+
+
+class ServerGroup(click.Group):
+    """A group whose commands raise PinwardenError to refuse."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours becomes lines on stderr and an exit code."""
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: click.echo(f"warning: {message}", err=True)
+            try:
+                return super().invoke(ctx)
+            except PinwardenError as error:
+                complain(error)
+                ctx.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
+
+
+@click.group(cls=ServerGroup)
+@click.option("--config", type=FILE, help=f"Settings file (TOML); default: ${CONFIG_VARIABLE}.")
+@click.pass_context
+def server(ctx: click.Context, config: Path | None) -> None:
+    """Install, run and mend a Pinwarden server."""
+    ctx.obj = config.absolute() if config else None
+
+
+@server.command("init")
+@click.argument("folder", type=FOLDER)
+@click.option("--root", "root_file", type=FILE, help="The root.json of the ceremony; repeat `init` with it.")
+@click.option("--bind", help="Address to listen on, HOST:NUMBER or unix:/PATH; goes into server.toml.")
+@click.option("--dev", is_flag=True, help="Found a throw-away authority, root key included. Never for production.")
+@click.option("--label", default="dev", show_default=True, help="With --dev: beginning of the authority's id.")
+def init(folder: Path, root_file: Path | None, bind: str | None, dev: bool, label: str) -> None:
+    """Make the files of a server in FOLDER: settings, keys, database, first admin token."""
+    from pinwarden_server import installation as install
+
+    if dev and root_file:
+        raise click.UsageError("--dev makes its own root; --root is for production")
+    if dev:
+        made = install.init_development(folder, bind=bind, label=label, now=_now())
+        click.echo(
+            "InsecureForProductionWarning: the root key lies on this machine; use this to develop only.", err=True
+        )
+    else:
+        root_json = _read(root_file) if root_file else None
+        made = install.init_production(folder, bind=bind, root_json=root_json, now=_now())
+    click.echo(f"settings     {made.config}")
+    click.echo(f"admin token  {made.admin_token}")
+    if made.root_json.exists():
+        click.echo(f"root         {made.root_json}")
+        click.echo(f"Next: pinwarden server --config {made.config} run", err=True)
+        return
+    click.echo("\n".join(install.plan_lines(made)))
+    click.echo(
+        "Next: put these keys into a root plan (`pinwarden root draft --help`), sign it offline, then run", err=True
+    )
+    click.echo(f"      pinwarden server init {folder} --root root.json", err=True)
+
+
+@server.command("run")
+@click.pass_obj
+def run(config: Path | None) -> None:
+    """Serve, until SIGTERM; this process becomes gunicorn."""
+    settings = load_settings(config=config)  # refuses here, with our own words, rather than inside gunicorn
+    if config:
+        os.environ[CONFIG_VARIABLE] = str(config)
+    if not settings.signers:
+        click.echo("warning: no signers are set: this server serves, and cannot publish or renew", err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    hooks = "python:pinwarden_server.gunicorn_hooks"
+    arguments = ["-m", "gunicorn", "-c", hooks, "pinwarden_server.wsgi:serve()"]
+    # -P: a folder named flask where this is started must not be imported.
+    os.execv(sys.executable, [sys.executable, "-P", *arguments])
+
+
+@server.command("migrate")
+@click.pass_obj
+def migrate(config: Path | None) -> None:
+    """Bring the database to this version's schema, or create it."""
+    from pinwarden_server.store import migrate as migrate_store
+
+    click.echo(migrate_store(load_settings(config=config).database_url))
+
+
+@server.command("renew")
+@click.pass_obj
+def renew(config: Path | None) -> None:
+    """Renew what is due now, as the workers do by themselves."""
+    from pinwarden_server.renewal import Renewer
+
+    with _Opened(load_settings(config=config), with_signers=True) as site:
+        renewer = Renewer(site, holder=f"command:{os.getpid()}", clock=_now)
+        done = renewer.tick()
+        renewer.stop()
+    if not done.leased:
+        raise Conflict("a worker renews right now", hint="Nothing is to be done: it renews what is due.")
+    for name in done.renewed:
+        click.echo(name)
+    if done.failed:
+        name, why = next(iter(done.failed.items()))
+        raise SignerUnavailable(f"{len(done.failed)} pin sets were not renewed, {name} first: {why.rstrip('.')}")
+
+
+@server.command("publish-tree")
+@click.pass_obj
+def publish_tree(config: Path | None) -> None:
+    """Write every public file again from the database, and tell the workers."""
+    from pinwarden_server.founding import reconcile
+
+    with _Opened(load_settings(config=config), with_signers=False) as site:
+        click.echo(f"{reconcile(site, rebuild=True)} files in {site.tree.folder}")
+
+
+@server.command("token")
+@click.option("--role", required=True, type=click.Choice(["reader", "editor", "approver", "operator", "admin"]))
+@click.option("--name", "names", multiple=True, default=["*"], help="Pin set or pattern such as pay-*; repeatable.")
+@click.option("--label", default="", help="What the token is for.")
+@click.option("--days", type=click.IntRange(1, 3650), default=90, show_default=True, help="Lifetime.")
+@click.option("--output", type=FILE, required=True, help="New file (0600) for the token.")
+@click.pass_obj
+def token(config: Path | None, role: str, names: tuple[str, ...], label: str, days: int, output: Path) -> None:
+    """Issue a token without HTTP, for the day when no admin token is left."""
+    from pinwarden_keys.files import write_new
+    from pinwarden_server.auth import issue_token, revoke_token
+    from pinwarden_server.drafts import parse_token_draft
+    from pinwarden_server.site import Act
+
+    lifetime = int(timedelta(days=days).total_seconds())
+    body = {"role": role, "names": list(names), "label": label, "lifetime_seconds": lifetime}
+    draft = parse_token_draft(json.dumps(body).encode())
+    with _Opened(load_settings(config=config), with_signers=False) as site:
+        issued = issue_token(site.store, draft, Act("system:command", _now()))
+        try:
+            write_new(output, f"{issued.token}\n".encode(), what="token file")
+        except PinwardenError:
+            revoke_token(site.store, issued.row.id, Act("system:command", _now()))  # nobody could ever use it
+            raise
+    click.echo(issued.row.id)
+
+
+@server.command("revoke")
+@click.argument("token_id")
+@click.pass_obj
+def revoke(config: Path | None, token_id: str) -> None:
+    """End the token TOKEN_ID, the part between the underscores, without HTTP."""
+    from pinwarden_server.auth import revoke_token
+    from pinwarden_server.site import Act
+
+    with _Opened(load_settings(config=config), with_signers=False) as site:
+        click.echo(revoke_token(site.store, token_id, Act("system:command", _now())).id)
+
+
+@server.command("settings")
+@click.option("--json", "as_json", is_flag=True, help="Print the values in effect as JSON.")
+@click.option("--table", is_flag=True, help="Print every setting with its meaning instead.")
+@click.pass_obj
+def settings(config: Path | None, as_json: bool, table: bool) -> None:
+    """Print the settings in effect; secrets are not among them."""
+    if table:
+        for row in TABLE:
+            click.echo(f"{row.variable}\n    {row.help}")
+        return
+    values = shown(load_settings(config=config))
+    if as_json:
+        click.echo(json.dumps(values, indent=2))
+        return
+    for name, value in values.items():
+        click.echo(f"{name} = {json.dumps(value) if value is not None else '(not set)'}")
+
+
+class _Opened:
+    """The site of a command, closed at its end."""
+
+    def __init__(self, settings: Settings, *, with_signers: bool) -> None:
+        from pinwarden_server.node import open_site
+
+        self._site = open_site(settings, with_signers=with_signers)
+
+    def __enter__(self) -> Any:
+        return self._site
+
+    def __exit__(self, *_: object) -> None:
+        self._site.signers.close()
+        self._site.store.close()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

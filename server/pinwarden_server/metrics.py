@@ -1,0 +1,123 @@
+"""
+What is counted, and the scrape that shows it together with every time to expiry.
+
+It may import prometheus-client and the public table. Labels come from what is published and from our own tables, never
+from what a client sent, so nobody outside can make them many.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from pinwarden_server.public_table import PublicTable
+from pinwarden_server.published_state import published_documents, published_root
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+COUNTED = CollectorRegistry()
+
+FETCHES = Counter(
+    "pinwarden_fetches",
+    "Bundles asked for, by how far the version that the client held lags behind.",
+    ("name", "held"),
+    registry=COUNTED,
+)
+PUBLISHES = Counter("pinwarden_publishes", "Changes of pin sets that were answered.", ("outcome",), registry=COUNTED)
+PROBLEMS = Counter("pinwarden_problems", "Problem documents sent, by kind.", ("kind",), registry=COUNTED)
+RENEWALS = Counter("pinwarden_renewals", "Renewals of documents, by outcome.", ("outcome",), registry=COUNTED)
+RENEWED_AT = Gauge(
+    "pinwarden_renewal_success_timestamp_seconds",
+    "When a renewal round of this node last ended without a failure, in seconds since 1970.",
+    multiprocess_mode="mostrecent",
+    registry=COUNTED,
+)
+
+
+class FetchCounter:
+    """
+    Counts fetches by lag; called once per request, so what it looks up is bound beforehand.
+
+    The header is what a client says about itself: it is counted, never believed.
+    """
+
+    def __init__(self) -> None:
+        self._bound: dict[tuple[str, str], Callable[[], None]] = {}
+
+    def __call__(self, path: str, tag: str, held: str | None) -> None:
+        lag = "none" if held is None else "current" if held == tag else lag_of(held, tag)
+        count = self._bound.get((path, lag))
+        if count is None:
+            count = self._bound[path, lag] = FETCHES.labels(path.split("/")[3], lag).inc
+        count()
+
+
+def lag_of(held: str, tag: str) -> str:
+    """Return the label for a client that holds *held* while *tag* is in force; ``other`` for what is no version."""
+    try:
+        held_epoch, held_version = map(int, held[:40].split("."))
+    except ValueError:
+        return "other"
+    epoch, version = map(int, tag.split("."))
+    if held_epoch != epoch:
+        return "older-epoch" if held_epoch < epoch else "newer"
+    behind = version - held_version
+    return (
+        "newer" if behind < 0 else "current" if behind == 0 else "1" if behind == 1 else "2-5" if behind <= 5 else "6+"
+    )
+
+
+class ExpiryCollector(Collector):
+    """Reads the published documents at each scrape: what expires, and when, as clients see it."""
+
+    def __init__(self, table: PublicTable, clock: Callable[[], datetime]) -> None:
+        self._table = table
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield versions and seconds to expiry; negative once it has passed."""
+        now = self._clock()
+        version = GaugeMetricFamily("pinwarden_pinset_version", "Version in force.", labels=["name"])
+        epoch = GaugeMetricFamily("pinwarden_pinset_epoch", "Epoch in force.", labels=["name"])
+        pinset = GaugeMetricFamily(
+            "pinwarden_pinset_expiry_seconds", "Seconds until the pin set expires.", labels=["name"]
+        )
+        stamp = GaugeMetricFamily(
+            "pinwarden_timestamp_expiry_seconds", "Seconds until the timestamp expires.", labels=["name"]
+        )
+        for documents in published_documents(self._table):
+            labels = [documents.pinset.name]
+            version.add_metric(labels, documents.pinset.version)
+            epoch.add_metric(labels, documents.pinset.epoch)
+            pinset.add_metric(labels, (documents.pinset.expires - now).total_seconds())
+            stamp.add_metric(labels, (documents.timestamp.expires - now).total_seconds())
+        yield from (version, epoch, pinset, stamp)
+        root = published_root(self._table)
+        if root is not None:
+            yield GaugeMetricFamily("pinwarden_root_version", "Newest published root.", value=root.version)
+            seconds = (root.expires - now).total_seconds()
+            yield GaugeMetricFamily(
+                "pinwarden_root_expiry_seconds", "Seconds until the newest root expires.", value=seconds
+            )
+
+
+class _OfThisProcess(Collector):
+    """The counters of one process, for servers that run as one."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from COUNTED.collect()
+
+
+def scrape(table: PublicTable, clock: Callable[[], datetime]) -> bytes:
+    """Return the exposition text: the counters of every worker of this node, and the expiries."""
+    registry = CollectorRegistry()
+    if MULTIPROCESS_VARIABLE in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(_OfThisProcess())
+    registry.register(ExpiryCollector(table, clock))
+    return generate_latest(registry)

@@ -1,0 +1,134 @@
+"""
+One worker's share of the node: what it serves, what it may sign with, what runs beside the requests.
+
+It may import everything but the HTTP side. It starts with the database and the signers away, says so in the log, and
+serves what is published all the same.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from threading import Event, Lock, Thread
+from time import monotonic
+
+from pinwarden.errors import PinwardenError
+from pinwarden_keys import passphrase_file
+from pinwarden_server.bell import Bell
+from pinwarden_server.founding import reconcile
+from pinwarden_server.measured_renewal import MeasuredRenewer
+from pinwarden_server.public_table import PublicTable
+from pinwarden_server.published_tree import PublishedTree
+from pinwarden_server.settings import Settings
+from pinwarden_server.signers import Signers
+from pinwarden_server.site import Policy, Site
+from pinwarden_server.store import check_schema, open_store
+
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0
+_LOOK_SECONDS = 2.0
+log = logging.getLogger("pinwarden.server")
+
+
+def system_clock() -> datetime:
+    """Return now, aware."""
+    return datetime.now(UTC)
+
+
+class Node:
+    """
+    What the views of one worker share.
+
+    Attributes:
+        site: for use cases.  table: what is served.  clock: aware now.
+    """
+
+    def __init__(self, settings: Settings, site: Site, *, clock: Callable[[], datetime] = system_clock) -> None:
+        self.settings = settings
+        self.site = site
+        self.clock = clock
+        self.table = PublicTable(site.tree, site.bell)
+        holder = f"{socket.gethostname()}:{os.getpid()}"
+        interval = float(settings.renewal_interval_seconds)
+        self.renewer = MeasuredRenewer(site, holder=holder, clock=clock, interval_seconds=interval)
+        self._stopping = Event()
+        self._catching_up: Thread | None = None
+        self._looked_at: tuple[float, str | None] = (-_LOOK_SECONDS, None)
+        self._looking = Lock()
+
+    def start(self) -> None:
+        """Bring the published tree up to the store and begin to renew; returns at once, the work has its own thread."""
+        self._catching_up = Thread(target=self._catch_up, name="catch-up", daemon=True)
+        self._catching_up.start()
+
+    def stop(self) -> None:
+        """End what start() began, forget the keys, close the database; a publication under way is not waited for."""
+        self._stopping.set()
+        if self._catching_up is not None:
+            self._catching_up.join(timeout=LAST_RETRY_SECONDS)
+        self.renewer.stop()
+        self.site.signers.close()
+        self.site.store.close()
+
+    def store_trouble(self) -> str | None:
+        """Return why the database cannot be used, or None; asked at most every two seconds, whoever asks."""
+        with self._looking:
+            if monotonic() - self._looked_at[0] >= _LOOK_SECONDS:
+                self._looked_at = (monotonic(), _trouble(self.site))
+            return self._looked_at[1]
+
+    def _catch_up(self) -> None:
+        pause = FIRST_RETRY_SECONDS
+        while not self._stopping.is_set():
+            try:
+                reconcile(self.site)
+                break
+            except PinwardenError as error:
+                log.warning("the published tree is served as it is: %s", error)
+            except Exception:
+                log.exception("the published tree is served as it is")
+            self._stopping.wait(pause)
+            pause = min(pause * 2, LAST_RETRY_SECONDS)
+        if not self._stopping.is_set():
+            self.renewer.start()
+
+
+def open_site(settings: Settings, *, with_signers: bool) -> Site:
+    """
+    Return the site that *settings* describe; the database is not touched, and no key is opened unless asked for.
+
+    Raises:
+        KeysError: a signer cannot be opened.
+        StoreUnavailable: the run directory cannot be used.
+    """
+    signers = _signers(settings) if with_signers else Signers()
+    policy = Policy(
+        own_hosts=settings.own_hosts,
+        pinset_lifetime=timedelta(seconds=settings.pinset_lifetime_seconds),
+        timestamp_lifetime=timedelta(seconds=settings.timestamp_lifetime_seconds),
+    )
+    bell = Bell.open(settings.run_dir / "bell")
+    return Site(open_store(settings.database_url), PublishedTree(settings.tree_dir), bell, signers, policy)
+
+
+def open_node(settings: Settings) -> Node:
+    """Return the node of a worker; without signers, and with a line in the log, when they cannot be opened."""
+    try:
+        return Node(settings, open_site(settings, with_signers=True))
+    except PinwardenError as error:
+        site = open_site(settings, with_signers=False)  # a missing run directory is refused here again
+        log.error("nothing can be published or renewed: %s", error)
+        return Node(settings, site)
+
+
+def _signers(settings: Settings) -> Signers:
+    passphrase = passphrase_file(settings.passphrase_file) if settings.passphrase_file else None
+    return Signers.open(settings.signers, passphrase=passphrase)
+
+
+def _trouble(site: Site) -> str | None:
+    try:
+        check_schema(site.store)
+    except PinwardenError as error:
+        return str(error)
+    return None

@@ -1,0 +1,57 @@
+"""
+The public routes under Flask (spec section 4): the same answers as the fast path's, and the problem documents for the rest.
+
+It may import Flask and the public table. It never touches the database, the writer or a signer.
+"""
+
+from flask import Blueprint, Response, request
+
+from pinwarden_server.errors import NotFound
+from pinwarden_server.fast_path import is_match, not_modified_headers
+from pinwarden_server.public_table import PublicTable
+
+SERVED = "What is published is served on."
+
+
+def public_api(table: PublicTable) -> Blueprint:
+    """Return the routes that serve *table*."""
+    public = Blueprint("public", __name__)
+
+    @public.get("/v1/bundles/<name>/<root>")
+    def bundle(name: str, root: str) -> Response:
+        return _answer(
+            table,
+            f"no bundle of pin set {name[:80]!r} for root {root[:20]!r}",
+            "The name is unknown, the root is not published yet, or it is more than 8 behind: walk /v1/roots/ first.",
+        )
+
+    @public.get("/v1/roots/<version>")
+    def root(version: str) -> Response:
+        return _answer(
+            table, f"no root {version[:20]!r} is published", "The newest root is the one before the first 404."
+        )
+
+    @public.get("/v1/pinsets/<name>/versions/<tag>")
+    def version(name: str, tag: str) -> Response:
+        hint = "Versions are spelt <epoch>.<version>, and numbers may have gaps."
+        return _answer(table, f"no version {tag[:40]!r} of pin set {name[:80]!r} is published", hint)
+
+    @public.get("/v1/pinsets/<name>/timestamp")
+    def timestamp(name: str) -> Response:
+        return _answer(table, f"no pin set {name[:80]!r} is published", "Names are lower case; ask whoever publishes.")
+
+    return public
+
+
+def _answer(table: PublicTable, missing: str, hint: str) -> Response:
+    entry = table.get(request.path)
+    if entry is None:
+        raise NotFound(missing, holds=SERVED, hint=hint)
+    condition = request.headers.get("If-None-Match")
+    if condition is not None and is_match(condition, entry.etag):
+        response = Response(status=304, headers=not_modified_headers(entry))
+        del response.headers["Content-Type"]
+        return response
+    # A list of pairs keeps the order and the spelling of the fast path's headers.
+    response = Response(entry.body, headers=entry.headers)
+    return response
