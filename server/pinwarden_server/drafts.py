@@ -21,6 +21,7 @@ from pinwarden_server.errors import BadDraft, Violation
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
+_NAMED_FIELD = re.compile(r"field `([^`]*)`")
 _JSON_PATH_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+|\.\.\.)\]")
 
 Text = Annotated[str, Meta(max_length=1000)]
@@ -155,18 +156,24 @@ def _convert(body: bytes, kind: type[Body]) -> Body:
         return msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
-        violation = Violation("DRAFT", _pointer(path.rstrip("`")), message, "The API description lists the fields.")
+        pointer = _pointer(path.rstrip("`"))
+        if field := _NAMED_FIELD.search(message):
+            pointer += f"/{field[1]}"
         expected, got = _expected_and_got(message)
-        raise BadDraft(
-            "the body does not have the form of this request", expected=expected, got=got, violations=[violation]
-        ) from error
+        hint = "The API description (GET /admin/v1/openapi.json) lists the fields of this request."
+        what = "the body does not have the form of this request"
+        violation = Violation("DRAFT", pointer, message.replace("`", "'"), hint)
+        raise BadDraft(what, expected=expected, got=f"{got} at {pointer or '/'}", violations=[violation]) from error
 
 
-def _expected_and_got(message: str) -> tuple[str | None, str]:
+def _expected_and_got(message: str) -> tuple[str, str]:
+    message = message.replace("`", "'")
+    if "unknown field" in message:
+        return "no fields but those of the API description", message.removeprefix("Object contains ")
+    if "missing required" in message:
+        return message.removeprefix("Object missing ").replace("required field", "the field"), "none"
     expected, found, got = message.partition(", got ")
-    if found:
-        return expected.removeprefix("Expected ").strip("`"), got.strip("`")
-    return None, message
+    return expected.removeprefix("Expected "), got if found else "another value"
 
 
 def _pointer(path: str) -> str:

@@ -72,7 +72,7 @@ def publish(site: Site, name: str, draft: Draft, expected: Tag | None, by: Act) 
 
 def rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by: Act) -> Published:
     """
-    Publish the content of an old version again, as a new version with its old length of life.
+    Publish the content of an old version again, as a new version with its old length of life, as far as the root allows it now.
 
     Raises:
         as :func:`publish`; today's lint judges the old content too.
@@ -82,7 +82,7 @@ def rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by: Act
         return answered
     ground = survey_at(site, name, expected)
     old = site.store.reader.version(name, draft.to).document()
-    lifetime = int((old.expires - old.issued).total_seconds())
+    lifetime = int(within(grant_of(ground), old.expires - old.issued).total_seconds())
     wanted = Draft(old.hosts, old.deny, old.on_stale, old.report_to, lifetime, draft.reason, draft.force)
     content = draft_content(site, ground, wanted, by.at)
     warnings = rules.check(wanted, surroundings(site, ground, content))
@@ -107,10 +107,11 @@ def renew_timestamp(site: Site, name: str, now: datetime) -> Published | None:
     """Sign a new timestamp for the version in force; None when someone published or renewed meanwhile."""
     by = Act(RENEWAL, now)
     ground = survey(site, name)
+    pinset = _current(ground).pinset
     reservation = site.store.writer.reserve(name, now, pinset=False, room="renew")
     failpoints.hit("renew.reserved")
     lifetime = site.policy.timestamp_lifetime
-    pair = sign_timestamp(site.signers, ground, _current(ground).pinset, reservation, lifetime)
+    pair = sign_timestamp(site.signers, ground, pinset, reservation, lifetime)
     failpoints.hit("renew.timestamp-signed")
     check_as_clients_do(ground, pair, now=now, room="renew")
     try:

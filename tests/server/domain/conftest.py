@@ -79,9 +79,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     founding = found_authority("test", now=now, lifetime_days=720, entropy=os.urandom)
     url = f"sqlite:///{tmp_path}/store/pinwarden.db"
     migrate(url)
-    keys = [
-        SoftwareSigner(seed, uri="memory:test") for seed in (founding.timestamp_seed, founding.pinset_seed)
-    ]
+    keys = [SoftwareSigner(seed, uri="memory:test") for seed in (founding.timestamp_seed, founding.pinset_seed)]
     site = Site(
         open_store(url),
         PublishedTree(tmp_path / "tree"),
