@@ -2,7 +2,7 @@
 A fork server for crash tests, and the oracle that judges what each death left behind.
 
 A child is forked from this warm process, arms one failpoint, works, and tells over a pipe what it signed and what was
-acknowledged to it, until SIGKILL ends it. SIGKILL proves that a process may die anywhere, not that a disk may lose power.
+acknowledged to it, until SIGKILL ends it. That proves that a process may die anywhere, not that a disk may lose power.
 """
 
 import json

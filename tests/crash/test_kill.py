@@ -40,7 +40,7 @@ def test_no_acknowledged_publication_is_lost_when_publishing_dies_at(point: str,
 def test_nothing_is_lost_or_signed_twice_when_renewing_dies_at(point: str, stage: "Stage", rounds: int) -> None:
     for number in range(rounds):
         # Timestamps are due after a third of 45 minutes, pin sets before half of their hour is over.
-        only_timestamp = number % 2 and point not in ("renew.pinset-signed",)
+        only_timestamp = number % 2 and point != "renew.pinset-signed"
         stage.now += timedelta(minutes=16 if only_timestamp else 31)
         stage.die_at(point, _renew(point))
         stage.check()

@@ -100,7 +100,7 @@ def test_a_repeated_request_makes_one_token_and_shows_its_secret_once(house: "Ho
     assert len(house.site.store.reader.tokens()) == 1
 
 
-@pytest.mark.parametrize(("role", "right"), product(Role, Right))
+@pytest.mark.parametrize(("role", "right"), list(product(Role, Right)))
 def test_a_role_may_do_what_the_table_says_and_nothing_else(role: Role, right: Right) -> None:
     who = Principal("id", role, ("*",), "")
     if right in RIGHTS[role]:

@@ -64,7 +64,7 @@ def test_a_draft_says_what_the_body_says_and_the_rest_has_its_defaults() -> None
         (body(lifetime_seconds=0), "/lifetime_seconds"),
         (body(lifetime_seconds="60"), "/lifetime_seconds"),
         (body(reason="x" * 1001), "/reason"),
-        (body(force=["all"]), "/force/..."),
+        (body(force=["all"]), "/force/0"),
         (body(force="PIN001"), "/force"),
         (body(hosts=[HOST] * 2001), "/hosts"),
     ],
@@ -126,9 +126,7 @@ def test_a_token_for_an_impossible_role_name_or_life_is_refused(changes: dict[st
         parse_token_draft(json.dumps({**good, **changes}).encode())
 
 
-@pytest.mark.parametrize(
-    "text", ["", "1", "01.2", "1.0", "1.2.3", " 1.2", "1.2\n", "१.२", "-1.2", "1.99999999999999999"]
-)
+@pytest.mark.parametrize("text", ["", "1", "01.2", "1.0", "1.2.3", " 1.2", "1.2\n", "१.२", "-1.2", f"1.{10**16}"])
 def test_a_version_in_another_spelling_is_refused(text: str) -> None:
     assert parse_tag("3.12") == (3, 12)
     with pytest.raises(BadDraft):
