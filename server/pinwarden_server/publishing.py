@@ -72,7 +72,9 @@ def publish(site: Site, name: str, draft: Draft, expected: Tag | None, by: Act) 
 
 def rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by: Act) -> Published:
     """
-    Publish the content of an old version again, as a new version with its old length of life, as far as the root allows it now.
+    Publish the content of an old version again, as a new version.
+
+    It lives as long as the old one did, or as long as the root allows now.
 
     Raises:
         as :func:`publish`; today's lint judges the old content too.
