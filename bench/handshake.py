@@ -29,7 +29,7 @@ def run() -> list[Row]:
     """Return the rows of the report."""
     ca = trustme.CA()
     leaf = ca.issue_cert(HOST)
-    with tempfile.TemporaryDirectory() as folder, _server(leaf) as port:
+    with tempfile.TemporaryDirectory() as folder, _Server(leaf) as port:
         ca_file = Path(folder, "ca.pem")
         ca.cert_pem.write_to_path(str(ca_file))
         pins = [
@@ -91,7 +91,7 @@ def _connect(context: ssl.SSLContext, port: int) -> ssl.SSLSocket:
     return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname=HOST)
 
 
-class _server:
+class _Server:
     """A TLS server in a thread of its own, whose CPU does not count for the client's thread."""
 
     def __init__(self, leaf: trustme.LeafCert) -> None:

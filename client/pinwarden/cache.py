@@ -200,7 +200,9 @@ class DiskCache:
 
 def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, name: str) -> Cache:
     """
-    Return the cache that *where* names; None means ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory.
+    Return the cache that *where* names.
+
+    None means ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory with a warning.
 
     Raises:
         ConfigError: a scheme that this version does not have.

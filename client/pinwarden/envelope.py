@@ -36,7 +36,7 @@ _SIGNATURE_BYTES = 64
 
 
 class Threshold(Protocol):
-    """Who may sign: *keys* maps the keyids that can verify to raw public keys, *threshold* of which must have signed."""
+    """Who may sign: *keys* maps keyids to raw public keys, *threshold* of which must have signed."""
 
     @property
     def keys(self) -> Mapping[str, bytes]: ...
@@ -122,7 +122,7 @@ class Envelope:
                 "too few valid signatures",
                 expected=f"{role.threshold} of {len(role.keys)} keys",
                 got=f"{len(good)} (of {len(self.signatures)} signatures present)",
-                hint="Either the document was changed on its way, or it was signed with keys that the root does not name.",
+                hint="Either the document was changed on its way, or its signers are not those that the root names.",
                 step="V3",
             )
         return self.payload

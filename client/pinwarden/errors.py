@@ -2,7 +2,7 @@
 Every way in which Pinwarden says no.
 
 An error names what happened, what was expected, what was got, what still holds and what to do, and carries those values
-as attributes. This room imports only ``ssl``, because two of the errors must be caught by code that knows nothing of us.
+as attributes. This room imports only ``ssl``, because code that knows nothing of us must catch two of the errors.
 Nothing here decides anything.
 """
 

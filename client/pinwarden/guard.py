@@ -144,7 +144,8 @@ class ClientGuard:
         """Return the error for a connection in the state EMPTY."""
         trust = snapshot.trust
         return PinsUnavailableError(
-            f"no pin set of {trust.authority}/{trust.name} is trusted yet, so {host or 'this connection'} cannot be judged",
+            f"no pin set {trust.authority}/{trust.name} is trusted yet, "
+            f"so {host or 'this connection'} cannot be judged",
             holds=REFUSED,
             hint="On an event loop call `await asyncio.to_thread(pins.refresh)` before the first connection; elsewhere "
             "look at `pinwarden status`. A bootstrap bundle shipped with the application avoids this state.",

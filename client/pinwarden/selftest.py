@@ -1,7 +1,7 @@
 """
 Proof, on TLS handshakes in memory, that this Python and these libraries refuse what pins should refuse.
 
-It may import ``tls``, ``enforce`` and, lazily, certificate building. It opens no socket and trusts nothing from outside.
+It may import ``tls``, ``enforce`` and, lazily, certificate building. It opens no socket and reads nothing from outside.
 """
 
 import ssl

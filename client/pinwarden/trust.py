@@ -293,8 +293,9 @@ def absorb(state: TrustState, kept: KeptDocuments) -> TrustState:
     """
     Return *state* raised to the highest that *kept* proves, or *state* itself when that is no news (spec C1, C2, V9).
 
-    What proves nothing is passed over. Times never refuse here: they choose the row of the state table later. Documents come into force only as a pair
-    whose timestamp names exactly that pin set; one alone, or one that only an older root vouches for, binds the floor.
+    What proves nothing is passed over. Times never refuse here: they choose the row of the state table later. Documents
+    come into force only as a pair whose timestamp names exactly that pin set; one alone, or one that only an older root
+    vouches for, binds the floor.
     """
     known = {envelope.payload for envelope in state.root_envelopes}
     for envelope in kept.roots:

@@ -11,7 +11,6 @@ import structlog
 from flask import Flask, Response, g, request
 
 from pinwarden_server.admin_api import PREFIX, admin_api
-from pinwarden_server.drafts import MAX_BODY_BYTES
 from pinwarden_server.health import health
 from pinwarden_server.node import Node, open_node
 from pinwarden_server.problems import answer_problems
@@ -43,7 +42,6 @@ def create_app(settings: Settings, *, node: Node | None = None) -> Flask:
     app = Flask("pinwarden_server", static_folder=None)
     app.extensions["pinwarden"] = node
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.before_request(_begin)
     app.after_request(_finish)

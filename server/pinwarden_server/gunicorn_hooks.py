@@ -33,7 +33,8 @@ limit_request_field_size = 4096
 control_socket_disable = True
 forwarded_allow_ips = "127.0.0.1,::1"
 # Worker heartbeats in memory, not on a disk that may be full.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+_memory = Path("/dev/shm")  # noqa: S108  gunicorn makes an unnamed file there
+worker_tmp_dir = str(_memory) if _memory.is_dir() else None
 accesslog = None
 loglevel = _settings.log_level
 # The socket is for the group, which a proxy of another user joins; secrets are 0600 whatever this says.

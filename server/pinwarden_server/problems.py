@@ -1,7 +1,7 @@
 """
 How a refusal travels: problem documents (RFC 9457), and the one table that gives each error its status.
 
-It may import Flask and the errors. What is not in the table is shown to nobody: the client gets an id, the log the rest.
+It may import Flask and the errors. What is not in the table is shown to nobody: clients get an id, the log the rest.
 """
 
 import json

@@ -1,5 +1,5 @@
 """
-The public routes under Flask (spec section 4): the same answers as the fast path's, and the problem documents for the rest.
+The public routes under Flask (spec section 4): the fast path's answers once more, and a problem for the rest.
 
 It may import Flask and the public table. It never touches the database, the writer or a signer.
 """
@@ -53,5 +53,4 @@ def _answer(table: PublicTable, missing: str, hint: str) -> Response:
         del response.headers["Content-Type"]
         return response
     # A list of pairs keeps the order and the spelling of the fast path's headers.
-    response = Response(entry.body, headers=entry.headers)
-    return response
+    return Response(entry.body, headers=entry.headers)

@@ -80,7 +80,7 @@ def _no_backup(draft: Draft, around: Surroundings) -> Iterator[Violation]:
                 "PIN001",
                 f"/hosts/{number}/backups",
                 f"{host.host} has no backup pin",
-                "Make a second key (`pinwarden keys new --tls`) and give its pin: without one, a lost key locks everyone out.",
+                "Make a second key (`pinwarden keys new --tls`) and give its pin: else a lost key is a lock-out.",
             )
 
 

@@ -37,7 +37,7 @@ from pinwarden_server.publishing import publish
 from pinwarden_server.renewal import Renewer
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Policy, Published, Site
-from pinwarden_server.store import migrate, open_store
+from pinwarden_server.store import Store, migrate, open_store
 from pinwarden_server.tags import parse_tag
 
 NAME = "payments"
@@ -101,7 +101,9 @@ class Stage:
     now: datetime
     contents: dict[tuple[str, int, int], str] = field(default_factory=dict)
     acknowledged: dict[tuple[int, int], str] = field(default_factory=dict)
-    counter: int = 0
+    seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    store: Store | None = None
+    bell: Bell | None = None
 
     @property
     def url(self) -> str:
@@ -112,13 +114,19 @@ class Stage:
         return PublishedTree(self.folder / "tree")
 
     def site(self, say: Say | None = None) -> Site:
-        """Open everything anew, as a process that starts would."""
+        """
+        Return the server on connections of its own; close the store after use, no connection may live through a fork.
+
+        The engines stay, for what they compiled: every child would compile it again otherwise.
+        """
+        if self.store is None or self.bell is None:
+            self.store, self.bell = open_store(self.url), Bell.open(self.folder / "run/bell")
         seeds = {"timestamp": self.founding.timestamp_seed, "pinset": self.founding.pinset_seed}
         signers: list[Signer] = [SoftwareSigner(seed, uri=f"memory:{name}") for name, seed in seeds.items()]
         if say:
             signers = [TellingSigner(signer, say) for signer in signers]
         policy = Policy(timestamp_lifetime=timedelta(minutes=45))
-        return Site(open_store(self.url), self.tree, Bell.open(self.folder / "run/bell"), Signers(signers), policy)
+        return Site(self.store, self.tree, self.bell, Signers(signers), policy)
 
     def found(self) -> None:
         migrate(self.url)
@@ -129,7 +137,6 @@ class Stage:
 
     def publish(self, site: Site) -> Published:
         """Publish a pin set that no version had before."""
-        self.counter += 1
         hosts = (pinned("api.example.com", os.urandom(32), os.urandom(32)),)
         current = site.store.reader.find_current(NAME)
         draft = Draft(hosts, lifetime_seconds=int(LIFE.total_seconds()))
@@ -196,9 +203,11 @@ class Stage:
 
     def see_payload(self, payload: bytes) -> tuple[int, int]:
         """Remember that this version has this content; it must never be seen with another."""
-        value = parse_object(payload, limit=len(payload), what="payload")
-        tag = (value["epoch"], value["version"])
-        return self.see(value["type"], tag, sha256(payload).hexdigest())
+        if payload not in self.seen:
+            value = parse_object(payload, limit=len(payload), what="payload")
+            tag = (value["epoch"], value["version"])
+            self.seen[payload] = self.see(value["type"], tag, sha256(payload).hexdigest())
+        return self.seen[payload]
 
     def see(self, kind: str, tag: tuple[int, int], digest: str) -> tuple[int, int]:
         known = self.contents.setdefault((kind, *tag), digest)
@@ -221,7 +230,6 @@ class Stage:
             self._check_cache(stored)
         finally:
             site.store.close()
-            site.bell.close()
 
     def _check_store(self, site: Site) -> set[tuple[int, int]]:
         reader = site.store.reader

@@ -1,4 +1,4 @@
-"""PinClient end to end over real HTTP and a real disk cache: update, cold and warm start, every row of the state table."""
+"""PinClient end to end over real HTTP and a real disk cache: update, cold and warm start, the state table."""
 
 import asyncio
 from pathlib import Path
@@ -19,7 +19,7 @@ from pinwarden import (
     State,
 )
 from pinwarden.enforce import Chain
-from pinwarden.testing import ThrowawayAuthority, ThrowawayKey, pinned
+from pinwarden.testing import InsecureForProductionWarning, ThrowawayAuthority, ThrowawayKey, pinned
 
 GOOD, BACKUP, WRONG = b"1" * 32, b"2" * 32, b"x" * 32
 HOST = "api.example.com"
@@ -347,7 +347,7 @@ def test_the_selftest_proves_that_wrong_pins_are_refused_here(make_client: Any) 
 
 
 def test_a_cache_of_another_pin_set_is_never_mixed_in(make_client: Any, authority: Any, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning):
+    with pytest.warns(InsecureForProductionWarning, match="anyone can compute"):
         other = ThrowawayAuthority(name="other")
     client = make_client(bootstrap=authority.bundle().to_bytes())
     assert client.status().version == 1

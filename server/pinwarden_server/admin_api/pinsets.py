@@ -7,7 +7,15 @@ from typing import Any
 from flask import Blueprint, Response
 
 from pinwarden_server import metrics
-from pinwarden_server.admin_api.requests import act, allowed, check_query, number_of, read_body, replaced_version
+from pinwarden_server.admin_api.requests import (
+    act,
+    allowed,
+    check_query,
+    creates,
+    number_of,
+    read_body,
+    replaced_version,
+)
 from pinwarden_server.auth import Right
 from pinwarden_server.drafts import parse_draft, parse_rollback
 from pinwarden_server.errors import NotFound, StaleVersion
@@ -71,7 +79,7 @@ def pinset_views(admin: Blueprint, node: Node) -> None:
     def put(name: str) -> Response:
         principal = allowed(node, Right.PUBLISH, name)
         check_query()
-        expected = replaced_version(may_create=True)
+        expected = None if creates() else replaced_version(or_create=True)
         body = read_body()
         draft = parse_draft(body)
         return _answer(_counted(lambda: publish(site, name, draft, expected, act(node, principal, body))))
@@ -86,8 +94,7 @@ def pinset_views(admin: Blueprint, node: Node) -> None:
     def roll_back(name: str) -> Response:
         principal = allowed(node, Right.PUBLISH, name)
         check_query()
-        expected = replaced_version(may_create=False)
-        assert expected is not None
+        expected = replaced_version()
         body = read_body()
         draft = parse_rollback(body)
         return _answer(_counted(lambda: rollback(site, name, draft, expected, act(node, principal, body))))

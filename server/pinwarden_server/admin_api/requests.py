@@ -18,6 +18,7 @@ from pinwarden_server.site import Act, Attempt
 from pinwarden_server.tags import parse_tag
 
 _ETAG = re.compile(r'"([1-9][0-9]{0,15}\.[1-9][0-9]{0,15})"', re.ASCII)
+DRAINED_BYTES = 4 * MAX_BODY_BYTES
 _NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
@@ -50,7 +51,7 @@ def read_body() -> bytes:
         )
     if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
         raise _too_large(f"{request.content_length} bytes")
-    body = request.stream.read(MAX_BODY_BYTES + 1)
+    body: bytes = request.stream.read(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
         raise _too_large("more")
     return body
@@ -66,39 +67,43 @@ def act(node: Node, principal: Principal, body: bytes = b"") -> Act:
     return Act(principal.actor, node.clock(), attempt)
 
 
-def replaced_version(*, may_create: bool) -> Tag | None:
-    """
-    Return the version that the change replaces, None when it creates the pin set.
-
-    Raises:
-        RequestRefused: neither If-Match nor ``If-None-Match: *``, both, or one that names no single version.
-    """
-    match, none_match = request.headers.get("If-Match"), request.headers.get("If-None-Match")
-    if match is not None and none_match is not None:
+def creates() -> bool:
+    """Tell whether the request says ``If-None-Match: *``: the pin set must not exist; RequestRefused when unclear."""
+    none_match = request.headers.get("If-None-Match")
+    if none_match is None:
+        return False
+    if "If-Match" in request.headers:
         raise RequestRefused("If-Match and If-None-Match are both there", kind=BAD_REQUEST, expected="one of the two")
-    if match is not None:
-        found = _ETAG.fullmatch(match.strip())
-        if found is None:
-            raise RequestRefused(
-                "If-Match names no version",
-                kind=BAD_REQUEST,
-                expected='"<epoch>.<version>", quoted, as in the ETag of GET',
-                got=match[:80],
-            )
-        return parse_tag(found[1])
-    if none_match is not None and may_create:
-        if none_match.strip() != "*":
-            raise RequestRefused(
-                "If-None-Match names something", kind=BAD_REQUEST, expected="*, which creates", got=none_match[:80]
-            )
-        return None
-    create = ", or If-None-Match: * to create it" if may_create else ""
-    raise RequestRefused(
-        "the request does not say which version it replaces",
-        kind=PRECONDITION_REQUIRED,
-        expected=f'If-Match: "<epoch>.<version>"{create}',
-        hint="GET the pin set and send its ETag back as If-Match, so that nobody's change is overwritten unseen.",
-    )
+    if none_match.strip() != "*":
+        expected = "*, which creates"
+        raise RequestRefused("If-None-Match names something", kind=BAD_REQUEST, expected=expected, got=none_match[:80])
+    return True
+
+
+def replaced_version(*, or_create: bool = False) -> Tag:
+    """
+    Return the version that ``If-Match`` names; RequestRefused when it names none, or is missing.
+
+    Args:
+        or_create: creating is possible here too, which the refusal then says.
+    """
+    match = request.headers.get("If-Match")
+    if match is None:
+        raise RequestRefused(
+            "the request does not say which version it replaces",
+            kind=PRECONDITION_REQUIRED,
+            expected='If-Match: "<epoch>.<version>"' + (", or If-None-Match: * to create it" if or_create else ""),
+            hint="GET the pin set and send its ETag back as If-Match, so that nobody's change is overwritten unseen.",
+        )
+    found = _ETAG.fullmatch(match.strip())
+    if found is None:
+        raise RequestRefused(
+            "If-Match names no version",
+            kind=BAD_REQUEST,
+            expected='"<epoch>.<version>", quoted, as in the ETag of GET',
+            got=match[:80],
+        )
+    return parse_tag(found[1])
 
 
 def number_of(name: str, *, default: int, low: int, high: int) -> int:
@@ -128,4 +133,8 @@ def check_query(*known: str) -> None:
 
 
 def _too_large(got: str) -> RequestRefused:
+    # A connection closed on unread bytes is reset, and the client would see that instead of the answer.
+    left = DRAINED_BYTES
+    while left > 0 and (piece := request.stream.read(min(left, 65536))):
+        left -= len(piece)
     return RequestRefused("the body is too large", kind=TOO_LARGE, expected=f"at most {MAX_BODY_BYTES} bytes", got=got)

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from pinwarden.errors import ConfigError
 from pinwarden_server.store.reader import Reader
@@ -63,6 +64,8 @@ def open_engine(url: str, *, mode: str) -> Engine:
     path = sqlite_path(url)
     engine = create_engine("sqlite://", creator=lambda: _connect(path, mode), poolclass=QueuePool)
     event.listen(engine, "begin", _begin_deferred if mode == "ro" else _begin_immediate)
+    if path is not None:
+        _follow_the_name(engine, path)
     return engine
 
 
@@ -98,6 +101,30 @@ def _connect(path: Path | None, mode: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _follow_the_name(engine: Engine, path: Path) -> None:
+    """Give up pooled connections whose file is not the one at *path* any more."""
+
+    # A connection outlives the name of its file: after a restore, or with the volume gone, it would go on to write
+    # into a file that nobody will ever read again, and publications would be acknowledged that are lost.
+    def remember(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        record.info["file"] = _identity(path)
+
+    def compare(connection: sqlite3.Connection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
+        if record.info["file"] is None or _identity(path) != record.info["file"]:
+            raise DisconnectionError(f"{path} was moved or replaced")
+
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "checkout", compare)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -1,0 +1,260 @@
+"""A real installation per test, the Flask application on it under a clock the test owns, and real gunicorn servers."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from flask import Flask
+from flask.testing import FlaskClient
+
+from pinwarden.bundle import Bundle
+from pinwarden.documents import PinSet
+from pinwarden_server.app import create_app
+from pinwarden_server.installation import Installation, init_development
+from pinwarden_server.node import Node, open_site
+
+START_SECONDS = 30.0
+COMMAND = [sys.executable, "-P", "-c", "from pinwarden_server.cli import server; server()"]
+
+
+class Words:
+    """What tests of both kinds say often."""
+
+    @staticmethod
+    def pin(word: str) -> str:
+        """Return the pin that *word* stands for."""
+        return base64.b64encode(hashlib.sha256(word.encode()).digest()).decode()
+
+    @staticmethod
+    def draft(*words: str, host: str = "api.example.com", **fields: Any) -> dict[str, Any]:
+        """Return a body for PUT: the first word's pin in service, the others' as backups."""
+        first, *backups = words or ("live", "spare", "vault")
+        entry = {"host": host, "pins": [_pin(first)], "backups": [_pin(word) for word in backups]}
+        return {"hosts": [entry], **fields}
+
+    @staticmethod
+    def version_of(bundle: bytes) -> str:
+        """Return the tag of the pin set inside a bundle's bytes."""
+        document = PinSet.parse(Bundle.parse(bundle).pinset.payload)
+        return f"{document.epoch}.{document.version}"
+
+
+def _pin(word: str) -> dict[str, str]:
+    return {"sha256": Words.pin(word)}
+
+
+@dataclass
+class Clock:
+    """The present, as a test wants it."""
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **amount: float) -> None:
+        self.now += timedelta(**amount)
+
+
+@dataclass
+class Service(Words):
+    """The application on a real installation, in this process, with the calls that tests make most."""
+
+    installation: Installation
+    app: Flask
+    clock: Clock
+    admin: str
+
+    @property
+    def node(self) -> Node:
+        node: Node = self.app.extensions["pinwarden"]
+        return node
+
+    @property
+    def client(self) -> FlaskClient:
+        return self.app.test_client()
+
+    def ask(self, method: str, path: str, *, token: str | None = None, body: Any = None, **headers: str) -> Any:
+        """Send one request; header names with underscores; *body* is bytes or a value that becomes JSON."""
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if content is not None:
+            named.setdefault("Content-Type", "application/json")
+        named.setdefault("Authorization", f"Bearer {token or self.admin}")
+        return self.client.open(path, method=method, data=content, headers=named)
+
+    def create(self, name: str = "payments", *words: str) -> str:
+        """Publish the first version of *name* and return its ETag."""
+        answer = self.ask("PUT", f"/admin/v1/pinsets/{name}", body=self.draft(*words), If_None_Match="*")
+        assert answer.status_code == 201, answer.text
+        return str(answer.headers["ETag"])
+
+    def token(self, role: str, *names: str, seconds: int = 3600) -> str:
+        """Issue a token and return it."""
+        body = {"role": role, "names": list(names or ("*",)), "lifetime_seconds": seconds}
+        answer = self.ask("POST", "/admin/v1/tokens", body=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json["token"])
+
+    def stored(self) -> str:
+        """Return a digest of every table and of every public file."""
+        return stored(self.installation)
+
+
+def stored(installation: Installation) -> str:
+    """Return a digest of every table and of every public file of *installation*."""
+    settings = installation.settings()
+    connection = sqlite3.connect(settings.data_dir / "pinwarden.db")
+    digest = hashlib.sha256("\n".join(connection.iterdump()).encode())
+    connection.close()
+    for file in sorted((settings.tree_dir / "v1").rglob("*")):
+        digest.update(str(file).encode() + (file.read_bytes() if file.is_file() else b""))
+    return digest.hexdigest()
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return init_development(tmp_path / "server", bind="127.0.0.1:0", label="test", now=datetime.now(UTC))
+
+
+@pytest.fixture
+def service(installation: Installation) -> Iterator[Service]:
+    clock = Clock()
+    settings = installation.settings()
+    node = Node(settings, open_site(settings, with_signers=True), clock=clock)
+    app = create_app(settings, node=node)
+    yield Service(installation, app, clock, installation.admin_token.read_text().strip())
+    node.stop()
+
+
+class Running(Words):
+    """One real server: gunicorn under ``pinwarden server run``, on a free loopback address."""
+
+    def __init__(self, installation: Installation, *, command: list[str] | None = None, **environment: str) -> None:
+        self.installation = installation
+        self.run_dir = Path(environment.get("PINWARDEN_SERVER_RUN_DIR", installation.settings().run_dir))
+        self.log_file = installation.folder / f"log-{time.monotonic_ns()}"
+        config = ["--config", str(installation.config)]
+        environ = {**os.environ, "PINWARDEN_SERVER_CONFIG": str(installation.config), **environment}
+        with self.log_file.open("wb") as log:
+            arguments = command or [*COMMAND, *config, "run"]
+            self.process = subprocess.Popen(arguments, stdout=log, stderr=log, env=environ, cwd=installation.folder)
+        self.http = urllib3.PoolManager(retries=False, timeout=20)
+        self.url = self._wait_for_address()
+        self.wait_until(lambda: self.log.count("Booting worker") >= 2)
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    @property
+    def workers(self) -> list[int]:
+        return [int(number) for number in re.findall(r"Booting worker with pid: (\d+)", self.log)]
+
+    @property
+    def admin(self) -> str:
+        return self.installation.admin_token.read_text().strip()
+
+    def ask(self, method: str, path: str, *, token: str | None = None, body: Any = None, **headers: str) -> Any:
+        """Send one request on a pooled connection; the conventions of :meth:`Service.ask`."""
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if content is not None:
+            named.setdefault("Content-Type", "application/json")
+        named.setdefault("Authorization", f"Bearer {token or self.admin}")
+        return self.http.request(method, self.url + path, body=content, headers=named)
+
+    def fetch(self, path: str, **headers: str) -> Any:
+        """GET without a token on a connection of its own."""
+        named = {"Connection": "close"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        with urllib3.PoolManager(retries=False, timeout=20) as http:
+            return http.request("GET", self.url + path, headers=named)
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Return when *holds*; another process has no event to wait for."""
+        deadline = time.monotonic() + START_SECONDS
+        while not holds():
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
+
+    @contextmanager
+    def silenced(self, pid: int) -> Iterator[None]:
+        """Stop the worker *pid* for the length of the block: only the others can answer."""
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            # The signal takes effect a moment later; until then the worker may still accept a connection.
+            stat = Path(f"/proc/{pid}/stat")
+            self.wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def stop(self) -> int:
+        """Ask the server to end, and return its exit code."""
+        for pid in self.workers:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                continue
+        self.process.terminate()
+        try:
+            return self.process.wait(START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def _wait_for_address(self) -> str:
+        file = self.run_dir / "addresses.json"
+        self.wait_until(file.exists)
+        return str(json.loads(file.read_text())[0])
+
+
+@pytest.fixture
+def start(installation: Installation) -> Iterator[Callable[..., Running]]:
+    """Start servers on the test's installation; they end with the test."""
+    started: list[Running] = []
+
+    def starter(**settings: Any) -> Running:
+        started.append(Running(installation, **settings))
+        return started[-1]
+
+    yield starter
+    for running in started:
+        if running.process.poll() is None:
+            running.stop()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server for the tests of a module that can share it; each has a pin set of its own."""
+    folder = tmp_path_factory.mktemp("shared")
+    running = Running(init_development(folder / "server", bind="127.0.0.1:0", label="test", now=datetime.now(UTC)))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def command_line(installation: Installation) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``pinwarden server`` with the settings of the test's installation."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, "PINWARDEN_SERVER_CONFIG": str(installation.config), **environment}
+        return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=environ, timeout=60)
+
+    return run
