@@ -36,13 +36,16 @@ TABLE = SettingsTable(
         ),
         Setting("bootstrap", path, None, "File with a bundle, so that the first start needs no network."),
         Setting(
-            "unpinned", choice("allow", "refuse"), "allow", "What happens to hosts that the pin set does not cover."
+            "unpinned",
+            choice("allow", "refuse"),
+            "allow",
+            "What happens to hosts that the pin set does not cover: allow or refuse.",
         ),
         Setting(
             "when_empty",
             choice("refuse", "platform"),
             "refuse",
-            "What happens while no pin set is trusted: refuse every connection, or let ordinary CA checks decide; then "
+            "What happens while no pin set is trusted: refuse, or platform, which lets ordinary CA checks decide, so that "
             "whoever blocks the first fetch switches pinning off.",
         ),
         Setting("ca_file", path, None, "PEM file with the CAs that may certify the pin server; default: the system's."),

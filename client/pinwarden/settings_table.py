@@ -38,6 +38,13 @@ class Setting:
     help: str
     may_be_secret: bool = False
 
+    @property
+    def default_text(self) -> str | None:
+        """The default as a settings file spells it."""
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        return None if self.default in (None, ()) else str(self.default)
+
 
 @dataclass(frozen=True, slots=True)
 class _Source:

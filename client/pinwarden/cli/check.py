@@ -29,6 +29,7 @@ from pinwarden.errors import (
 from pinwarden.spki import pin_of
 from pinwarden.status import Status
 from pinwarden.strict_json import encode_base64
+from pinwarden.trust import State
 
 
 @click.command(
@@ -68,9 +69,9 @@ def check(
             raise ConfigError(f"{chain_file} holds no certificate", expected="a chain, leaf first")
     else:
         presented = []
-        _refresh(client)
     try:
         if chain_file is None:
+            _refresh(client, place)
             presented = _connect(client, place, host_ca_file)
         verdict = client.check(place.host, presented)
     except PinwardenError as error:
@@ -85,11 +86,14 @@ def check(
     _print_verdict(verdict, place, presented, client.status(), as_json=as_json)
 
 
-def _refresh(client: Any) -> None:
+def _refresh(client: Any, place: Target) -> None:
+    """Refresh if possible; PinsUnavailableError when there is nothing to judge by."""
     try:
         client.refresh()
     except (FetchError, UntrustedError) as error:
-        say("warning", f"judged by what was trusted before, because the refresh failed: {error.what}")
+        say("warning", f"the pins could not be refreshed: {error.what}")
+        if client.status().state is State.EMPTY:
+            client.check(place.host, ())
 
 
 def _connect(client: Any, place: Target, ca_file: Path | None) -> list[bytes]:

@@ -32,6 +32,8 @@ OWN = {
     "verify": ("pinwarden.cli.verify:verify", "Verify a bundle or document offline, and print what it says."),
 }
 
+WITH_STATE_DIR = ("check", "init", "refresh", "run", "status")
+
 # Lines of --help for groups that live elsewhere: a name that is missing here still works.
 ELSEWHERE = {
     "demo": "Show the whole product on real TLS connections.",
@@ -126,6 +128,10 @@ def pinwarden(ctx: click.Context, state_dir: Path | None, now: datetime | None) 
     """TLS pins that are signed, expire and rotate: fetch, verify, check and enforce them."""
     if now is not None and state_dir is None:
         raise click.UsageError("--now needs --state-dir, so that a wrong clock never reaches the cache of a service")
+    if state_dir is not None and ctx.invoked_subcommand not in WITH_STATE_DIR:
+        raise click.UsageError(f"--state-dir goes with {', '.join(WITH_STATE_DIR)}, not with {ctx.invoked_subcommand}")
+    if now is not None and ctx.invoked_subcommand == "run":
+        raise click.UsageError("--now does not go with run: a program runs in the present")
     ctx.obj = Session(state_dir, now)
 
 

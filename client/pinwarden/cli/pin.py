@@ -24,6 +24,7 @@ from pinwarden.errors import ConfigError
 HOST_CA_OPTION = click.option(
     "--host-ca-file", type=FILE, help="PEM file with the CAs that may certify HOST; default: the system's."
 )
+MAX_NAME = 40
 _LOOKS_LIKE_FILE = re.compile(r".*/.*|.*\.(pem|crt|cer|der|csr|req|pub|key|p7b|pfx|p12)", re.IGNORECASE)
 _HASH = "openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | openssl base64"
 _READ_WITH = {"certificate": "openssl x509 -pubkey -noout", "request": "openssl req -pubkey -noout"}
@@ -103,12 +104,16 @@ def _print_keys(keys: list[Described]) -> None:
             key.pin,
             key.key or "unknown",
             spell_left(key.expires, now) if key.expires else "-",
-            key.subject or "-",
-            key.issuer or "-",
+            _shortened(key.subject),
+            _shortened(key.issuer),
         )
         for key in keys
     ]
     print_table(("role", "pin", "key", "validity", "subject", "issuer"), rows)
+
+
+def _shortened(name: str | None) -> str:
+    return "-" if not name else name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def _openssl_for_file(path: Path, first: Encoded) -> str:

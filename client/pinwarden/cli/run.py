@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -21,6 +22,7 @@ import click
 from pinwarden.cli.refusals import say
 from pinwarden.cli.session import STATE_SETTINGS, Session, settings_options
 from pinwarden.settings import TABLE
+from pinwarden.settings_table import Setting
 
 HOOK = Path(__file__).parent.parent / "run_hook"
 _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*(?:t|d)?", re.ASCII)
@@ -28,18 +30,20 @@ _TAKES_ARGUMENT = "WX"
 _IGNORES_ENVIRONMENT = {"I": "isolated", "E": "ignoring PYTHONPATH", "S": "without site"}
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
-_EPILOG = (
-    """\b
+
+def _described(row: Setting) -> str:
+    text = row.help if row.default_text is None else f"{row.help} Default: {row.default_text}."
+    return f"  {TABLE.variable(row.name)}\n" + textwrap.indent(textwrap.fill(text, 72), "      ") + "\n"
+
+
+_EPILOG = """\b
 Examples:
   pinwarden run --url https://pins.example.com --pinset app --root root.json -- python app.py
   PINWARDEN_CONFIG=/etc/pinwarden.toml pinwarden run -- gunicorn app:app
 
 \b
 Settings, each a variable or, in lower case without PINWARDEN_, a line of the file that PINWARDEN_CONFIG names:
-"""
-    + "\n".join(f"  {TABLE.variable(row.name)}\n      {row.help}" for row in TABLE)
-    + "\n"
-)
+""" + "".join(_described(row) for row in TABLE)
 
 
 @click.command(

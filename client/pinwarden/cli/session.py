@@ -105,10 +105,10 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     rows = {row.name: row for row in TABLE}
     decorated = click.option(
-        "--config", type=FILE, help=f"Settings file (TOML) with the same names.  [env: {TABLE.config_variable}]"
+        "--config", type=FILE, help=f"Settings file (TOML) with the same names.  [env var: {TABLE.config_variable}]"
     )(collected)
     for name in reversed(OPTIONS):
-        text = f"{rows[name].help}  [env: {TABLE.variable(name)}]"
+        text = f"{rows[name].help}  [env var: {TABLE.variable(name)}]"
         decorated = click.option(f"--{name.replace('_', '-')}", name, metavar=_METAVARS[name], help=text)(decorated)
     return decorated
 

@@ -118,7 +118,12 @@ def init(session: Session, root: Path, url: str | None, pinset: str | None, ca_f
     if folder is None:
         raise click.UsageError("init needs --state-dir in front: pinwarden --state-dir FOLDER init ROOT")
     content = _read_root(root)
-    authority = begin(content, name=_checked_name(pinset) or "any").authority
+    try:
+        authority = begin(content, name=_checked_name(pinset) or "any").authority
+    except UntrustedError as error:
+        raise UntrustedError(
+            f"{root} is no root: {error.what}", step=error.step, holds="Nothing was written."
+        ) from None
     stored = {"root": "root.json", "cache": "cache", "url": url, "pinset": pinset}
     stored["ca_file"] = str(ca_file.absolute()) if ca_file else None
     settings = {name: value for name, value in stored.items() if value is not None}

@@ -20,6 +20,7 @@ from pinwarden.cli.session import FILE, JSON_OPTION, MOMENT
 from pinwarden.documents import Host, PinSet, Role, Root, Timestamp
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, is_signature, pae
 from pinwarden.errors import ExpiredError, MalformedError, UntrustedError
+from pinwarden.settings import TABLE
 from pinwarden.strict_json import format_time, parse_object
 from pinwarden.trust import TrustState, advance_pinset, advance_root, advance_timestamp, begin, read_clock
 
@@ -55,7 +56,13 @@ Examples:
 )
 @click.argument("file", type=FILE)
 @click.option(
-    "--root", "root_file", type=FILE, required=True, help="The authority's root, as the application embeds it."
+    "--root",
+    "root_file",
+    type=FILE,
+    required=True,
+    envvar=TABLE.variable("root"),
+    show_envvar=True,
+    help="The authority's root, as the application embeds it.",
 )
 @click.option("--now", type=MOMENT, help="Judge as if it were TIME, such as 2026-11-24T12:00:00Z.")
 @JSON_OPTION
