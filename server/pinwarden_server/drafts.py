@@ -160,7 +160,7 @@ def _convert(body: bytes, kind: type[Body]) -> Body:
         if field := _NAMED_FIELD.search(message):
             pointer += f"/{field[1]}"
         expected, got = _expected_and_got(message)
-        hint = "The API description (GET /admin/v1/openapi.json) lists the fields of this request."
+        hint = "docs/admin-api.md lists the fields of this request."
         what = "the body does not have the form of this request"
         violation = Violation("DRAFT", pointer, message.replace("`", "'"), hint)
         raise BadDraft(what, expected=expected, got=f"{got} at {pointer or '/'}", violations=[violation]) from error
@@ -169,7 +169,7 @@ def _convert(body: bytes, kind: type[Body]) -> Body:
 def _expected_and_got(message: str) -> tuple[str, str]:
     message = message.replace("`", "'")
     if "unknown field" in message:
-        return "no fields but those of the API description", message.removeprefix("Object contains ")
+        return "no fields but those of docs/admin-api.md", message.removeprefix("Object contains ")
     if "missing required" in message:
         return message.removeprefix("Object missing ").replace("required field", "the field"), "none"
     expected, found, got = message.partition(", got ")

@@ -188,7 +188,7 @@ def _of_http_exception(error: HTTPException) -> Response:
 
 
 _HTTP_DETAILS = {
-    NOT_FOUND: "Nothing is served at this address. Nothing stored has changed. docs/http-api.md lists every address.",
+    NOT_FOUND: "Nothing is served at this address. Nothing stored has changed. docs/admin-api.md lists every address.",
     METHOD_NOT_ALLOWED: "The address exists, the method does not. Nothing stored has changed.",
     TOO_LARGE: "The body is larger than any document may be. Nothing stored has changed.",
 }

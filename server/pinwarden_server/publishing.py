@@ -136,7 +136,7 @@ def survey(site: Site, name: str) -> Ground:
         raise BadDraft(error.what, expected=error.expected, got=error.got, violations=[violation]) from error
     roots = site.store.reader.roots()
     if not roots:
-        raise Conflict("no root is published", hint="Run `pinwarden server init`, or `pinwarden root publish`.")
+        raise Conflict("no root is published", hint="Run `pinwarden server init FOLDER --root root.json`.")
     ground = Ground(name, roots, Root.parse(roots[-1].payload), site.store.reader.find_current(name))
     grant_of(ground)
     return ground
@@ -231,5 +231,5 @@ def _replayed(site: Site, by: Act) -> Published | None:
 
 def _current(ground: Ground) -> Current:
     if ground.current is None:
-        raise NotFound(f"no pin set {ground.name!r}", hint="`pinwarden set list` shows those that exist.")
+        raise NotFound(f"no pin set {ground.name!r}", hint="GET /admin/v1/pinsets lists those that exist.")
     return ground.current

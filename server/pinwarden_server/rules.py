@@ -80,7 +80,7 @@ def _no_backup(draft: Draft, around: Surroundings) -> Iterator[Violation]:
                 "PIN001",
                 f"/hosts/{number}/backups",
                 f"{host.host} has no backup pin",
-                "Make a second key (`pinwarden keys new --tls`) and give its pin: else a lost key is a lock-out.",
+                "Make a second TLS key, keep it elsewhere and give its pin: else a lost key is a lock-out.",
             )
 
 

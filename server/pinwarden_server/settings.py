@@ -150,7 +150,7 @@ def _unknown(where: str, name: str, known: list[str]) -> ConfigError:
     near = difflib.get_close_matches(name, known, n=1)
     return ConfigError(
         f"{where} an unknown setting {name!r}",
-        hint=f"Did you mean {near[0]}?" if near else "`pinwarden server settings` lists all of them.",
+        hint=f"Did you mean {near[0]}?" if near else "`pinwarden server settings --table` lists all of them.",
     )
 
 
