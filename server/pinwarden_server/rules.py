@@ -50,6 +50,7 @@ def check(draft: Draft, around: Surroundings) -> tuple[Violation, ...]:
         forced = [finding for finding in blocking if finding.code in draft.force]
         raise LintRefused(
             "lint refuses this draft" if not forced else "forcing needs a reason",
+            expected="no blocking finding" if not forced else "a reason, which is audited",
             got=", ".join(dict.fromkeys(finding.code for finding in blocking)),
             violations=blocking,
             hint=_hint(blocking),
