@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -161,7 +161,10 @@ def serving(installation: Installation, **changes: Any) -> Iterator[Service]:
     settings = replace(installation.settings(), **changes)
     node = Node(settings, open_site(settings, with_signers=True), clock=clock)
     app = create_app(settings, node=node)
-    yield Service(installation, app, clock, installation.admin_token.read_text().strip())
+    service = Service(installation, app, clock, installation.admin_token.read_text().strip())
+    # The last use of a token is recorded once a minute: now, so that a refusal is seen to change nothing at all.
+    assert service.ask("GET", "/admin/v1/roots").status_code == 200
+    yield service
     node.stop()
 
 
@@ -169,6 +172,13 @@ def serving(installation: Installation, **changes: Any) -> Iterator[Service]:
 def service(installation: Installation) -> Iterator[Service]:
     with serving(installation) as service:
         yield service
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Service]]:
+    """Serve an installation with changed settings; ends with the test."""
+    with ExitStack() as stack:
+        yield lambda installation, **changes: stack.enter_context(serving(installation, **changes))
 
 
 @pytest.fixture(scope="module")
