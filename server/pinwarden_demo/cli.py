@@ -103,8 +103,7 @@ def _ending_well(*, interrupted: int = INTERRUPTED) -> Iterator[None]:
         _check_installed()
         yield
     except KeyboardInterrupt:
-        if interrupted:
-            click.echo("Interrupted. Everything was stopped and removed.", err=True)
+        click.echo("\nInterrupted; everything was stopped." if interrupted else "\nStopped.", err=True)
         sys.exit(interrupted)
     except PinwardenError as error:
         from pinwarden_keys.refusals import complain

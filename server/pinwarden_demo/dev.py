@@ -5,7 +5,10 @@ It may import the parts of the demo but neither the stage nor the steps. Everyth
 ends with the block, and a temporary folder goes with it.
 """
 
+import json
+import shlex
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +19,7 @@ from typing import Any
 from pinwarden.strict_json import encode_base64
 from pinwarden_demo.certificates import PrivateCA, new_key, pin_of_key
 from pinwarden_demo.errors import CannotStart
+from pinwarden_demo.names import LOOPBACK
 from pinwarden_demo.peers import Service
 from pinwarden_demo.pin_server import PinServer
 from pinwarden_demo.wire import Wire
@@ -50,19 +54,28 @@ class Workbench:
 
     @property
     def python(self) -> list[str]:
-        """Lines that work when pasted into Python."""
-        root, cache, ca = self.server.installation.root_json, self.folder / "cache", self.ca_file
+        """Three lines that work when pasted into Python."""
+        url, root, cache, ca, host = (
+            json.dumps(str(one))
+            for one in (
+                self.server.url,
+                self.server.installation.root_json,
+                self.folder / "cache",
+                self.ca_file,
+                self.host_url,
+            )
+        )
         return [
             "import httpx, pinwarden, ssl",
-            f'pins = pinwarden.PinClient("{self.server.url}", pinset="{PINSET}", root="{root}", cache="{cache}")',
-            f'context = pins.ssl_context(ssl.create_default_context(cafile="{ca}"))',
-            f'print(httpx.get("{self.host_url}", verify=context).text)',
+            f'pins = pinwarden.PinClient({url}, pinset="{PINSET}", root={root}, cache={cache})',
+            f"print(httpx.get({host}, verify=pins.ssl_context(ssl.create_default_context(cafile={ca}))).text)",
         ]
 
     @property
     def curl(self) -> str:
         """A shell line: the same pin, enforced by curl."""
-        return f"curl --cacert {self.ca_file} --pinnedpubkey sha256//{self.pin} {self.host_url}"
+        pin = f"sha256//{self.pin}"
+        return shlex.join(["curl", "-sS", "--cacert", str(self.ca_file), "--pinnedpubkey", pin, self.host_url])
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -100,7 +113,7 @@ class Workbench:
                 "",
                 "Paste into Python, then try the impostor's address in the last line:",
                 "",
-                *(f"{line}" for line in self.python),
+                *self.python,
                 "",
                 "The same pin in curl:",
                 "",
@@ -124,6 +137,7 @@ def open_workbench(folder: Path | None, port: int) -> Iterator[Workbench]:
         CannotStart: a part did not start; what had started is stopped.
     """
     with ExitStack() as exits:
+        _check_free(port)
         place = _place(folder, exits)
         server = PinServer(place / "server")
         exits.callback(server.stop)
@@ -144,6 +158,15 @@ def open_workbench(folder: Path | None, port: int) -> Iterator[Workbench]:
             version=_publish(server, host.pin),
             is_temporary=folder is None,
         )
+
+
+def _check_free(port: int) -> None:
+    """Return when *port* can be bound; gunicorn would try again for seconds before it says so."""
+    try:
+        socket.create_server((LOOPBACK, port)).close()
+    except OSError as error:
+        hint = "Choose another one, or leave --port out for a free one."
+        raise CannotStart(f"port {port} cannot be used: {error.strerror}", hint=hint) from error
 
 
 def _place(folder: Path | None, exits: ExitStack) -> Path:

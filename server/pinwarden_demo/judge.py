@@ -69,9 +69,9 @@ _OFFLINE = (
 CONDITIONS: dict[str, tuple[Condition, ...]] = {
     "publish": (
         Condition("the owner's publication was created", lambda f: f.created == 201),
-        Condition("the stranger's was refused", lambda f: f.stranger in (401, 403)),
+        Condition("the stranger's publication was refused", lambda f: f.stranger in (401, 403)),
         Condition("the client holds the owner's version", lambda f: f.held == f.version),
-        Condition("its pins are fresh, for both hosts", lambda f: (f.state, f.hosts) == ("fresh", 2)),
+        Condition("the client's pins are fresh, for both hosts", lambda f: (f.state, f.hosts) == ("fresh", 2)),
         Condition(
             "the interceptor was refused, and read nothing",
             lambda f: _all_refused(MISMATCH, f.intercepted) and _silent(f.intercepted),
@@ -83,7 +83,10 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
             "an expired certificate was refused by every library, whatever its key",
             lambda f: _all_refused(CERTIFICATE, f.expired_per_context, f.expired_process_wide),
         ),
-        Condition("and no byte was sent to it", lambda f: _silent(f.expired_per_context, f.expired_process_wide)),
+        Condition(
+            "no byte was sent under an expired certificate",
+            lambda f: _silent(f.expired_per_context, f.expired_process_wide),
+        ),
     ),
     "interceptor": (
         Condition(

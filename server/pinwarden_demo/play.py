@@ -69,16 +69,17 @@ def play(
 
     Args:
         sabotage: the step whose defence is taken away, or None.
-        before, after: told of each step as it begins and as it has been judged.
+        before: told of each step that begins.
+        after: told of each step that was judged, or could not be played.
     """
     outcomes: dict[str, Outcome] = {}
     for step in steps:
-        before(step)
-        ground = outcomes.get(step.needs) if step.needs else None
-        if ground is not None and not ground.held:
-            outcome = Outcome(step, step.name == sabotage, None, (), 0.0, None)
-        else:
+        ground = outcomes[step.needs].held if step.needs else True
+        if ground:
+            before(step)
             outcome = _play(stage, step, step.name == sabotage)
+        else:
+            outcome = Outcome(step, step.name == sabotage, None, (), 0.0, None)
         outcomes[step.name] = outcome
         after(outcome)
     return list(outcomes.values())

@@ -35,14 +35,14 @@ class Step:
 STEPS: tuple[Step, ...] = (
     Step(
         "publish",
-        "Only the owner publishes; root.json is all that a client needs.",
+        "Only the owner publishes; clients need only root.json.",
         publish.measure,
         publish.tell,
         needs=None,
     ),
     Step(
         "libraries",
-        "The right key passes; ordinary certificate checks stay on.",
+        "The right key passes; certificate checks stay on.",
         libraries.measure,
         libraries.tell,
     ),
@@ -66,7 +66,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "foreign",
-        "Another authority's pin set, or another name's, is refused.",
+        "Another authority's or another name's pin set is refused.",
         bad_bundles.measure_foreign,
         bad_bundles.tell,
     ),
@@ -84,7 +84,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "restart",
-        "With the pin server gone, a new process has pins from disk.",
+        "With the pin server gone, a restart has pins from disk.",
         offline.measure_restart,
         offline.tell,
     ),

@@ -65,8 +65,8 @@ def tell(facts: Facts) -> list[str]:
     stranger = "was refused" if facts.stranger >= 400 else "succeeded"
     return [
         (
-            f"Probed both services and published {facts.version}: {facts.hosts} hosts, each with its key in service and a "
-            "backup key."
+            f"Probed both services and published {facts.version}: {facts.hosts} hosts, each with its key in service "
+            "and a backup key."
         ),
         f"A stranger tried to pin the interceptor's keys instead, and {stranger} (HTTP {facts.stranger}).",
         (

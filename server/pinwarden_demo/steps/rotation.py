@@ -100,8 +100,8 @@ def tell(facts: Facts) -> list[str]:
     return [
         published,
         (
-            f"{facts.sent} calls meanwhile, each with a handshake of its own: {facts.old_key} answered under the old key, "
-            f"{facts.new_key} under the new one, {failed} failed{errors}."
+            f"{facts.sent} calls meanwhile, each with a handshake of its own: {facts.old_key} answered under the old "
+            f"key, {facts.new_key} under the new one, {failed} failed{errors}."
         ),
         f"Afterwards the old key {'still passes' if facts.retired.through else 'is refused'}.",
     ]
