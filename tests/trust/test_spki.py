@@ -54,8 +54,8 @@ def expected_spki(kind: str) -> bytes:
 
 @given(
     kind=st.sampled_from(list(KEYS)),
-    subject=st.text(st.sampled_from("aé☃"), min_size=1, max_size=60),
-    issuer=st.text(st.sampled_from("bß"), min_size=1, max_size=60),
+    subject=st.text(st.sampled_from("aé☃"), min_size=1, max_size=20),
+    issuer=st.text(st.sampled_from("bß"), min_size=1, max_size=20),
     serial=st.integers(1, 2**159 - 1),
     names=st.sampled_from([0, 1, 9, 200]),
 )
@@ -91,7 +91,7 @@ def test_a_version_1_certificate_has_no_version_field() -> None:
         + der[8:at]
         + der[at + 5 :]
     )
-    assert spki_of(v1) == expected_spki("P-256")
+    assert spki_of(v1) == expected_spki("RSA 2048")
 
 
 def wrapped(tag: int, length: bytes, body: bytes = b"") -> bytes:
