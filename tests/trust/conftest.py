@@ -113,6 +113,13 @@ class Forge:
         pinset = self.authority.sign_pinset({HOST: [PIN, BACKUP]}, **changes)
         return Bundle((), self.authority.sign_timestamp(pinset, **(timestamp_changes or {})), pinset)
 
+    def timed(self, kind: str, times: dict[str, timedelta]) -> Bundle:
+        """Return a next version, one document of which has *times*, spans from the present; the other lives a week."""
+        changes, week = {field: self.now + span for field, span in times.items()}, {"expires": self.at(days=7)}
+        if kind == "timestamp":
+            return self.next(pinset_changes=week, timestamp_changes=changes)
+        return self.next(pinset_changes={**week, **changes}, timestamp_changes=week)
+
     def at(self, **span: float) -> datetime:
         """Return a moment after the present."""
         return self.now + timedelta(**span)
