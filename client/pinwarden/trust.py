@@ -306,9 +306,10 @@ def absorb(state: TrustState, kept: KeptDocuments) -> TrustState:
             state = advance_root(state, envelope)
         except UntrustedError:
             continue
-    timestamps = _sorted_held(_recognise(state, envelope, Timestamp) for envelope in kept.timestamps)
-    pinsets = _sorted_held(_recognise(state, envelope, PinSet) for envelope in kept.pinsets)
-    floors = _higher(state.floor_timestamp, timestamps), _higher(state.floor_pinset, pinsets)
+    # The floors that are held take part, so that two sources with half a pair each give the pair in whatever order.
+    timestamps = _by_tag(state.floor_timestamp, (_recognise(state, one, Timestamp) for one in kept.timestamps))
+    pinsets = _by_tag(state.floor_pinset, (_recognise(state, one, PinSet) for one in kept.pinsets))
+    floors = next(iter(timestamps), None), next(iter(pinsets), None)
     if floors != (state.floor_timestamp, state.floor_pinset):
         state = replace(state, floor_timestamp=floors[0], floor_pinset=floors[1])
     pairs = (
@@ -448,14 +449,12 @@ def _recognise(state: TrustState, envelope: Envelope, kind: type[Document]) -> H
     return None
 
 
-def _sorted_held(found: Iterable[Held[Document] | None]) -> list[Held[Document]]:
-    return sorted((held for held in found if held), key=lambda held: held.tag, reverse=True)
-
-
-def _higher(floor: Held[Document] | None, found: list[Held[Document]]) -> Held[Document] | None:
-    if found and (floor is None or found[0].tag > floor.tag):
-        return found[0]
-    return floor
+def _by_tag(floor: Held[Document] | None, found: Iterable[Held[Document] | None]) -> list[Held[Document]]:
+    """Return what is held and what was found, the highest first; of equals, what is held already."""
+    known = [held for held in found if held]
+    if floor is not None:
+        known.insert(0, floor)
+    return sorted(known, key=lambda held: held.tag, reverse=True)
 
 
 def _standing(state: TrustState) -> tuple[bool, Tag]:

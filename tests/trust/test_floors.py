@@ -109,6 +109,16 @@ def test_a_timestamp_and_a_pin_set_that_do_not_name_each_other_are_not_in_force(
         assert None not in floors(state)
 
 
+def test_a_pair_that_two_sources_hold_by_halves_comes_into_force_in_either_order(
+    fresh: Any, holding: Any, forge: Any
+) -> None:
+    bundle = forge.next()
+    halves = [KeptDocuments(timestamps=(bundle.timestamp,)), KeptDocuments(pinsets=(bundle.pinset,))]
+    for state in (fresh, holding):
+        for first, second in (halves, halves[::-1]):
+            assert in_force(absorb(absorb(state, first), second)) == (2, 2)
+
+
 def test_a_cache_can_equivocate_no_more_than_a_server(refuses: Any, fresh: Any, authority: Any, forge: Any) -> None:
     shown = authority.sign_pinset({"api.example.com": [b"x" * 32]}, version=1)
     other = Bundle((), authority.sign_timestamp(shown, version=1), shown)
