@@ -72,6 +72,8 @@ def _canonical_address(text: str) -> str | None:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        return None  # a zone means something on one machine only, and look-ups drop it
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         # Python before 3.13 spells these in hexadecimal, against the advice of RFC 5952 section 5.
         return f"::ffff:{address.ipv4_mapped}"
