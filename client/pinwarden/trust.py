@@ -317,6 +317,13 @@ def absorb(state: TrustState, kept: KeptDocuments) -> TrustState:
     return state
 
 
+def is_recognised(state: TrustState, envelope: Envelope) -> bool:
+    """Tell whether *envelope* is a timestamp or pin set that some root of the chain vouches for; guards no trust."""
+    if envelope.payload_type == TIMESTAMP_TYPE:
+        return _recognise(state, envelope, Timestamp) is not None
+    return _recognise(state, envelope, PinSet) is not None
+
+
 def _as_envelope(data: bytes | Envelope, expect: str) -> Envelope:
     if isinstance(data, Envelope):
         if data.payload_type != expect:
@@ -479,5 +486,6 @@ __all__ = [
     "advance_root",
     "advance_timestamp",
     "begin",
+    "is_recognised",
     "read_clock",
 ]

@@ -77,6 +77,11 @@ class PinServer:
             path = f"/v1/bundles/{authority.name}/{root}"
             self.answers[path] = Answer(authority.bundle(root=root).to_bytes(), headers=headers)
 
+    def join(self) -> None:
+        """Wait until every connection has ended; the client must have closed them."""
+        while threads := [thread for thread in threading.enumerate() if "process_request_thread" in thread.name]:
+            threads[0].join()
+
     def close(self) -> None:
         """Stop listening."""
         self._server.shutdown()
