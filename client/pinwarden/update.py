@@ -147,7 +147,10 @@ def _with_strangers(state: TrustState, found: KeptDocuments) -> KeptDocuments:
 
 
 def _versions(state: TrustState, found: KeptDocuments) -> Iterator[tuple[int, Envelope]]:
+    known = {envelope.payload for envelope in state.root_envelopes}
     for envelope in found.roots:
+        if envelope.payload in known:
+            continue
         try:
             root = Root.parse(envelope.payload)
         except UntrustedError:
