@@ -30,7 +30,6 @@ from pinwarden.errors import (
     PinwardenError,
     UntrustedError,
 )
-from pinwarden.fetch import Fetcher
 from pinwarden.guard import (
     SECOND_LOOK_SECONDS,
     ClientGuard,
@@ -101,6 +100,9 @@ class PinClient:
         bootstrap: str | os.PathLike[str] | bytes | None = None,
         **options: Unpack[Options],
     ) -> None:
+        # Here, and not in a thread later: a child forked meanwhile would wait for that thread's import for ever.
+        from pinwarden.fetch import Fetcher
+
         _check_options(options)
         tls.check_platform()
         trust = _begin(root, pinset)

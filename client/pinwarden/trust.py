@@ -321,6 +321,13 @@ def absorb(state: TrustState, kept: KeptDocuments) -> TrustState:
     return max((pair for pair in pairs if _improves(pair, state)), key=_standing, default=state)
 
 
+def is_recognised(state: TrustState, envelope: Envelope) -> bool:
+    """Tell whether *envelope* is a timestamp or pin set that some root of the chain vouches for; guards no trust."""
+    if envelope.payload_type == TIMESTAMP_TYPE:
+        return _recognise(state, envelope, Timestamp) is not None
+    return _recognise(state, envelope, PinSet) is not None
+
+
 def _as_envelope(data: bytes | Envelope, expect: str) -> Envelope:
     if isinstance(data, Envelope):
         if data.payload_type != expect:
@@ -487,5 +494,6 @@ __all__ = [
     "advance_root",
     "advance_timestamp",
     "begin",
+    "is_recognised",
     "read_clock",
 ]
