@@ -218,20 +218,22 @@ _SOCKET_METHODS = (
 
 _OBJECT_METHODS = ("read", "write")
 
-_armed_classes: dict[type, type] = {}
+# The armed class of a class is kept on it, so that both go together: truststore makes classes for every context.
+_ARMED = "_pinwarden_armed"
 
 
 def armed(base: type) -> type:
     """Return the subclass of *base*, an SSL socket or SSL object class, in which every byte passes the gate."""
     if issubclass(base, _Gate):
         return base
-    armed = _armed_classes.get(base)
+    armed: type | None = base.__dict__.get(_ARMED)
     if armed is None:
         mixin, names = (
             (_ObjectGate, _OBJECT_METHODS) if issubclass(base, ssl.SSLObject) else (_SocketGate, _SOCKET_METHODS)
         )
         members = {name: _gated(getattr(base, name)) for name in names if hasattr(base, name)}
-        armed = _armed_classes[base] = type(f"Pinned{base.__name__}", (mixin, base), members)
+        armed = type(f"Pinned{base.__name__}", (mixin, base), members)
+        setattr(base, _ARMED, armed)
     return armed
 
 
