@@ -41,9 +41,12 @@ def serve(world: World) -> Iterator[Callable[..., Peer]]:
     peers: list[Peer] = []
 
     def start(
-        chain: Chain = world.honest, dialogue: Dialogue = echo, prelude: Dialogue | None = None, **settings: Any
+        chain: Chain | None = world.honest, dialogue: Dialogue = echo, prelude: Dialogue | None = None, **settings: Any
     ) -> Peer:
-        context = world.server_context(chain)
+        context = world.server_context(chain) if chain else None
+        if context is None:
+            peers.append(Peer(None, dialogue))
+            return peers[-1]
         context.num_tickets = 0  # an unread ticket turns close() into a reset, which may overtake what was sent
         for name, value in settings.items():
             setattr(context, name, value)

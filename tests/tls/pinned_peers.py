@@ -76,7 +76,7 @@ class Peer:
     A server with one dialogue.
 
     Args:
-        context: its TLS context.
+        context: its TLS context, or None for a server without TLS.
         dialogue: what it says once TLS is up.
         prelude: what it says before, in plaintext (STARTTLS); it returns when TLS shall begin.
 
@@ -88,7 +88,7 @@ class Peer:
         failures: what ended connections early.
     """
 
-    def __init__(self, context: ssl.SSLContext, dialogue: Dialogue, prelude: Dialogue | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext | None, dialogue: Dialogue, prelude: Dialogue | None = None) -> None:
         self.context, self._dialogue, self._prelude = context, dialogue, prelude
         self.wire, self.received = bytearray(), bytearray()
         self.connections = self.handshakes = self.sessions_reused = 0
@@ -135,10 +135,8 @@ class Peer:
             try:
                 if self._prelude:
                     self._prelude(line)
-                stream = TlsLine(line, self.context, self.received)
-                self.handshakes += 1
-                self.sessions_reused += bool(stream.tls.session_reused)
-                self._dialogue(stream)
+                self._dialogue(self._secure(line) if self.context else line)
+                raw.shutdown(socket.SHUT_WR)
             except OSError as failure:
                 self.failures.append(failure)
             try:
@@ -146,6 +144,12 @@ class Peer:
                     pass
             except OSError as failure:
                 self.failures.append(failure)
+
+    def _secure(self, line: Line) -> TlsLine:
+        stream = TlsLine(line, self.context, self.received)
+        self.handshakes += 1
+        self.sessions_reused += bool(stream.tls.session_reused)
+        return stream
 
 
 def echo(stream: Any) -> None:
