@@ -87,13 +87,16 @@ class _Gate:
         self._pw_guard, self._pw_token = _UNDECIDED, None
         self._pw_close()
 
+    def _pw_repeat_failure(self) -> None:
+        if self._pw_failure is not None:
+            raise _fresh(self._pw_failure)
+
     def _pw_close(self) -> None:
         """Make further bytes impossible, where this object owns a connection."""
 
     def _pw_gate(self) -> None:
         """Called when a byte is about to move on a connection that is unjudged, refused, or judged by older pins."""
-        if self._pw_failure is not None:
-            raise _fresh(self._pw_failure)
+        self._pw_repeat_failure()
         if self._pw_guard is _UNDECIDED:
             self._pw_first_byte()
         else:  # spec E8
@@ -147,8 +150,7 @@ class _SocketGate(_Gate):
         return super()._real_connect(*args)  # type: ignore[misc]
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:
-        if self._pw_failure is not None:
-            raise _fresh(self._pw_failure)
+        self._pw_repeat_failure()
         try:
             super().do_handshake(*args, **kwargs)  # type: ignore[misc]
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -158,6 +160,15 @@ class _SocketGate(_Gate):
                 self._pw_fail(failure)
             raise
         self._pw_judge(may_block=self.gettimeout() != 0.0)  # type: ignore[attr-defined]
+
+    # Libraries set a timeout before each read; on a closed socket that would fail first, and hide why (httpx does).
+    def settimeout(self, value: float | None) -> None:
+        self._pw_repeat_failure()
+        super().settimeout(value)  # type: ignore[misc]
+
+    def setblocking(self, flag: bool) -> None:
+        self._pw_repeat_failure()
+        super().setblocking(flag)  # type: ignore[misc]
 
     def _pw_first_byte(self) -> None:
         if self.server_side or guard_of(self.context) is None:
@@ -192,8 +203,7 @@ class _ObjectGate(_Gate):
         return self
 
     def do_handshake(self) -> None:
-        if self._pw_failure is not None:
-            raise _fresh(self._pw_failure)
+        self._pw_repeat_failure()
         super().do_handshake()  # type: ignore[misc]
         self._pw_judge(may_block=True)
 
