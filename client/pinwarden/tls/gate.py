@@ -87,13 +87,16 @@ class _Gate:
         self._pw_guard, self._pw_token = _UNDECIDED, None
         self._pw_close()
 
+    def _pw_repeat_failure(self) -> None:
+        if self._pw_failure is not None:
+            raise _fresh(self._pw_failure)
+
     def _pw_close(self) -> None:
         """Make further bytes impossible, where this object owns a connection."""
 
     def _pw_gate(self) -> None:
         """Called when a byte is about to move on a connection that is unjudged, refused, or judged by older pins."""
-        if self._pw_failure is not None:
-            raise _fresh(self._pw_failure)
+        self._pw_repeat_failure()
         if self._pw_guard is _UNDECIDED:
             self._pw_first_byte()
         else:  # spec E8
@@ -147,8 +150,7 @@ class _SocketGate(_Gate):
         return super()._real_connect(*args)  # type: ignore[misc]
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:
-        if self._pw_failure is not None:
-            raise _fresh(self._pw_failure)
+        self._pw_repeat_failure()
         try:
             super().do_handshake(*args, **kwargs)  # type: ignore[misc]
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -158,6 +160,15 @@ class _SocketGate(_Gate):
                 self._pw_fail(failure)
             raise
         self._pw_judge(may_block=self.gettimeout() != 0.0)  # type: ignore[attr-defined]
+
+    # Libraries set a timeout before each read; on a closed socket that would fail first, and hide why (httpx does).
+    def settimeout(self, value: float | None) -> None:
+        self._pw_repeat_failure()
+        super().settimeout(value)  # type: ignore[misc]
+
+    def setblocking(self, flag: bool) -> None:
+        self._pw_repeat_failure()
+        super().setblocking(flag)  # type: ignore[misc]
 
     def _pw_first_byte(self) -> None:
         if self.server_side or guard_of(self.context) is None:
@@ -192,8 +203,7 @@ class _ObjectGate(_Gate):
         return self
 
     def do_handshake(self) -> None:
-        if self._pw_failure is not None:
-            raise _fresh(self._pw_failure)
+        self._pw_repeat_failure()
         super().do_handshake()  # type: ignore[misc]
         self._pw_judge(may_block=True)
 
@@ -218,20 +228,22 @@ _SOCKET_METHODS = (
 
 _OBJECT_METHODS = ("read", "write")
 
-_armed_classes: dict[type, type] = {}
+# The armed class of a class is kept on it, so that both go together: truststore makes classes for every context.
+_ARMED = "_pinwarden_armed"
 
 
 def armed(base: type) -> type:
     """Return the subclass of *base*, an SSL socket or SSL object class, in which every byte passes the gate."""
     if issubclass(base, _Gate):
         return base
-    armed = _armed_classes.get(base)
+    armed: type | None = base.__dict__.get(_ARMED)
     if armed is None:
         mixin, names = (
             (_ObjectGate, _OBJECT_METHODS) if issubclass(base, ssl.SSLObject) else (_SocketGate, _SOCKET_METHODS)
         )
         members = {name: _gated(getattr(base, name)) for name in names if hasattr(base, name)}
-        armed = _armed_classes[base] = type(f"Pinned{base.__name__}", (mixin, base), members)
+        armed = type(f"Pinned{base.__name__}", (mixin, base), members)
+        setattr(base, _ARMED, armed)
     return armed
 
 
