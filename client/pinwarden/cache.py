@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import logging
 import os
-import secrets
 import stat
 import warnings
 from collections.abc import Callable, Iterator
@@ -74,7 +73,7 @@ class MemoryCache:
 
     def __init__(self) -> None:
         self._kept = KeptDocuments()
-        self._installation = secrets.token_bytes(INSTALLATION_BYTES)
+        self._installation = os.urandom(INSTALLATION_BYTES)
 
     def load(self) -> KeptDocuments:
         """Return what this process kept."""
@@ -151,8 +150,8 @@ class DiskCache:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with suppress(FileNotFoundError, ValueError):
                 return _parse_installation(path.read_text("ascii"))
-            fresh = self._folder / f".installation-{secrets.token_hex(8)}"
-            _write_new(fresh, secrets.token_bytes(INSTALLATION_BYTES).hex().encode())
+            fresh = self._folder / f".installation-{os.urandom(8).hex()}"
+            _write_new(fresh, os.urandom(INSTALLATION_BYTES).hex().encode())
             try:
                 os.link(fresh, path)  # atomic, and the first of several processes wins
             except FileExistsError:
@@ -164,7 +163,7 @@ class DiskCache:
             return _parse_installation(path.read_text("ascii"))
         except OSError as error:
             log.warning("no installation id can be kept in %s (%s); using one for this process", self._folder, error)
-            return secrets.token_bytes(INSTALLATION_BYTES)
+            return os.urandom(INSTALLATION_BYTES)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -186,7 +185,7 @@ class DiskCache:
             return file.read(MAX_CACHE_BYTES + 1)
 
     def _replace(self, content: bytes) -> None:
-        temporary = self._folder / f".{self._path.stem}-{secrets.token_hex(8)}"
+        temporary = self._folder / f".{self._path.stem}-{os.urandom(8).hex()}"
         try:
             _write_new(temporary, content)
             os.replace(temporary, self._path)

@@ -13,7 +13,6 @@ import ssl
 import threading
 import time
 import zlib
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -310,6 +309,8 @@ def _retry_after(text: str | None) -> float | None:
     if text.strip().isascii() and text.strip().isdigit():
         seconds = float(text) if len(text) < 10 else math.inf
     else:
+        from email.utils import parsedate_to_datetime
+
         try:
             seconds = parsedate_to_datetime(text).timestamp() - time.time()
         except (ValueError, TypeError):
