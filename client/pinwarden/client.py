@@ -5,7 +5,6 @@ It wires the rooms together and may import all of layer 0. It never judges anyth
 touches the network.
 """
 
-import difflib
 import os
 import ssl
 import threading
@@ -320,6 +319,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
     known = Options.__annotations__
     for name in options:
         if name not in known:
+            import difflib
+
             close = difflib.get_close_matches(name, known, 1)
             raise ConfigError(
                 f"PinClient has no option {name!r}",

@@ -11,7 +11,6 @@ import os
 import re
 import ssl
 import time
-from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, responses
 from typing import NamedTuple
 
@@ -231,6 +230,8 @@ def _retry_after(text: str | None) -> float | None:
     if text.strip().isascii() and text.strip().isdigit():
         seconds = float(text) if len(text) < 10 else math.inf
     else:
+        from email.utils import parsedate_to_datetime
+
         try:
             seconds = parsedate_to_datetime(text).timestamp() - time.time()
         except (ValueError, TypeError, OverflowError):

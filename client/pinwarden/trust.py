@@ -50,6 +50,9 @@ class State(StrEnum):
     FRESH = "fresh"
 
 
+_FRESH = State.FRESH  # before Python 3.12 every look at a member of an enum is a function call
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Both clocks of one refresh: the system's, and that pushed forward by what was issued already (spec V9)."""
@@ -152,7 +155,7 @@ class TrustState:
     def state_at(self, now: datetime) -> State:
         """Return the row of the state table at system time *now*."""
         if now < self.fresh_until:
-            return State.FRESH
+            return _FRESH
         effective = read_clock(self, now).effective
         if self.pinset is None:
             return State.EMPTY

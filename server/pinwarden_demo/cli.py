@@ -106,7 +106,7 @@ def _ending_well(*, interrupted: int = INTERRUPTED) -> Iterator[None]:
         click.echo("\nInterrupted; everything was stopped." if interrupted else "\nStopped.", err=True)
         sys.exit(interrupted)
     except PinwardenError as error:
-        from pinwarden_keys.refusals import complain
+        from pinwarden.cli.refusals import complain
 
         complain(error)
         sys.exit(CANNOT_START)

@@ -43,8 +43,19 @@ class Guard(Protocol):
     def expects(self, host: str | None) -> bool:
         """Tell whether pins may decide about connections to *host*; sessions are not resumed for such hosts."""
 
-    def admit(self, host: str | None, chain: Callable[[], Chain], *, may_block: bool) -> object:
-        """Return the token under which the connection may go on, or raise; ``chain()`` gives the keys of the peer."""
+    def admit(
+        self,
+        host: str | None,
+        chain: Callable[[], Chain],
+        *,
+        may_block: bool,
+        leaf: Callable[[], bytes | None] | None = None,
+    ) -> object:
+        """
+        Return the token under which the connection may go on, or raise.
+
+        ``chain()`` gives the keys of the peer; ``leaf()`` the pin of its own certificate, at a third of that cost.
+        """
 
 
 _process_guard: Guard | None = None
@@ -106,12 +117,16 @@ def put_guard(context: ssl.SSLContext, guard: Guard) -> None:
     context.__dict__[_GUARD] = guard
 
 
-def prepare(context: ssl.SSLContext, guard: Guard, arguments: dict[str, Any]) -> None:
-    """Close what a context or a caller left open: renegotiation, and (hole 7) sessions made under a weaker mode."""
+def prepare(
+    context: ssl.SSLContext, guard: Guard, host: str | bytes | None, session: ssl.SSLSession | None
+) -> ssl.SSLSession | None:
+    """
+    Forbid renegotiation, and return the session that a connection to *host* may resume.
+
+    Hole 7: a session may come from a handshake under a weaker mode; where pins may decide, none is resumed.
+    """
     forbid_renegotiation(context)
-    for name in ("session", "_session"):
-        if arguments.get(name) is not None and guard.expects(_as_text(arguments.get("server_hostname"))):
-            arguments[name] = None
+    return None if session is not None and guard.expects(_as_text(host)) else session
 
 
 def forbid_renegotiation(context: ssl.SSLContext) -> None:
