@@ -75,7 +75,7 @@ class Session:
             raise ConfigError(
                 f"folder {self.state_dir} was not founded",
                 expected=f"a file {STATE_SETTINGS} in it",
-                hint=f"pinwarden --state-dir {self.state_dir} init root.json --url URL --pinset NAME",
+                hint=f"Found it by `pinwarden --state-dir {self.state_dir} init root.json --url URL --pinset NAME`.",
             )
         return sdk_settings({}, config=stored, given=given)
 
