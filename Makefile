@@ -11,7 +11,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev bench lint format coverage lock clean
+.PHONY: help demo test dev bench mutants lint format coverage lock clean
 .DELETE_ON_ERROR:
 
 help: ## List these commands
@@ -43,6 +43,9 @@ lint: $(READY) ## Check style, types, layers and what is not Python
 
 format: $(READY) ## Format the Python code
 	@$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format .
+
+mutants: $(READY) ## Remove every check of the verifier in turn; some test must fail for each
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 coverage: $(READY) ## Run every test and print the lines and branches that none reaches
 	@$(BIN)/coverage erase

@@ -7,7 +7,6 @@ than its backoff allows.
 
 import logging
 import os
-import random
 import threading
 import time
 import weakref
@@ -93,6 +92,8 @@ class BackgroundRefresh:
 
     def wait_seconds(self, failures: int, failure: Exception | None) -> float:
         """Return how long to wait after *failures* failures in a row, the last of which was *failure*."""
+        import random
+
         jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, protects nothing
         doubled = self._interval * float(2 ** min(failures, 16))
         wait = min(doubled, max(MAX_BACKOFF_SECONDS, self._interval)) * jitter

@@ -1,23 +1,20 @@
 """
 Where accepted documents wait for the next start (spec C1 to C5).
 
-It may import the gate, ``envelope`` and the standard library. It never judges what it reads: every load goes through
-``trust.absorb``, so whoever can write here can at most make the client fetch again.
+It may import the gate, ``envelope``, ``owned_files`` and the standard library. It never judges what it reads: every
+load goes through ``trust.absorb``, so whoever can write here can at most make the client fetch again.
 """
 
-import fcntl
 import hashlib
 import logging
 import os
-import secrets
-import stat
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from pinwarden import failpoints
+from pinwarden import failpoints, owned_files
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import CacheError, ConfigError, MalformedError, UntrustedError
 from pinwarden.strict_json import encode, parse_object
@@ -30,15 +27,6 @@ MAX_CACHE_BYTES = 16 * 1024 * 1024
 INSTALLATION_BYTES = 16
 _TYPES = {"roots": ROOT_TYPE, "timestamps": TIMESTAMP_TYPE, "pinsets": PINSET_TYPE}
 _REDIS_SCHEMES = ("redis://", "rediss://", "redis+sentinel://", "redis+cluster://")
-
-failpoints.register(
-    "cache.locked",
-    "cache.read",
-    "cache.temp-written",
-    "cache.synced",
-    "cache.renamed",
-    "cache.folder-synced",
-)
 
 
 @runtime_checkable
@@ -74,7 +62,7 @@ class MemoryCache:
 
     def __init__(self) -> None:
         self._kept = KeptDocuments()
-        self._installation = secrets.token_bytes(INSTALLATION_BYTES)
+        self._installation = os.urandom(INSTALLATION_BYTES)
 
     def load(self) -> KeptDocuments:
         """Return what this process kept."""
@@ -106,96 +94,60 @@ class DiskCache:
         self._folder = Path(folder)
         digest = hashlib.sha256(f"{authority}\n{name}".encode()).hexdigest()[:32]
         self._path = self._folder / f"{digest}.json"
-        self._lock_path = self._folder / f"{digest}.lock"
+        self._installation_path = self._folder / "installation-id"
         self.describe = str(self._path)
 
     def load(self) -> KeptDocuments:
         """Return what the file holds, or nothing: a damaged file costs one fetch, not a start."""
         try:
-            content = self._read()
-        except FileNotFoundError:
-            return KeptDocuments()
+            return self._load()
         except OSError as error:
             log.warning("cache %s cannot be read (%s); starting without it", self._path, error.strerror)
-            return KeptDocuments()
-        if content is None:
-            return KeptDocuments()
+        return KeptDocuments()
+
+    def _load(self) -> KeptDocuments:
         try:
-            return _parse(content)
+            return _parse(owned_files.read(self._path, MAX_CACHE_BYTES))
+        except FileNotFoundError:
+            return KeptDocuments()
+        except owned_files.UnusableFileError as error:
+            log.warning("cache %s is passed over: %s", self._path, error)
         except UntrustedError as error:
             log.warning("cache %s is damaged (%s); starting without it", self._path, error.what)
-            return KeptDocuments()
+        return KeptDocuments()
 
     def update(self, merge: Callable[[KeptDocuments], KeptDocuments]) -> None:
         """Lock, read again, merge, write to a temporary file, sync, rename, sync the folder (spec C3)."""
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._locked():
+            with owned_files.locked(self._path):
                 failpoints.hit("cache.locked")
-                found = self.load()
+                found = self._load()  # what merely could not be read now may be newer than what we have
                 failpoints.hit("cache.read")
                 wanted = merge(found)
                 if wanted != found:
-                    self._replace(_spell(wanted))
+                    owned_files.replace(self._path, _spell(wanted))
         except OSError as error:
             raise CacheError(
-                f"cache {self._path} cannot be written: {error.strerror}",
+                f"cache {self._path} cannot be written: {error.strerror or error}",
                 holds="The pins in memory are in force; the next start will fetch them again.",
                 hint="Give cache= a folder that this process may write to.",
             ) from error
 
     def installation_id(self) -> bytes:
         """Return the folder's id, made when it is missing; one for this process when the folder cannot be written."""
-        path = self._folder / "installation-id"
+        with suppress(OSError, ValueError):
+            return _parse_installation(owned_files.read(self._installation_path, 2 * INSTALLATION_BYTES))
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileNotFoundError, ValueError):
-                return _parse_installation(path.read_text("ascii"))
-            fresh = self._folder / f".installation-{secrets.token_hex(8)}"
-            _write_new(fresh, secrets.token_bytes(INSTALLATION_BYTES).hex().encode())
-            try:
-                os.link(fresh, path)  # atomic, and the first of several processes wins
-            except FileExistsError:
-                with suppress(ValueError):
-                    return _parse_installation(path.read_text("ascii"))
-                os.replace(fresh, path)  # what stood there was no id
-            finally:
-                fresh.unlink(missing_ok=True)
-            return _parse_installation(path.read_text("ascii"))
+            with owned_files.locked(self._installation_path):
+                with suppress(FileNotFoundError, ValueError):  # another process was first
+                    return _parse_installation(owned_files.read(self._installation_path, 2 * INSTALLATION_BYTES))
+                fresh = os.urandom(INSTALLATION_BYTES)
+                owned_files.replace(self._installation_path, fresh.hex().encode())
+                return fresh
         except OSError as error:
-            log.warning("no installation id can be kept in %s (%s); using one for this process", self._folder, error)
-            return secrets.token_bytes(INSTALLATION_BYTES)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _read(self) -> bytes | None:
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            facts = os.fstat(descriptor)
-            problem = _distrust(facts)
-            if problem:
-                log.warning("cache %s is passed over: %s", self._path, problem)
-                return None
-            return file.read(MAX_CACHE_BYTES + 1)
-
-    def _replace(self, content: bytes) -> None:
-        temporary = self._folder / f".{self._path.stem}-{secrets.token_hex(8)}"
-        try:
-            _write_new(temporary, content)
-            os.replace(temporary, self._path)
-            failpoints.hit("cache.renamed")
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(self._folder)
-        failpoints.hit("cache.folder-synced")
+            reason = error.strerror or error
+            log.warning("no installation id can be kept in %s (%s); using one for this process", self._folder, reason)
+            return os.urandom(INSTALLATION_BYTES)
 
 
 def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, name: str) -> Cache:
@@ -216,7 +168,7 @@ def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, 
             "pinwarden keeps pins in memory only: every start needs the pin server. Give cache= a folder, or set "
             "PINWARDEN_CACHE or XDG_STATE_HOME",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
         return MemoryCache()
     if isinstance(where, str | os.PathLike):
@@ -245,38 +197,8 @@ def _spell(kept: KeptDocuments) -> bytes:
     return encode({"format": FORMAT, **lists})
 
 
-def _parse_installation(text: str) -> bytes:
-    value = bytes.fromhex(text)
+def _parse_installation(text: bytes) -> bytes:
+    value = bytes.fromhex(text.decode("ascii"))
     if len(value) != INSTALLATION_BYTES:
         raise ValueError("not an installation id")
     return value
-
-
-def _distrust(facts: os.stat_result) -> str | None:
-    if not stat.S_ISREG(facts.st_mode):
-        return "it is not a regular file"
-    if facts.st_uid not in (os.geteuid(), 0):
-        return f"it belongs to user {facts.st_uid}"
-    if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return "others may write to it"
-    if facts.st_size > MAX_CACHE_BYTES:
-        return f"it has {facts.st_size} bytes"
-    return None
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        failpoints.hit("cache.temp-written")
-        os.fsync(descriptor)
-        failpoints.hit("cache.synced")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,6 @@ It wires the rooms together and may import all of layer 0. It never judges anyth
 touches the network.
 """
 
-import difflib
 import os
 import ssl
 import threading
@@ -30,7 +29,6 @@ from pinwarden.errors import (
     PinwardenError,
     UntrustedError,
 )
-from pinwarden.fetch import Fetcher
 from pinwarden.guard import (
     SECOND_LOOK_SECONDS,
     ClientGuard,
@@ -101,6 +99,9 @@ class PinClient:
         bootstrap: str | os.PathLike[str] | bytes | None = None,
         **options: Unpack[Options],
     ) -> None:
+        # Here, and not in a thread later: a child forked meanwhile would wait for that thread's import for ever.
+        from pinwarden.fetch import Fetcher
+
         _check_options(options)
         tls.check_platform()
         trust = _begin(root, pinset)
@@ -318,6 +319,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
     known = Options.__annotations__
     for name in options:
         if name not in known:
+            import difflib
+
             close = difflib.get_close_matches(name, known, 1)
             raise ConfigError(
                 f"PinClient has no option {name!r}",

@@ -5,6 +5,7 @@ It may import documents, hosts and errors. It never opens a connection, reads a 
 arrives here as pins, and the time as a row of the state table.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -29,6 +30,10 @@ class Outcome(StrEnum):
     REPORTED = "reported"
     PLATFORM = "platform"
     UNPINNED = "unpinned"
+
+
+# Before Python 3.12 every look at a member of an enum is a function call.
+_FRESH, _MATCHED, _UNPINNED = State.FRESH, Outcome.MATCHED, Outcome.UNPINNED
 
 
 class Chain(NamedTuple):
@@ -66,11 +71,11 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HostRule:
-    """One host entry as sets, with this installation's share of the roll-out decided."""
+    """One host entry as base64 texts by pin, with this installation's share of the roll-out decided."""
 
     entry: Host
-    pins: frozenset[bytes]
-    backups: frozenset[bytes]
+    pins: Mapping[bytes, str]
+    backups: Mapping[bytes, str]
     enforced: bool
 
 
@@ -136,18 +141,34 @@ def judge(policy: Policy, host: str | None, chain: Chain, *, state: State, unpin
         PinMismatchError: no allowed key in the chain, a denied one, or an unpinned host where that refuses.
         PinsUnavailableError: the pin set has ended, or is stale, and says that this refuses.
     """
-    return judge_rule(policy, policy.find(host) if host is not None else None, host, chain, state, unpinned)
-
-
-def judge_rule(
-    policy: Policy, rule: HostRule | None, host: str | None, chain: Chain, state: State, unpinned: Unpinned
-) -> Verdict:
-    """As :func:`judge`, for a caller that has looked up *rule* for *host* already."""
+    rule = policy.find(host) if host is not None else None
     if rule is None or host is None:
-        if unpinned == "refuse":
-            raise _unpinned_error(policy, host)
-        return Verdict(Outcome.UNPINNED, host)
-    if state is not State.FRESH:
+        return judge_unpinned(policy, host, unpinned)
+    return judge_rule(policy, rule, host, chain, state)
+
+
+def judge_unpinned(policy: Policy, host: str | None, unpinned: Unpinned) -> Verdict:
+    """As :func:`judge`, for a caller that has found no rule for *host*."""
+    if unpinned == "refuse":
+        raise _unpinned_error(policy, host)
+    return Verdict(_UNPINNED, host)
+
+
+def match_leaf(policy: Policy, rule: HostRule, host: str, leaf: bytes | None) -> Verdict | None:
+    """
+    Return what :func:`judge_rule` would in the state FRESH, or None when that takes more than the leaf.
+
+    A pinned leaf is the first match of any chain, verified or not (spec E2, E5, E6); only a deny list makes the keys
+    behind it matter (spec E3).
+    """
+    if leaf is None or policy.deny or leaf not in rule.pins:
+        return None
+    return Verdict(_MATCHED, host, rule.entry.host, rule.pins[leaf])
+
+
+def judge_rule(policy: Policy, rule: HostRule, host: str, chain: Chain, state: State) -> Verdict:
+    """As :func:`judge`, for a caller that has looked up *rule* for *host* already."""
+    if state is not _FRESH:
         if rule.enforced:
             _check_in_time(policy, rule, host, state)
         elif state is State.EXPIRED:
@@ -163,8 +184,8 @@ def judge_rule(
 def _rule_for(pinset: PinSet, host: Host, installation: bytes) -> HostRule:
     return HostRule(
         host,
-        frozenset(pin.sha256 for pin in host.pins),
-        frozenset(pin.sha256 for pin in host.backups),
+        {pin.sha256: str(pin) for pin in host.pins},
+        {pin.sha256: str(pin) for pin in host.backups},
         is_enforced_here(pinset, host, installation),
     )
 
@@ -196,10 +217,10 @@ def _match(policy: Policy, rule: HostRule, host: str, chain: Chain, state: State
         return Verdict(Outcome.PLATFORM, host, rule.entry.host)
     for pin in candidates:  # spec E2
         if pin in rule.pins:
-            return Verdict(Outcome.MATCHED, host, rule.entry.host, encode_base64(pin))
+            return Verdict(_MATCHED, host, rule.entry.host, rule.pins[pin])
     for pin in candidates:
         if pin in rule.backups:
-            return Verdict(Outcome.BACKUP_USED, host, rule.entry.host, encode_base64(pin))
+            return Verdict(Outcome.BACKUP_USED, host, rule.entry.host, rule.backups[pin])
     raise _mismatch(policy, rule, host, chain, None)
 
 

@@ -83,7 +83,7 @@ class Envelope:
             raise MalformedError("envelope is not an object", expected="object", got=kind_of(value), step="P4")
         payload_type = value.get("payloadType")
         if payload_type != expect:  # spec P7
-            raise MalformedError("envelope of the wrong type", expected=expect, got=repr(payload_type), step="P7")
+            raise MalformedError("envelope of the wrong type", expected=expect, got=repr(payload_type)[:80], step="P7")
         payload = decode_base64(value.get("payload"), what="payload")
         limit = PAYLOAD_LIMITS[expect]
         if len(payload) > limit:
@@ -136,7 +136,8 @@ def _parse_signatures(value: object) -> tuple[Signature, ...]:
     signatures = tuple(_parse_signature(entry) for entry in value)
     keyids = [entry.keyid for entry in signatures]
     if len(set(keyids)) != len(keyids):
-        raise SignatureError("two signatures carry the same keyid", expected="distinct keyids", got=keyids, step="V3")
+        repeated = next(keyid for keyid in keyids if keyids.count(keyid) > 1)
+        raise SignatureError("two signatures carry the same keyid", got=repr(repeated[:80]), step="V3")
     return signatures
 
 

@@ -7,7 +7,6 @@ Production code calls :func:`hit` between two steps whose order matters. Nothing
 """
 
 import os
-import signal
 
 NAMES: set[str] = set()
 _armed = os.environ.get("PINWARDEN_FAILPOINT")
@@ -33,4 +32,6 @@ def hit(name: str) -> None:
     if name not in NAMES:
         raise LookupError(f"failpoint {name!r} was never registered")
     if name == _armed:
+        import signal
+
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,34 +1,31 @@
 """
 Bundles and roots over HTTP (spec section 4).
 
-It may import ``tls`` (only to exempt its own connection, spec E10), ``errors`` and, when the first request is made,
-``http.client``. It never judges what it fetched, follows no redirect, and gives one request ten seconds in all.
+It may import ``tls`` (only to exempt its own connection, spec E10), its parts ``address``, ``answer`` and ``deadline``,
+and errors. It never judges what it fetched, follows no redirect, and gives one request ten seconds in all. It is
+imported when a client is made, because it brings ``http.client``.
 """
 
-import ipaddress
 import math
 import os
-import socket
+import re
 import ssl
-import threading
 import time
-import zlib
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, NamedTuple, Self
-from urllib.parse import urlsplit
+from http.client import HTTPConnection, HTTPException, HTTPResponse, responses
+from typing import NamedTuple
 
 from pinwarden import tls
+from pinwarden.address import check_address
+from pinwarden.answer import PIECE, PINS_STAY, BoundedResponse, printable, read_body
 from pinwarden.bundle import MAX_BUNDLE_BYTES
+from pinwarden.deadline import Deadline, open_socket
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE
-from pinwarden.errors import ConfigError, FetchError, MalformedError
-
-if TYPE_CHECKING:
-    from http.client import HTTPConnection, HTTPResponse
+from pinwarden.errors import ConfigError, FetchError
 
 DEADLINE_SECONDS = 10.0
 MAX_RETRY_AFTER_SECONDS = 3600.0
-_PIECE = 64 * 1024
-_GZIP = 31
+# Whatever else stands in that header would be sent with every later request, and some server might refuse them all.
+_ETAG = re.compile(r'(W/)?"[!#-~]{1,128}"')
 
 
 class Fetched(NamedTuple):
@@ -52,7 +49,7 @@ class Fetcher:
         instance: 16 hex digits for ``Pinwarden-Instance``, or None to send none.
 
     Raises:
-        ConfigError: an address that must not or cannot be used.
+        ConfigError: an address that must not or cannot be used, or a *ca_file* without certificates.
     """
 
     def __init__(
@@ -64,13 +61,12 @@ class Fetcher:
         deadline_seconds: float = DEADLINE_SECONDS,
         instance: str | None = None,
     ) -> None:
-        self._address = _check_url(base_url, allow_http=allow_http)
-        self._ca_file = ca_file
+        self._address = check_address(base_url, allow_http=allow_http)
         self._deadline_seconds = deadline_seconds
         self._headers = {"User-Agent": "pinwarden-python", "Accept-Encoding": "gzip", "Accept": "*/*"}
         if instance:
             self._headers["Pinwarden-Instance"] = instance
-        self._context: ssl.SSLContext | None = None
+        self._context = _tls_context(ca_file) if ca_file else None
         self._connection: HTTPConnection | None = None
 
     def bundle(
@@ -106,15 +102,19 @@ class Fetcher:
         if connection is not None:
             connection.close()
 
-    def _get(self, path: str, headers: dict[str, str], limit: int) -> Fetched | None:
-        from http.client import HTTPException
+    def reset_after_fork(self) -> None:
+        """In the child: let go of the connection, which only the parent may go on using, and be another instance."""
+        self.close()
+        if "Pinwarden-Instance" in self._headers:
+            self._headers["Pinwarden-Instance"] = os.urandom(8).hex()
 
+    def _get(self, path: str, headers: dict[str, str], limit: int) -> Fetched | None:
         reused = self._connection is not None
-        with _Deadline(self._deadline_seconds) as deadline:
+        with Deadline(self._deadline_seconds) as deadline:
             try:
                 try:
                     return self._exchange(path, headers, limit, deadline)
-                except (HTTPException, ConnectionError):
+                except (HTTPException, ConnectionError, ssl.SSLError):
                     if not reused or deadline.passed:
                         raise
                     self.close()  # the server closed a kept connection meanwhile, which is no failure
@@ -122,185 +122,105 @@ class Fetcher:
             except (HTTPException, OSError) as error:
                 self.close()
                 raise self._failure(error, deadline) from error
-            except FetchError as error:
-                if error.status == 200:  # a body that was not read to its end
-                    self.close()
-                raise
+            except FetchError:
+                raise  # of an answer that was read to its end; _exchange() knows about others
             except BaseException:
                 self.close()
                 raise
 
-    def _exchange(self, path: str, headers: dict[str, str], limit: int, deadline: "_Deadline") -> Fetched | None:
+    def _exchange(self, path: str, headers: dict[str, str], limit: int, deadline: Deadline) -> Fetched | None:
         connection = self._connect(deadline)
         connection.request("GET", self._address.prefix + path, headers={**self._headers, **headers})
         response = connection.getresponse()
-        if response.status == 304:
-            response.read()
-            return None
-        if response.status != 200:
-            response.read(_PIECE)
-            if response.will_close or not response.isclosed():
-                self.close()
+        try:
+            if response.status == 200:
+                return self._read_answer(response, limit, deadline)
+            if response.status == 304:
+                response.close()  # without reading: it has no body, whatever its headers say
+                if "If-None-Match" in headers:
+                    return None
+            else:
+                response.read(PIECE)
             raise self._refusal(response, path)
-        if (response.headers.get_content_type()) == "text/html":
+        finally:
+            # What was not read to its end, or announces another answer, would be taken for the next answer.
+            if response.will_close or not response.isclosed() or response.status < 200:
+                self.close()
+                response.close()  # an error that somebody keeps would keep the socket open
+
+    def _read_answer(self, response: HTTPResponse, limit: int, deadline: Deadline) -> Fetched:
+        if response.headers.get_content_type() == "text/html":
             raise FetchError(
                 f"{self._address.origin} answered with a web page",
                 expected="a bundle",
                 got="text/html",
+                holds=PINS_STAY,
                 hint="A captive portal or a proxy may stand in the way.",
                 status=200,
             )
-        body = _read_body(response, limit)
-        if response.will_close:
-            self.close()
-        return Fetched(body, response.headers.get("ETag"))
+        body = read_body(response, limit)
+        deadline.check()  # a body whose length nobody told ends well even when it was cut
+        etag = response.headers.get("ETag")
+        return Fetched(body, etag if etag and _ETAG.fullmatch(etag) else None)
 
-    def _connect(self, deadline: "_Deadline") -> "HTTPConnection":
-        from http.client import HTTPConnection
-
+    def _connect(self, deadline: Deadline) -> HTTPConnection:
         connection = self._connection
         if connection is None:
             connection = HTTPConnection(self._address.host, self._address.port)
-            line = _open_socket(self._address, deadline)
-            deadline.watch(line)
-            if self._address.secure:
-                line = self._tls_context().wrap_socket(line, server_hostname=self._address.host)
+            line = open_socket(self._address.host, self._address.port, deadline)
+            try:
+                deadline.watch(line)
+                if self._address.secure:
+                    self._context = self._context or _tls_context(None)
+                    line = self._context.wrap_socket(line, server_hostname=self._address.host)
+            except BaseException:
+                line.close()
+                raise
             connection.sock = line
+            connection.response_class = BoundedResponse
             self._connection = connection
         else:
             deadline.watch(connection.sock)
-        connection.sock.settimeout(deadline.remaining)
+        connection.sock.settimeout(deadline.check())
         return connection
 
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            try:
-                context = ssl.create_default_context(cafile=self._ca_file)
-            except OSError as error:
-                raise ConfigError(f"ca_file {self._ca_file!r} cannot be used: {error}") from error
-            self._context = tls.exempt(context)  # spec E10
-        return self._context
-
-    def _refusal(self, response: "HTTPResponse", path: str) -> FetchError:
-        hint = "The server does not know this pin set, or no longer this root." if response.status == 404 else None
-        if 300 <= response.status < 400:
+    def _refusal(self, response: HTTPResponse, path: str) -> FetchError:
+        status, expected = response.status, "200"
+        hint = "The server does not know this pin set, or no longer this root." if status == 404 else None
+        if status == 304:
+            expected, hint = "200, because nothing was asked to be compared", "A cache may stand in the way."
+        elif 300 <= status < 400:
             hint = "Redirects are not followed; configure the address that answers."
         return FetchError(
-            f"{self._address.origin}{path} answered {response.status} {response.reason}",
-            expected="200 or 304",
-            got=response.status,
-            holds="The pins already trusted stay in force.",
+            f"{self._address.origin}{self._address.prefix}{path} has no usable answer",
+            expected=expected,
+            got=f"{status} {responses.get(status, '')}".rstrip(),  # never the reason as it was sent
+            holds=PINS_STAY,
             hint=hint,
             status=response.status,
             retry_after=_retry_after(response.headers.get("Retry-After")),
         )
 
-    def _failure(self, error: Exception, deadline: "_Deadline") -> FetchError:
-        reason = f"no complete answer within {self._deadline_seconds:g} s" if deadline.passed else _spell(error)
-        return FetchError(
-            f"{self._address.origin} cannot be asked: {reason}", holds="The pins already trusted stay in force."
-        )
+    def _failure(self, error: Exception, deadline: Deadline) -> FetchError:
+        reason, hint = _spell(error), None
+        if deadline.passed or isinstance(error, TimeoutError):
+            reason = f"no complete answer within {self._deadline_seconds:g} s"
+        elif not isinstance(error, OSError):
+            reason = f"its answer is not HTTP ({reason})"
+        elif isinstance(error, ssl.SSLCertVerificationError):
+            hint = "If a private CA certifies the pin server, name the CA's file with ca_file."
+        return FetchError(f"{self._address.origin} cannot be asked: {reason}", holds=PINS_STAY, hint=hint)
 
 
-class _Address(NamedTuple):
-    secure: bool
-    host: str
-    port: int
-    prefix: str
-
-    @property
-    def origin(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
-
-
-class _Deadline:
-    """Cuts a connection when the time for the whole exchange is over, however steadily single bytes drip in."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-        self._line: socket.socket | None = None
-        self.passed = False
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._timer.cancel()
-        self._release()
-
-    @property
-    def remaining(self) -> float:
-        """Seconds that are left; TimeoutError when none are."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            self.passed = True
-            raise TimeoutError("the time for this request is over")
-        return left
-
-    def watch(self, line: socket.socket) -> None:
-        """Cut *line* when the time is over; a duplicate descriptor survives its being wrapped in TLS."""
-        self._release()
-        # Not dup(), which SSLSocket forbids because a copy could not speak TLS; this one is only ever shut down.
-        self._line = socket.socket(line.family, line.type, line.proto, fileno=os.dup(line.fileno()))
-
-    def _release(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
-
-    def _cut(self) -> None:
-        self.passed = True
-        line = self._line
-        if line is not None:
-            try:
-                line.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return  # closed already
-
-
-def _open_socket(address: _Address, deadline: _Deadline) -> socket.socket:
-    """Connect to the first address of the host that answers, all within the deadline."""
-    failure: OSError | None = None
-    for family, kind, protocol, _, target in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
-        line = socket.socket(family, kind, protocol)
-        try:
-            line.settimeout(deadline.remaining)
-            line.connect(target)
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            line.close()
-            failure = error
-        else:
-            return line
-    raise failure or OSError("the name has no address")
-
-
-def _read_body(response: "HTTPResponse", limit: int) -> bytes:
-    """Read to the end, counting after decompression (spec P1)."""
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
-    if encoding not in ("identity", "gzip"):
-        raise FetchError("the answer has a content encoding that was not asked for", got=encoding, status=200)
-    inflater = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
-    body = bytearray()
-    while piece := response.read1(_PIECE):
-        body += _inflate(inflater, piece, limit + 1 - len(body)) if inflater else piece
-        if len(body) > limit:
-            raise MalformedError("the answer is too large", expected=f"at most {limit} bytes", got="more", step="P1")
-    if response.length or (inflater and not inflater.eof):
-        raise FetchError("the answer ended early", got=f"{len(body)} bytes", status=200)
-    response.close()  # read1() does not notice the end, and the connection would not take another request
-    return bytes(body)
-
-
-def _inflate(inflater: "zlib._Decompress", piece: bytes, room: int) -> bytes:
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
     try:
-        return inflater.decompress(piece, room)
-    except zlib.error as error:
-        raise FetchError(f"the answer is not gzip: {error}", status=200) from None
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ConfigError(
+            f"ca_file {ca_file!r} cannot be used: {error.strerror or error}",
+            hint="Give a PEM file with the certificates of the CAs that certify the pin server.",
+        ) from error
+    return tls.exempt(context)  # spec E10
 
 
 def _retry_after(text: str | None) -> float | None:
@@ -310,45 +230,14 @@ def _retry_after(text: str | None) -> float | None:
     if text.strip().isascii() and text.strip().isdigit():
         seconds = float(text) if len(text) < 10 else math.inf
     else:
+        from email.utils import parsedate_to_datetime
+
         try:
             seconds = parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
 def _spell(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _check_url(url: str, *, allow_http: bool) -> _Address:
-    try:
-        parts = urlsplit(url)
-        port, host = parts.port, parts.hostname
-    except ValueError as error:
-        raise ConfigError(f"url is not usable: {error}", got=repr(url)) from None
-    if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigError(
-            "url is not the address of a pin server",
-            expected="https://HOST, without credentials, query or fragment",
-            got=repr(f"{parts.scheme}://{host or ''}"),
-        )
-    secure = parts.scheme == "https"
-    if not secure and not allow_http and not _is_loopback(host):
-        raise ConfigError(
-            "url is plain http",
-            expected="https, or http on loopback",
-            got=repr(url),
-            hint="Signatures protect the pins without TLS, but everyone on the way sees which pins this service uses; "
-            "allow_http=True accepts that.",
-        )
-    return _Address(secure, host, port or (443 if secure else 80), parts.path.rstrip("/"))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return printable(str(error) or type(error).__name__)

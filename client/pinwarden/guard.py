@@ -22,6 +22,8 @@ from pinwarden.enforce import (
     Unpinned,
     Verdict,
     judge_rule,
+    judge_unpinned,
+    match_leaf,
 )
 from pinwarden.errors import PinMismatchError, PinsUnavailableError, PinwardenError
 from pinwarden.trust import State, TrustState
@@ -97,7 +99,14 @@ class ClientGuard:
         policy = self.snapshot.policy
         return policy is None or (host is not None and policy.resolve(host)[1] is not None)
 
-    def admit(self, host: str | None, chain: Callable[[], Chain], *, may_block: bool) -> object:
+    def admit(
+        self,
+        host: str | None,
+        chain: Callable[[], Chain],
+        *,
+        may_block: bool,
+        leaf: Callable[[], bytes | None] | None = None,
+    ) -> object:
         """
         Return the token of the pins under which a connection may go on.
 
@@ -105,6 +114,7 @@ class ClientGuard:
             host: the name as the application gave it, or None.
             chain: returns the keys of the peer; called only when pins decide.
             may_block: False where a refresh must not delay the caller.
+            leaf: returns the pin of the peer's own certificate, or None; asked before the chain, being cheaper.
 
         Raises:
             PinMismatchError, PinsUnavailableError: it may not go on.
@@ -113,7 +123,7 @@ class ClientGuard:
         if snapshot.policy is not None and time.monotonic() >= self.due:
             self._refresh_if_due()
         try:
-            self.verdict(snapshot, host, chain)
+            self.verdict(snapshot, host, chain, leaf)
         except (PinMismatchError, PinsUnavailableError) as refusal:
             newer = self._second_look(snapshot, refusal, may_block=may_block)
             if newer is None:
@@ -125,18 +135,27 @@ class ClientGuard:
                 self._refuse(host, final)
                 raise
             return _token_of(newer)
-        return _token_of(snapshot)
+        return snapshot.policy or _NOTHING
 
-    def verdict(self, snapshot: Snapshot, host: str | None, chain: Callable[[], Chain]) -> Verdict:
+    def verdict(
+        self,
+        snapshot: Snapshot,
+        host: str | None,
+        chain: Callable[[], Chain],
+        leaf: Callable[[], bytes | None] | None = None,
+    ) -> Verdict:
         """Judge once by *snapshot*, count and log what is noteworthy; refreshes nothing."""
         policy = snapshot.policy
         if policy is None:
             return self._without_pins(snapshot, host)
         name, rule = policy.resolve(host) if host is not None else (None, None)
-        keys = chain() if rule is not None else _NO_KEYS
+        if rule is None or name is None:
+            return judge_unpinned(policy, name, self._rules.unpinned)
         state = snapshot.trust.state_at(self._rules.clock())
-        verdict = judge_rule(policy, rule, name, keys, state, self._rules.unpinned)
-        if rule is not None and (verdict.outcome is not Outcome.MATCHED or state is not State.FRESH):
+        if leaf is not None and state is _FRESH and (evidence := match_leaf(policy, rule, name, leaf())) is not None:
+            return evidence
+        verdict = judge_rule(policy, rule, name, chain(), state)
+        if verdict.outcome is not _MATCHED or state is not _FRESH:
             self._notice_verdict(verdict, state, policy)
         return verdict
 
@@ -213,7 +232,8 @@ class ClientGuard:
 
 
 _NOTHING = object()
-_NO_KEYS = Chain((), False)
+# Before Python 3.12 every look at a member of an enum is a function call.
+_MATCHED, _FRESH = Outcome.MATCHED, State.FRESH
 
 
 def _token_of(snapshot: Snapshot) -> object:

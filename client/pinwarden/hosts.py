@@ -14,6 +14,7 @@ from pinwarden.errors import MalformedError
 Entry = TypeVar("Entry")
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){3}", re.ASCII)
 _MAX_NAME = 253
 
 
@@ -22,8 +23,9 @@ def canonical_host(name: str) -> str:
     Return the spelling under which *name*, as an application gave it, is looked up.
 
     One trailing dot goes, letters become lower case, a name beyond ASCII becomes A-labels (IDNA 2003, as Python's own
-    ``ssl`` does it), an IP address takes its shortest form without brackets or zone. Whether the name exists, or could
-    be in a document, is not judged: a name that IDNA refuses is returned as it is and will match nothing exact.
+    ``ssl`` does it), an IP address takes its shortest form without brackets, zone or leading zeros.
+    Whether the name exists, or could be in a document, is not judged: a name that IDNA refuses is returned as it is
+    and will match nothing exact.
     """
     if name.isascii():
         name = name.lower()
@@ -68,10 +70,14 @@ def is_address(name: str) -> bool:
 
 
 def _canonical_address(text: str) -> str | None:
+    if _DECIMAL.fullmatch(text):  # ssl takes 127.0.0.01 for 127.0.0.1; ipaddress refuses leading zeros
+        text = ".".join(str(int(part)) for part in text.split("."))
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        return None  # a zone means something on one machine only, and look-ups drop it
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         # Python before 3.13 spells these in hexadecimal, against the advice of RFC 5952 section 5.
         return f"::ffff:{address.ipv4_mapped}"

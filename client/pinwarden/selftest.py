@@ -32,7 +32,14 @@ class _OnePin:
     def expects(self, host: str | None) -> bool:
         return True
 
-    def admit(self, host: str | None, chain: Callable[[], Chain], *, may_block: bool) -> object:
+    def admit(
+        self,
+        host: str | None,
+        chain: Callable[[], Chain],
+        *,
+        may_block: bool,
+        leaf: Callable[[], bytes | None] | None = None,
+    ) -> object:
         if self._pin not in chain().pins:
             raise PinMismatchError(
                 "self-test: the presented key is not pinned",

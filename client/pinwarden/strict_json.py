@@ -20,7 +20,8 @@ MAX_DEPTH = 16
 MAX_STRUCTURE = 65_536
 
 _INTEGER_DIGITS = 16
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
+# Hours end at 23 here, because Python 3.14 began to read 24:00 as the next day.
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}Z", re.ASCII)
 
 
 def parse_object(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
@@ -129,7 +130,8 @@ def format_time(moment: datetime) -> str:
     """Return *moment*, an aware time, in whole seconds as the protocol spells it."""
     if moment.tzinfo is None:
         raise ValueError("a naive time has no meaning in a signed document; pass an aware one")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime(), whose %Y has no leading zeros on Linux.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def kind_of(value: object) -> str:

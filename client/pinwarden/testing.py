@@ -165,7 +165,7 @@ class ThrowawayAuthority:
         )
         return sign(PINSET_TYPE, replace(pinset, **changes).encode(), self.pinset_keys)
 
-    def sign_timestamp(self, pinset: Envelope, **changes: Any) -> Envelope:
+    def sign_timestamp(self, pinset: Envelope, /, **changes: Any) -> Envelope:
         """Return the next signed timestamp, which names *pinset*; nothing is published."""
         self.timestamp_version += 1
         document = PinSet.parse(pinset.payload)

@@ -50,6 +50,9 @@ class State(StrEnum):
     FRESH = "fresh"
 
 
+_FRESH = State.FRESH  # before Python 3.12 every look at a member of an enum is a function call
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Both clocks of one refresh: the system's, and that pushed forward by what was issued already (spec V9)."""
@@ -152,7 +155,7 @@ class TrustState:
     def state_at(self, now: datetime) -> State:
         """Return the row of the state table at system time *now*."""
         if now < self.fresh_until:
-            return State.FRESH
+            return _FRESH
         effective = read_clock(self, now).effective
         if self.pinset is None:
             return State.EMPTY
@@ -161,7 +164,7 @@ class TrustState:
         return State.STALE
 
     def kept(self) -> KeptDocuments:
-        """Return what a cache must hold for :func:`absorb` to arrive at this state again."""
+        """Return what a cache must hold for :func:`absorb` to arrive at the same pins in force and floors again."""
         timestamps = [held.envelope for held in (self.adopted_timestamp, self.floor_timestamp) if held]
         pinsets = [held.envelope for held in (self.adopted_pinset, self.floor_pinset) if held]
         return KeptDocuments(self.root_envelopes, tuple(dict.fromkeys(timestamps)), tuple(dict.fromkeys(pinsets)))
@@ -293,9 +296,10 @@ def absorb(state: TrustState, kept: KeptDocuments) -> TrustState:
     """
     Return *state* raised to the highest that *kept* proves, or *state* itself when that is no news (spec C1, C2, V9).
 
-    What proves nothing is passed over. Times never refuse here: they choose the row of the state table later. Documents
-    come into force only as a pair whose timestamp names exactly that pin set; one alone, or one that only an older root
-    vouches for, binds the floor.
+    What proves nothing is passed over. Times never refuse here: they choose the row of the state table later. Floors
+    rise by whatever any root of the chain vouches for. Documents come into force only as a pair whose timestamp names
+    exactly that pin set, and only while the newest root vouches for the pin set: whoever holds a retired key can bind
+    floors, but never displaces pins that are good.
     """
     known = {envelope.payload for envelope in state.root_envelopes}
     for envelope in kept.roots:
@@ -305,16 +309,26 @@ def absorb(state: TrustState, kept: KeptDocuments) -> TrustState:
             state = advance_root(state, envelope)
         except UntrustedError:
             continue
-    timestamps = _sorted_held(_recognise(state, envelope, Timestamp) for envelope in kept.timestamps)
-    pinsets = _sorted_held(_recognise(state, envelope, PinSet) for envelope in kept.pinsets)
-    floors = _higher(state.floor_timestamp, timestamps), _higher(state.floor_pinset, pinsets)
+    # The floors that are held take part, so that two sources with half a pair each give the pair in whatever order.
+    timestamps = _by_tag(state.floor_timestamp, (_recognise(state, one, Timestamp) for one in kept.timestamps))
+    pinsets = _by_tag(state.floor_pinset, (_recognise(state, one, PinSet) for one in kept.pinsets))
+    floors = next(iter(timestamps), None), next(iter(pinsets), None)
     if floors != (state.floor_timestamp, state.floor_pinset):
         state = replace(state, floor_timestamp=floors[0], floor_pinset=floors[1])
-    for timestamp in timestamps:
-        for pinset in pinsets:
-            if _is_named(pinset, timestamp.document.pinset) and _not_below(state, timestamp, pinset):
-                return replace(state, adopted_timestamp=timestamp, adopted_pinset=pinset)
-    return state
+    pairs = (
+        replace(state, adopted_timestamp=timestamp, adopted_pinset=pinset)
+        for timestamp in timestamps
+        for pinset in pinsets
+        if _is_named(pinset, timestamp.document.pinset)
+    )
+    return max((pair for pair in pairs if _improves(pair, state)), key=_standing, default=state)
+
+
+def is_recognised(state: TrustState, envelope: Envelope) -> bool:
+    """Tell whether *envelope* is a timestamp or pin set that some root of the chain vouches for; guards no trust."""
+    if envelope.payload_type == TIMESTAMP_TYPE:
+        return _recognise(state, envelope, Timestamp) is not None
+    return _recognise(state, envelope, PinSet) is not None
 
 
 def _as_envelope(data: bytes | Envelope, expect: str) -> Envelope:
@@ -445,22 +459,26 @@ def _recognise(state: TrustState, envelope: Envelope, kind: type[Document]) -> H
     return None
 
 
-def _sorted_held(found: Iterable[Held[Document] | None]) -> list[Held[Document]]:
-    return sorted((held for held in found if held), key=lambda held: held.tag, reverse=True)
+def _by_tag(floor: Held[Document] | None, found: Iterable[Held[Document] | None]) -> list[Held[Document]]:
+    """Return what is held and what was found, the highest first; of equals, what is held already."""
+    known = [held for held in found if held]
+    if floor is not None:
+        known.insert(0, floor)
+    return sorted(known, key=lambda held: held.tag, reverse=True)
 
 
-def _higher(floor: Held[Document] | None, found: list[Held[Document]]) -> Held[Document] | None:
-    if found and (floor is None or found[0].tag > floor.tag):
-        return found[0]
-    return floor
+def _standing(state: TrustState) -> tuple[bool, Tag]:
+    """Order pairs: a timestamp of the newest root goes before any that only an older root vouches for (spec V10)."""
+    held = state.adopted_timestamp
+    return state.timestamp is not None, held.tag if held else (0, 0)
 
 
-def _not_below(state: TrustState, timestamp: Held[Timestamp], pinset: Held[PinSet]) -> bool:
-    """Tell whether the pair is newer than the adopted one; the same pair again is no news."""
-    if state.adopted_timestamp is None or state.adopted_pinset is None:
-        return True
-    ours = state.adopted_timestamp.tag, state.adopted_pinset.tag
-    return timestamp.tag > ours[0] and pinset.tag >= ours[1]
+def _improves(pair: TrustState, state: TrustState) -> bool:
+    """Tell whether *pair* is good, newer than what *state* adopted, and no step back; the same again is no news."""
+    ours, theirs = state.adopted_pinset, pair.adopted_pinset
+    if pair.pinset is None or theirs is None or (ours is not None and theirs.tag < ours.tag):
+        return False
+    return _standing(pair) > _standing(state)
 
 
 def _spell(tag: Tag) -> str:
@@ -479,5 +497,6 @@ __all__ = [
     "advance_root",
     "advance_timestamp",
     "begin",
+    "is_recognised",
     "read_clock",
 ]

@@ -6,12 +6,14 @@ and survivable.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Protocol
 
 from pinwarden.bundle import Bundle
 from pinwarden.cache import Cache
+from pinwarden.documents import Root
+from pinwarden.envelope import Envelope
 from pinwarden.errors import CacheError, FetchError, UntrustedError
 from pinwarden.trust import (
     KeptDocuments,
@@ -19,6 +21,7 @@ from pinwarden.trust import (
     absorb,
     advance_bundle,
     advance_root,
+    is_recognised,
 )
 
 log = logging.getLogger("pinwarden")
@@ -112,7 +115,7 @@ class Updater:
         def merge(found: KeptDocuments) -> KeptDocuments:
             nonlocal state
             state = absorb(state, found)
-            return state.kept()
+            return _with_strangers(state, found)
 
         before = state
         try:
@@ -123,3 +126,34 @@ class Updater:
         if state is not before:
             self._adopt(state)
         return state
+
+
+def _with_strangers(state: TrustState, found: KeptDocuments) -> KeptDocuments:
+    """
+    Return what *state* keeps, and what it cannot judge but another client of the same cache may need (spec C3).
+
+    Applications embed different roots. Without the older ones a client with an older root could not follow the chain;
+    and one whose chain does not reach the newer ones yet must not throw away what only they vouch for.
+    """
+    kept = state.kept()
+    roots = {root.version: envelope for root, envelope in zip(state.chain, state.root_envelopes, strict=True)}
+    strangers = {version: envelope for version, envelope in _versions(state, found) if version not in roots}
+    every = tuple(envelope for _, envelope in sorted({**strangers, **roots}.items()))
+    if max(strangers, default=0) < state.root.version:
+        return KeptDocuments(every, kept.timestamps, kept.pinsets)
+    timestamps = (envelope for envelope in found.timestamps if not is_recognised(state, envelope))
+    pinsets = (envelope for envelope in found.pinsets if not is_recognised(state, envelope))
+    return KeptDocuments(every, (*kept.timestamps, *timestamps), (*kept.pinsets, *pinsets))
+
+
+def _versions(state: TrustState, found: KeptDocuments) -> Iterator[tuple[int, Envelope]]:
+    known = {envelope.payload for envelope in state.root_envelopes}
+    for envelope in found.roots:
+        if envelope.payload in known:
+            continue
+        try:
+            root = Root.parse(envelope.payload)
+        except UntrustedError:
+            continue
+        if root.authority == state.authority:
+            yield root.version, envelope

@@ -42,6 +42,8 @@ def create_app(settings: Settings, *, node: Node | None = None) -> Flask:
     app = Flask("pinwarden_server", static_folder=None)
     app.extensions["pinwarden"] = node
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    # An address has one spelling. A redirect from another would name http, and the token would follow it in the clear.
+    app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.before_request(_begin)
     app.after_request(_finish)

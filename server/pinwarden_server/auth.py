@@ -221,7 +221,7 @@ def _issued_before(reader: Reader, by: Act) -> IssuedToken | None:
 def _token(reader: Reader, token_id: str) -> TokenRow:
     found = reader.token(token_id)
     if found is None:
-        raise NotFound(f"no token {token_id[:40]!r}", hint="`pinwarden token` lists those that exist.")
+        raise NotFound(f"no token {token_id[:40]!r}", hint="GET /admin/v1/tokens lists those that exist.")
     return found[0]
 
 

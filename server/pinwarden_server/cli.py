@@ -8,42 +8,31 @@ documented exit code: 0 done, 1 refused, 2 usage, 3 unavailable, 4 conflict.
 import json
 import os
 import sys
-import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
+from pinwarden.cli.refusals import CONFLICT, UNAVAILABLE, ExitCodes, RefusingGroup
 from pinwarden.errors import ConfigError, PinwardenError
-from pinwarden_keys.refusals import complain
 from pinwarden_server.errors import Conflict, NotServedYet, SignerUnavailable, StoreUnavailable
 from pinwarden_server.settings import CONFIG_VARIABLE, TABLE, Settings, load_settings, shown
 
-REFUSED, UNAVAILABLE, CONFLICT = 1, 3, 4
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
-_EXIT_CODES: tuple[tuple[type[PinwardenError], int], ...] = (
-    (StoreUnavailable, UNAVAILABLE),
-    (SignerUnavailable, UNAVAILABLE),
-    (NotServedYet, UNAVAILABLE),
-    (Conflict, CONFLICT),
-    (PinwardenError, REFUSED),
-)
 
 
-class ServerGroup(click.Group):
+class ServerGroup(RefusingGroup):
     """A group whose commands raise PinwardenError to refuse."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of ours becomes lines on stderr and an exit code."""
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: click.echo(f"warning: {message}", err=True)
-            try:
-                return super().invoke(ctx)
-            except PinwardenError as error:
-                complain(error)
-                ctx.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
+    exit_codes: ClassVar[ExitCodes] = (
+        (StoreUnavailable, UNAVAILABLE),
+        (SignerUnavailable, UNAVAILABLE),
+        (NotServedYet, UNAVAILABLE),
+        (Conflict, CONFLICT),
+        *RefusingGroup.exit_codes,
+    )
 
 
 @click.group(cls=ServerGroup)
@@ -189,7 +178,7 @@ def settings(config: Path | None, as_json: bool, table: bool) -> None:
     """Print the settings in effect; secrets are not among them."""
     if table:
         for row in TABLE:
-            click.echo(f"{row.variable}\n    {row.help}")
+            click.echo(f"{TABLE.variable(row.name)}\n    {row.help}")
         return
     values = shown(load_settings(config=config))
     if as_json:

@@ -5,10 +5,11 @@ It may import layer 0 and msgspec. Every body passes the one JSON gate, then msg
 refused. Whether a draft is wise is ``rules``' concern, and who may ask is ``auth``'s.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -22,7 +23,24 @@ from pinwarden_server.errors import BadDraft, Violation
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
 _NAMED_FIELD = re.compile(r"field `([^`]*)`")
+# The library's names of types, in words of people who write JSON.
+_WORDS = {
+    "`int | null`": "an integer",
+    "`str | null`": "a string",
+    "`int`": "an integer",
+    "`float`": "a number",
+    "`str`": "a string",
+    "`bool`": "true or false",
+    "`array`": "an array",
+    "`object`": "an object",
+    "`null`": "null",
+}
 _JSON_PATH_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+|\.\.\.)\]")
+
+_HOST_HINT = (
+    "Spell hosts as clients do: lower case, no port, no final dot, IDN as xn--; *. or **. in front covers names below; "
+    "docs/admin-api.md has the limits."
+)
 
 Text = Annotated[str, Meta(max_length=1000)]
 Seconds = Annotated[int, Meta(ge=1, le=MAX_LIFETIME_SECONDS)]
@@ -119,7 +137,8 @@ def parse_draft(body: bytes) -> Draft:
     hosts = tuple(_host(entry, f"/hosts/{number}", violations) for number, entry in enumerate(raw.hosts))
     deny = tuple(_pin(text, f"/deny/{number}", violations) for number, text in enumerate(raw.deny))
     if violations:
-        raise BadDraft("the draft has impossible hosts or pins", violations=violations, got=_first(violations))
+        what, expected = "the draft has impossible hosts or pins", "hosts and pins that clients accept"
+        raise BadDraft(what, violations=violations, expected=expected, got=_first(violations), hint=violations[0].hint)
     return Draft(hosts, deny, raw.on_stale, raw.report_to, raw.lifetime_seconds, raw.reason, tuple(raw.force))
 
 
@@ -140,7 +159,8 @@ def parse_token_draft(body: bytes) -> TokenDraft:
         if re.fullmatch(r"(?:[a-z0-9][a-z0-9._-]{0,63})?\*|[a-z0-9][a-z0-9._-]{0,63}", name) is None
     ]
     if violations:
-        raise BadDraft("the token names impossible pin sets", violations=violations, got=_first(violations))
+        what, expected = "the token names impossible pin sets", "names and patterns such as payments, pay-* or *"
+        raise BadDraft(what, violations=violations, expected=expected, got=_first(violations))
     return TokenDraft(raw.role, raw.lifetime_seconds, tuple(raw.names), raw.label)
 
 
@@ -148,9 +168,10 @@ def _convert(body: bytes, kind: type[Body]) -> Body:
     try:
         value = parse_object(body, limit=MAX_BODY_BYTES, what="body")
     except MalformedError as error:
-        violation = Violation("DRAFT", "", str(error), "Send one JSON object, UTF-8, no floats, no duplicate keys.")
+        hint = "Send one JSON object, UTF-8, no floats, no duplicate keys."
+        violation, expected = Violation("DRAFT", "", str(error.what), hint), error.expected or "strict JSON (RFC 7493)"
         raise BadDraft(
-            error.what, expected=error.expected, got=error.got, violations=[violation], is_syntax=True
+            error.what, expected=expected, got=error.got, violations=[violation], is_syntax=True, hint=hint
         ) from error
     try:
         return msgspec.convert(value, kind, strict=True)
@@ -159,21 +180,31 @@ def _convert(body: bytes, kind: type[Body]) -> Body:
         pointer = _pointer(path.rstrip("`"))
         if field := _NAMED_FIELD.search(message):
             pointer += f"/{field[1]}"
-        expected, got = _expected_and_got(message)
-        hint = "The API description (GET /admin/v1/openapi.json) lists the fields of this request."
+        expected, got = _expected_and_got(message, lambda: _value_at(value, pointer))
+        hint = "docs/admin-api.md lists the fields of this request."
         what = "the body does not have the form of this request"
-        violation = Violation("DRAFT", pointer, message.replace("`", "'"), hint)
-        raise BadDraft(what, expected=expected, got=f"{got} at {pointer or '/'}", violations=[violation]) from error
+        violation = Violation("DRAFT", pointer, f"expected {expected}, got {got}", hint)
+        raise BadDraft(what, expected=expected, got=f"{got} at {pointer}", violations=[violation], hint=hint) from error
 
 
-def _expected_and_got(message: str) -> tuple[str, str]:
-    message = message.replace("`", "'")
+def _expected_and_got(message: str, found: Callable[[], str]) -> tuple[str, str]:
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
     if "unknown field" in message:
-        return "no fields but those of the API description", message.removeprefix("Object contains ")
+        return "the fields of this request alone", message.removeprefix("Object contains ").replace("`", "'")
     if "missing required" in message:
-        return message.removeprefix("Object missing ").replace("required field", "the field"), "none"
-    expected, found, got = message.partition(", got ")
-    return expected.removeprefix("Expected "), got if found else "another value"
+        return message.removeprefix("Object missing required ").replace("`", "'"), "none"
+    if "enum value" in message:
+        return "one of the words for this field", found()
+    expected, has_type, got = message.removeprefix("Expected ").partition(", got ")
+    return expected.replace("`", "'"), got if has_type else found()
+
+
+def _value_at(value: Any, pointer: str) -> str:
+    for step in pointer.split("/")[1:]:
+        value = value[int(step)] if isinstance(value, list) else value[step]
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _pointer(path: str) -> str:
@@ -183,7 +214,7 @@ def _pointer(path: str) -> str:
 
 def _host(raw: _HostBody, pointer: str, violations: list[Violation]) -> Host:
     for problem, place in _host_problems(raw, pointer):
-        violations.append(Violation("V8", place, problem, "Clients refuse such a document."))
+        violations.append(Violation("V8", place, problem, _HOST_HINT))
     return Host(
         host=raw.host,
         pins=_pins(raw.pins, f"{pointer}/pins", violations),

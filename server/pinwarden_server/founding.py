@@ -118,6 +118,6 @@ def _judge_first(root_json: bytes) -> tuple[Envelope, Root]:
         raise BadDraft(error.what, expected=error.expected, got=error.got, violations=[violation]) from error
     if root.version != 1:
         what = "a server is founded with root version 1"
-        violation = Violation("V4", "", what, "Publish the later roots in turn afterwards.")
+        violation = Violation("V4", "", what, "Give root version 1, with which the authority began.")
         raise BadDraft(what, expected=1, got=root.version, violations=[violation])
     return envelope, root

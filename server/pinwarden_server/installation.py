@@ -152,7 +152,7 @@ def _laid_out(folder: Path, bind: str | None) -> Installation:
 def _config_text(installation: Installation, bind: str | None) -> str:
     signers = ", ".join(_quoted(file_uri(installation.key(name))) for name in OWN_KEYS)
     lines = [
-        "# Settings of a Pinwarden server; `pinwarden server settings` explains each.",
+        "# Settings of a Pinwarden server; `pinwarden server settings --table` explains each.",
         f"data_dir = {_quoted(str(installation.folder))}",
         *([f"bind = [{_quoted(bind)}]"] if bind else []),
         f"signers = [{signers}]",

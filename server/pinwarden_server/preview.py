@@ -65,8 +65,8 @@ def preview(site: Site, name: str, draft: Draft, now: datetime) -> Preview:
     findings = rules.lint(draft, surroundings(site, ground, content))
     forced = forced_codes(findings, draft.force) if draft.reason.strip() else ()
     blocking = tuple(found for found in findings if found.blocking and not (found.forceable and found.code in forced))
-    if not any(found.code == "PIN001" for found in blocking):
-        check_content(content)  # PIN001 says the same in better words
+    if all(found.forceable for found in blocking):
+        check_content(content)  # what nobody can force, clients refuse too, and lint says it in better words
     before = PinSet.parse(ground.current.pinset.payload) if ground.current else None
     held = site.store.reader.unexpired(name, now - SKEW)
     return Preview(

@@ -184,12 +184,18 @@ def _of_http_exception(error: HTTPException) -> Response:
     headers = {name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")}
     if kind is TOO_LARGE:
         headers["Connection"] = "close"
-    return problem(kind, _HTTP_DETAILS.get(kind, error.description or kind.title), headers=headers)
+    expected, got = None, None
+    if kind is METHOD_NOT_ALLOWED:
+        expected, got = headers.get("Allow"), request.method[:40]
+    elif kind is NOT_FOUND:
+        got = request.path[:200]
+    detail = _HTTP_DETAILS.get(kind, error.description or kind.title)
+    return problem(kind, detail, expected=expected, got=got, headers=headers)
 
 
 _HTTP_DETAILS = {
-    NOT_FOUND: "Nothing is served at this address. Nothing stored has changed. docs/http-api.md lists every address.",
-    METHOD_NOT_ALLOWED: "The address exists, the method does not. Nothing stored has changed.",
+    NOT_FOUND: "Nothing is served at this address. Nothing stored has changed. docs/admin-api.md lists every address.",
+    METHOD_NOT_ALLOWED: "The address exists, the method does not. Nothing stored has changed. Use one of the expected.",
     TOO_LARGE: "The body is larger than any document may be. Nothing stored has changed.",
 }
 

@@ -71,6 +71,8 @@ class PublicTable:
 
     def names(self) -> list[str]:
         """Return the pin sets that are served."""
+        if self._bell.generation != self._generation:
+            self._catch_up()
         found = {match[1] for path in list(self._entries) if (match := BUNDLE_ADDRESS.fullmatch(path))}
         return sorted(found)
 

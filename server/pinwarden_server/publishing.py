@@ -4,6 +4,7 @@ The use cases that change what is published: publish, roll back, renew. Each is 
 They may import everything here but the HTTP side. No lock and no transaction is held while a signature is made.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -57,17 +58,18 @@ def publish(site: Site, name: str, draft: Draft, expected: Tag | None, by: Act) 
         BadDraft, LintRefused, StaleVersion, NotFound, Conflict, IdempotencyMismatch, SignerUnavailable,
         PublicationRefused, StoreUnavailable: nothing was published. NotServedYet: it was, and cannot be served yet.
     """
-    answered = _replayed(site, by)
-    if answered:
-        return answered
-    ground = survey_at(site, name, expected)
-    content = draft_content(site, ground, draft, by.at)
-    warnings = rules.check(draft, surroundings(site, ground, content))
-    check_content(content)
-    action = "pinset.publish" if expected else "pinset.create"
-    change = Change("publish", action, draft.reason, forced_codes(warnings, draft.force), warnings)
-    failpoints.hit("publish.checked")
-    return _publish(site, ground, content, change, by)
+
+    def first() -> Published:
+        ground = survey_at(site, name, expected)
+        content = draft_content(site, ground, draft, by.at)
+        warnings = rules.check(draft, surroundings(site, ground, content))
+        check_content(content)
+        action = "pinset.publish" if expected else "pinset.create"
+        change = Change("publish", action, draft.reason, forced_codes(warnings, draft.force), warnings)
+        failpoints.hit("publish.checked")
+        return _publish(site, ground, content, change, by)
+
+    return _once(site, by, first)
 
 
 def rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by: Act) -> Published:
@@ -79,19 +81,20 @@ def rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by: Act
     Raises:
         as :func:`publish`; today's lint judges the old content too.
     """
-    answered = _replayed(site, by)
-    if answered:
-        return answered
-    ground = survey_at(site, name, expected)
-    old = site.store.reader.version(name, draft.to).document()
-    lifetime = int(within(grant_of(ground), old.expires - old.issued).total_seconds())
-    wanted = Draft(old.hosts, old.deny, old.on_stale, old.report_to, lifetime, draft.reason, draft.force)
-    content = draft_content(site, ground, wanted, by.at)
-    warnings = rules.check(wanted, surroundings(site, ground, content))
-    reason = f"rollback to version {draft.to}" + (f": {draft.reason}" if draft.reason else "")
-    change = Change("publish", "pinset.rollback", reason, forced_codes(warnings, draft.force), warnings)
-    failpoints.hit("publish.checked")
-    return _publish(site, ground, check_content(content), change, by)
+
+    def first() -> Published:
+        ground = survey_at(site, name, expected)
+        old = site.store.reader.version(name, draft.to).document()
+        lifetime = int(within(grant_of(ground), old.expires - old.issued).total_seconds())
+        wanted = Draft(old.hosts, old.deny, old.on_stale, old.report_to, lifetime, draft.reason, draft.force)
+        content = draft_content(site, ground, wanted, by.at)
+        warnings = rules.check(wanted, surroundings(site, ground, content))
+        reason = f"rollback to version {draft.to}" + (f": {draft.reason}" if draft.reason else "")
+        change = Change("publish", "pinset.rollback", reason, forced_codes(warnings, draft.force), warnings)
+        failpoints.hit("publish.checked")
+        return _publish(site, ground, check_content(content), change, by)
+
+    return _once(site, by, first)
 
 
 def renew_pinset(site: Site, name: str, now: datetime) -> Published | None:
@@ -136,7 +139,7 @@ def survey(site: Site, name: str) -> Ground:
         raise BadDraft(error.what, expected=error.expected, got=error.got, violations=[violation]) from error
     roots = site.store.reader.roots()
     if not roots:
-        raise Conflict("no root is published", hint="Run `pinwarden server init`, or `pinwarden root publish`.")
+        raise Conflict("no root is published", hint="Run `pinwarden server init FOLDER --root root.json`.")
     ground = Ground(name, roots, Root.parse(roots[-1].payload), site.store.reader.find_current(name))
     grant_of(ground)
     return ground
@@ -221,6 +224,21 @@ def _sign(site: Site, ground: Ground, content: PinSet, now: datetime, room: str)
     return pair
 
 
+def _once(site: Site, by: Act, first: Callable[[], Published]) -> Published:
+    """Return what *first* publishes, or the answer that the same request got before or meanwhile."""
+    answered = _replayed(site, by)
+    if answered:
+        return answered
+    try:
+        return first()
+    except Conflict:
+        # A client that sends a request again before the first answer came finds its own change in the way.
+        answered = _replayed(site, by)
+        if answered is None:
+            raise
+        return answered
+
+
 def _replayed(site: Site, by: Act) -> Published | None:
     answered = replay(site, by)
     if answered:
@@ -231,5 +249,5 @@ def _replayed(site: Site, by: Act) -> Published | None:
 
 def _current(ground: Ground) -> Current:
     if ground.current is None:
-        raise NotFound(f"no pin set {ground.name!r}", hint="`pinwarden set list` shows those that exist.")
+        raise NotFound(f"no pin set {ground.name!r}", hint="GET /admin/v1/pinsets lists those that exist.")
     return ground.current

@@ -50,6 +50,7 @@ def check(draft: Draft, around: Surroundings) -> tuple[Violation, ...]:
         forced = [finding for finding in blocking if finding.code in draft.force]
         raise LintRefused(
             "lint refuses this draft" if not forced else "forcing needs a reason",
+            expected="no blocking finding" if not forced else "a reason, which is audited",
             got=", ".join(dict.fromkeys(finding.code for finding in blocking)),
             violations=blocking,
             hint=_hint(blocking),
@@ -80,7 +81,7 @@ def _no_backup(draft: Draft, around: Surroundings) -> Iterator[Violation]:
                 "PIN001",
                 f"/hosts/{number}/backups",
                 f"{host.host} has no backup pin",
-                "Make a second key (`pinwarden keys new --tls`) and give its pin: else a lost key is a lock-out.",
+                "Make a second TLS key, keep it elsewhere and give its pin: else a lost key is a lock-out.",
             )
 
 

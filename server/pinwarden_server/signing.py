@@ -56,7 +56,11 @@ def check_content(document: PinSet) -> PinSet:
     except MalformedError as error:
         violation = Violation(error.step or "V8", "", str(error.what), "Clients refuse such a document.")
         raise BadDraft(
-            error.what, expected=error.expected, got=error.got, hint=error.hint, violations=[violation]
+            error.what,
+            expected=error.expected or "what clients accept",
+            got=error.got,
+            hint=error.hint or "Correct the draft; clients refuse such a document.",
+            violations=[violation],
         ) from error
 
 

@@ -72,11 +72,11 @@ def _anchors(page: Path) -> set[str]:
 
 
 def _is_command(words: str) -> bool:
-    from pinwarden.cli import main
+    from pinwarden.cli import pinwarden
 
     names = [word for word in words.split() if re.fullmatch(r"[a-z][a-z-]*", word)]
-    context = click.Context(main)
-    command: click.Command | None = main
+    context = click.Context(pinwarden)
+    command: click.Command | None = pinwarden
     for name in names:
         if not isinstance(command, click.Group):
             return True  # the next word is an argument

@@ -1,12 +1,20 @@
-"""A pin server over real HTTP on loopback, whose answers a test chooses, for a client under an injected clock."""
+"""
+Pin servers on loopback for clients under an injected clock: one that speaks HTTP and one that a test drives by bytes.
 
+Both listen on real sockets. Neither judges anything.
+"""
+
+import os
+import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -69,10 +77,143 @@ class PinServer:
             path = f"/v1/bundles/{authority.name}/{root}"
             self.answers[path] = Answer(authority.bundle(root=root).to_bytes(), headers=headers)
 
+    def join(self) -> None:
+        """Wait until every connection has ended; the client must have closed them."""
+        while threads := [thread for thread in threading.enumerate() if "process_request_thread" in thread.name]:
+            threads[0].join()
+
     def close(self) -> None:
         """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class Line:
+    """One connection of a RawServer, driven by a test's script."""
+
+    def __init__(self, stream: socket.socket, heads: list[bytes]) -> None:
+        self._stream = stream
+        self._heads = heads
+
+    def head(self) -> bytes:
+        """Read one request; b"" when the client hung up instead."""
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            piece = self._stream.recv(1)
+            if not piece:
+                return b""
+            head += piece
+        self._heads.append(head)
+        return head
+
+    def send(self, content: bytes) -> None:
+        """Send *content* whole."""
+        self._stream.sendall(content)
+
+    def wait_for_end(self) -> None:
+        """Wait until the client hangs up."""
+        with suppress(OSError):
+            while self._stream.recv(65536):
+                pass
+
+    def close(self) -> None:
+        """Hang up without a TLS farewell."""
+        self._stream.close()
+
+    def unwrap(self) -> None:
+        """Hang up with one."""
+        self._stream.settimeout(0.1)
+        with suppress(OSError):
+            self._stream.unwrap()
+        self._stream.close()
+
+
+class RawServer:
+    """
+    Plays one script per connection, the last one again for all that follow, and keeps the request heads.
+
+    Args:
+        context: speaks TLS by it; a failed handshake ends the connection without its script.
+        host: the address to listen on.
+    """
+
+    def __init__(
+        self, *scripts: Callable[[Line], object], context: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> None:
+        self.heads: list[bytes] = []
+        self.connections = 0
+        self._scripts = scripts
+        self._context = context
+        self._socket = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.port = self._socket.getsockname()[1]
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._listen)]
+        self._threads[0].start()
+
+    @property
+    def url(self) -> str:
+        """The address of the server, by its IPv4 address."""
+        return f"http{'s' if self._context else ''}://127.0.0.1:{self.port}"
+
+    def _listen(self) -> None:
+        while True:
+            stream, _ = self._socket.accept()
+            if self._stop.is_set():
+                stream.close()
+                return
+            script = self._scripts[min(self.connections, len(self._scripts) - 1)]
+            self.connections += 1
+            self._threads.append(threading.Thread(target=self._play, args=(script, stream)))
+            self._threads[-1].start()
+
+    def _play(self, script: Callable[[Line], object], stream: socket.socket) -> None:
+        stream.settimeout(10)
+        with stream, suppress(OSError):  # the client may hang up at any time
+            if self._context:
+                with self._context.wrap_socket(stream, server_side=True) as secure:
+                    script(Line(secure, self.heads))
+            else:
+                script(Line(stream, self.heads))
+
+    def join_connections(self) -> None:
+        """Wait until every connection so far has ended."""
+        for thread in self._threads[1:]:
+            thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stop listening; wait for the connections, which the client must have closed."""
+        self._stop.set()
+        socket.create_connection(self._socket.getsockname()[:2]).close()
+        self._threads[0].join()
+        self.join_connections()
+        self._socket.close()
+
+
+@contextmanager
+def nothing_left_open() -> Iterator[None]:
+    """Prove that the block leaves neither a thread nor a file descriptor behind."""
+    threads, descriptors = set(threading.enumerate()), sorted(os.listdir("/proc/self/fd"))
+    yield
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer) and thread not in threads:
+            thread.join(5)  # a cancelled timer needs a moment to notice
+    assert set(threading.enumerate()) - threads == set()
+    assert sorted(os.listdir("/proc/self/fd")) == descriptors
+
+
+@pytest.fixture
+def nothing_left() -> Any:
+    """The context manager that proves that its block left nothing open."""
+    return nothing_left_open
+
+
+@pytest.fixture
+def raw_server() -> type[RawServer]:
+    """The class, to be used as a context manager."""
+    return RawServer
 
 
 @pytest.fixture

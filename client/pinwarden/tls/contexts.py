@@ -16,11 +16,18 @@ _ssl: Any = importlib.import_module("_ssl")
 
 DER = getattr(_ssl, "ENCODING_DER", None)
 
-# The property of ssl.SSLContext turns the number into an enum member, ten times the cost of reading it.
+# The properties of ssl.SSLContext turn numbers into enum members, ten times the cost of reading them; and their setters
+# look up the global name ssl.SSLContext, so that they recurse for ever once truststore has replaced it.
 _RAW_VERIFY_MODE = _ssl._SSLContext.verify_mode.__get__
+_RAW_OPTIONS = _ssl._SSLContext.options
+_NO_RENEGOTIATION = int(ssl.OP_NO_RENEGOTIATION)
+
+_REAL_CONTEXT: type[ssl.SSLContext] = next(
+    owner for owner in _ssl._SSLContext.__subclasses__() if (owner.__module__, owner.__name__) == ("ssl", "SSLContext")
+)
 
 # Attributes of contexts.
-_GUARD, _EXEMPT, _HARDENED = "_pinwarden_guard", "_pinwarden_exempt", "_pinwarden_hardened"
+_GUARD, _EXEMPT = "_pinwarden_guard", "_pinwarden_exempt"
 
 
 class Guard(Protocol):
@@ -36,8 +43,19 @@ class Guard(Protocol):
     def expects(self, host: str | None) -> bool:
         """Tell whether pins may decide about connections to *host*; sessions are not resumed for such hosts."""
 
-    def admit(self, host: str | None, chain: Callable[[], Chain], *, may_block: bool) -> object:
-        """Return the token under which the connection may go on, or raise; ``chain()`` gives the keys of the peer."""
+    def admit(
+        self,
+        host: str | None,
+        chain: Callable[[], Chain],
+        *,
+        may_block: bool,
+        leaf: Callable[[], bytes | None] | None = None,
+    ) -> object:
+        """
+        Return the token under which the connection may go on, or raise.
+
+        ``chain()`` gives the keys of the peer; ``leaf()`` the pin of its own certificate, at a third of that cost.
+        """
 
 
 _process_guard: Guard | None = None
@@ -99,20 +117,27 @@ def put_guard(context: ssl.SSLContext, guard: Guard) -> None:
     context.__dict__[_GUARD] = guard
 
 
-def prepare(context: ssl.SSLContext, guard: Guard, arguments: dict[str, Any]) -> None:
-    """Close what a context or a caller left open: renegotiation, and (hole 7) sessions made under a weaker mode."""
-    if _HARDENED not in context.__dict__:
-        forbid_renegotiation(context)
-    for name in ("session", "_session"):
-        if arguments.get(name) is not None and guard.expects(arguments.get("server_hostname")):
-            arguments[name] = None
+def prepare(
+    context: ssl.SSLContext, guard: Guard, host: str | bytes | None, session: ssl.SSLSession | None
+) -> ssl.SSLSession | None:
+    """
+    Forbid renegotiation, and return the session that a connection to *host* may resume.
+
+    Hole 7: a session may come from a handshake under a weaker mode; where pins may decide, none is resumed.
+    """
+    forbid_renegotiation(context)
+    return None if session is not None and guard.expects(_as_text(host)) else session
 
 
 def forbid_renegotiation(context: ssl.SSLContext) -> None:
-    """Set OP_NO_RENEGOTIATION once: a renegotiated handshake would not be judged."""
-    if _HARDENED not in context.__dict__:  # reading .options builds an enum, which costs more than the whole check
-        context.options |= ssl.OP_NO_RENEGOTIATION
-        context.__dict__[_HARDENED] = True
+    """Set OP_NO_RENEGOTIATION, also where somebody took it away: a renegotiated handshake would not be judged."""
+    options = _RAW_OPTIONS.__get__(context)
+    if not options & _NO_RENEGOTIATION:
+        _RAW_OPTIONS.__set__(context, options | _NO_RENEGOTIATION)
+
+
+def _as_text(host: str | bytes | None) -> str | None:
+    return host if host is None or isinstance(host, str) else host.decode("ascii")  # ssl takes bytes too
 
 
 def mode_of(context: ssl.SSLContext) -> int:
@@ -130,8 +155,5 @@ def with_inner(context: ssl.SSLContext) -> Iterator[ssl.SSLContext]:
 
 
 def real_context_class() -> type[ssl.SSLContext]:
-    """Return the class that ``ssl`` itself defined."""
-    # truststore replaces the name ssl.SSLContext by a subclass; the hooks belong on the class that ssl itself defined.
-    mro = ssl.SSLContext.__mro__
-    owner: type[ssl.SSLContext] = mro[mro.index(_ssl._SSLContext) - 1]
-    return owner
+    """Return the class that ``ssl`` itself defined; truststore replaces the name ssl.SSLContext by another."""
+    return _REAL_CONTEXT

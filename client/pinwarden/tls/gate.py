@@ -17,7 +17,7 @@ from typing import Any
 from pinwarden.enforce import Chain
 from pinwarden.errors import MalformedError
 from pinwarden.spki import pin_of
-from pinwarden.tls.contexts import DER, guard_of, mode_of, prepare
+from pinwarden.tls.contexts import DER, Guard, guard_of, mode_of, prepare
 
 
 class _Free:
@@ -46,6 +46,7 @@ class _Gate:
     # Class attributes, so that the gate works from the first line of any constructor, gevent's included.
     _pw_guard: Any = _UNDECIDED
     _pw_token: object = None
+    _pw_leaf: bytes | None = None
     _pw_chain: Chain | None = None
     _pw_failure: BaseException | None = None
     _pw_weakest: int = int(ssl.CERT_REQUIRED)
@@ -68,18 +69,42 @@ class _Gate:
             self._pw_guard, self._pw_token = _FREE, None
             return
         try:
-            self._pw_token = guard.admit(self.server_hostname, self._pw_read_chain, may_block=may_block)
+            self._pw_token = guard.admit(
+                self.server_hostname, self._pw_read_chain, may_block=may_block, leaf=self._pw_read_leaf
+            )
         except Exception as failure:
             self._pw_fail(failure)
             raise
         self._pw_guard = guard
 
+    def _pw_read_leaf(self) -> bytes | None:
+        """Return the pin of the certificate whose key the peer proved to hold, read once per connection."""
+        if self._pw_leaf is None and self._sslobj is not None:  # None after unwrap()
+            certificate = self._sslobj.getpeercert(True)
+            try:
+                self._pw_leaf = pin_of(certificate) if certificate else None
+            except MalformedError:
+                return None  # a key that cannot be read matches nothing
+        return self._pw_leaf
+
     def _pw_read_chain(self) -> Chain:
         """Return the keys of the peer, read once per connection."""
         if self._pw_chain is None:
             verified = self._pw_weakest != 0 and mode_of(self.context) != 0
-            self._pw_chain = _chain_of(self._sslobj, verified=verified)
+            self._pw_chain = self._pw_verified_chain() if verified else None
+        if self._pw_chain is None:  # spec E5, E6; after unwrap() too, the leaf is all that is certain
+            leaf = self._pw_read_leaf()
+            return Chain((leaf,) if leaf else (), False)
         return self._pw_chain
+
+    def _pw_verified_chain(self) -> Chain | None:
+        if self._sslobj is None or self._sslobj.session_reused:
+            return None
+        certificates = self._sslobj.get_verified_chain()
+        try:
+            return Chain(tuple([pin_of(one.public_bytes(DER)) for one in certificates]), True) if certificates else None
+        except MalformedError:
+            return Chain((), False)  # a key that cannot be read matches nothing
 
     def _pw_fail(self, failure: BaseException) -> None:
         # Hole 2: CPython forgets the TLS state after a failure and would send what follows in plaintext.
@@ -87,13 +112,16 @@ class _Gate:
         self._pw_guard, self._pw_token = _UNDECIDED, None
         self._pw_close()
 
+    def _pw_repeat_failure(self) -> None:
+        if self._pw_failure is not None:
+            raise _fresh(self._pw_failure)
+
     def _pw_close(self) -> None:
         """Make further bytes impossible, where this object owns a connection."""
 
     def _pw_gate(self) -> None:
         """Called when a byte is about to move on a connection that is unjudged, refused, or judged by older pins."""
-        if self._pw_failure is not None:
-            raise _fresh(self._pw_failure)
+        self._pw_repeat_failure()
         if self._pw_guard is _UNDECIDED:
             self._pw_first_byte()
         else:  # spec E8
@@ -108,6 +136,9 @@ class _SocketGate(_Gate):
     """Mixed in front of ``ssl.SSLSocket`` or a subclass of it."""
 
     do_handshake_on_connect: bool
+    # The methods of the class beneath; super() would cost more than all judging.
+    _pw_plain_create: Any
+    _pw_plain_do_handshake: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # gevent constructs its sockets directly; the standard library comes through _create() and never here.
@@ -115,23 +146,43 @@ class _SocketGate(_Gate):
         if context is not None:
             self._pw_note_mode(context)
             if (guard := guard_of(context)) is not None and not kwargs.get("server_side"):
-                prepare(context, guard, kwargs)
+                _prepare_arguments(context, guard, kwargs)
         super().__init__(*args, **kwargs)
 
+    # Spelt out as ssl.SSLContext.wrap_socket() calls it: each handshake would pay for keyword dictionaries.
     @classmethod
-    def _create(cls, **kwargs: Any) -> Any:
-        context: ssl.SSLContext = kwargs["context"]
-        guard = None if kwargs.get("server_side") else guard_of(context)
+    def _create(
+        cls,
+        *,
+        sock: socket.socket,
+        server_side: bool = False,
+        do_handshake_on_connect: bool = True,
+        suppress_ragged_eofs: bool = True,
+        server_hostname: str | None = None,
+        context: ssl.SSLContext,
+        session: ssl.SSLSession | None = None,
+    ) -> Any:
+        guard = None if server_side else guard_of(context)
+        at_once = do_handshake_on_connect
+        if guard is not None:
+            mode = mode_of(context)
+            session = prepare(context, guard, server_hostname, session)
+            at_once = False  # the handshake waits until the new socket knows under which mode its SSL object was made
+        self = cls._pw_plain_create(
+            cls,
+            sock=sock,
+            server_side=server_side,
+            do_handshake_on_connect=at_once,
+            suppress_ragged_eofs=suppress_ragged_eofs,
+            server_hostname=server_hostname,
+            context=context,
+            session=session,
+        )
         if guard is None:
-            return super()._create(**kwargs)  # type: ignore[misc]
-        mode = mode_of(context)
-        prepare(context, guard, kwargs)
-        handshake = kwargs.pop("do_handshake_on_connect", True)
-        # The handshake waits until the new socket knows under which mode its SSL object was made.
-        self = super()._create(**kwargs, do_handshake_on_connect=False)  # type: ignore[misc]
-        self.do_handshake_on_connect = handshake
+            return self
+        self.do_handshake_on_connect = do_handshake_on_connect
         self._pw_weakest = min(mode, mode_of(context))
-        if handshake and self._connected:
+        if do_handshake_on_connect and self._connected:
             try:
                 if self.gettimeout() == 0.0:
                     raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
@@ -147,10 +198,9 @@ class _SocketGate(_Gate):
         return super()._real_connect(*args)  # type: ignore[misc]
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:
-        if self._pw_failure is not None:
-            raise _fresh(self._pw_failure)
+        self._pw_repeat_failure()
         try:
-            super().do_handshake(*args, **kwargs)  # type: ignore[misc]
+            self._pw_plain_do_handshake(*args, **kwargs)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as failure:
@@ -158,6 +208,15 @@ class _SocketGate(_Gate):
                 self._pw_fail(failure)
             raise
         self._pw_judge(may_block=self.gettimeout() != 0.0)  # type: ignore[attr-defined]
+
+    # Libraries set a timeout before each read; on a closed socket that would fail first, and hide why (httpx does).
+    def settimeout(self, value: float | None) -> None:
+        self._pw_repeat_failure()
+        super().settimeout(value)  # type: ignore[misc]
+
+    def setblocking(self, flag: bool) -> None:
+        self._pw_repeat_failure()
+        super().setblocking(flag)  # type: ignore[misc]
 
     def _pw_first_byte(self) -> None:
         if self.server_side or guard_of(self.context) is None:
@@ -184,7 +243,7 @@ class _ObjectGate(_Gate):
         context: ssl.SSLContext = kwargs["context"]
         guard = None if kwargs.get("server_side") else guard_of(context)
         if guard is not None:
-            prepare(context, guard, kwargs)
+            _prepare_arguments(context, guard, kwargs)
         mode = mode_of(context)
         self = super()._create(*args, **kwargs)  # type: ignore[misc]
         if guard is not None:
@@ -192,8 +251,7 @@ class _ObjectGate(_Gate):
         return self
 
     def do_handshake(self) -> None:
-        if self._pw_failure is not None:
-            raise _fresh(self._pw_failure)
+        self._pw_repeat_failure()
         super().do_handshake()  # type: ignore[misc]
         self._pw_judge(may_block=True)
 
@@ -218,20 +276,25 @@ _SOCKET_METHODS = (
 
 _OBJECT_METHODS = ("read", "write")
 
-_armed_classes: dict[type, type] = {}
+# The armed class of a class is kept on it, so that both go together: truststore makes classes for every context.
+_ARMED = "_pinwarden_armed"
 
 
 def armed(base: type) -> type:
     """Return the subclass of *base*, an SSL socket or SSL object class, in which every byte passes the gate."""
     if issubclass(base, _Gate):
         return base
-    armed = _armed_classes.get(base)
+    armed: type | None = base.__dict__.get(_ARMED)
     if armed is None:
         mixin, names = (
             (_ObjectGate, _OBJECT_METHODS) if issubclass(base, ssl.SSLObject) else (_SocketGate, _SOCKET_METHODS)
         )
-        members = {name: _gated(getattr(base, name)) for name in names if hasattr(base, name)}
-        armed = _armed_classes[base] = type(f"Pinned{base.__name__}", (mixin, base), members)
+        members: dict[str, Any] = {name: _gated(getattr(base, name)) for name in names if hasattr(base, name)}
+        if mixin is _SocketGate:
+            members["_pw_plain_create"] = staticmethod(base._create.__func__)  # type: ignore[attr-defined]
+            members["_pw_plain_do_handshake"] = base.do_handshake  # type: ignore[attr-defined]
+        armed = type(f"Pinned{base.__name__}", (mixin, base), members)
+        setattr(base, _ARMED, armed)
     return armed
 
 
@@ -246,17 +309,12 @@ def _gated(inner: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def _chain_of(sslobj: Any, *, verified: bool) -> Chain:
-    """Return the keys of the peer of a live connection; the leaf alone where no chain was verified (spec E5, E6)."""
-    try:
-        if verified and not sslobj.session_reused:
-            certificates = sslobj.get_verified_chain()
-            if certificates:
-                return Chain(tuple(pin_of(one.public_bytes(DER)) for one in certificates), True)
-        leaf = sslobj.getpeercert(True)
-        return Chain((pin_of(leaf),) if leaf else (), False)
-    except MalformedError:
-        return Chain((), False)  # a key that cannot be read matches nothing
+def _prepare_arguments(context: ssl.SSLContext, guard: Guard, arguments: dict[str, Any]) -> None:
+    """Apply :func:`prepare` to keyword arguments, under either name that constructors have for the session."""
+    for name in ("session", "_session"):
+        allowed = prepare(context, guard, arguments.get("server_hostname"), arguments.get(name))
+        if name in arguments:
+            arguments[name] = allowed
 
 
 def _fresh(failure: BaseException) -> BaseException:

@@ -1,7 +1,8 @@
 """
 The hooks: how every TLS connection of one context, or of the process, comes to pass the gate.
 
-It may import ``contexts`` and ``gate``. It changes only attributes that ``ssl`` documents as hooks.
+It may import ``contexts`` and ``gate``. It changes only the two attributes that ``ssl`` documents as hooks, and how
+subclasses of SSLContext come into being.
 """
 
 import ssl
@@ -82,10 +83,10 @@ def enforce_process(guard: Guard) -> None:
     check_platform()
     set_process_guard(guard)
     for owner in _context_classes():
-        for name in _HOOKED:
-            own = owner.__dict__.get(name)
-            if own is not None and not isinstance(own, _ClassHook):
-                setattr(owner, name, _ClassHook(name, own))
+        _hook(owner)
+    base = real_context_class()
+    if "__init_subclass__" not in base.__dict__:
+        base.__init_subclass__ = _hook_subclass  # type: ignore[assignment]
 
 
 def lift_process() -> None:
@@ -96,6 +97,9 @@ def lift_process() -> None:
             own = owner.__dict__.get(name)
             if isinstance(own, _ClassHook):
                 setattr(owner, name, own.original)
+    base = real_context_class()
+    if base.__dict__.get("__init_subclass__") is _hook_subclass:
+        del base.__init_subclass__
 
 
 def uncovered_context_classes() -> list[str]:
@@ -105,6 +109,20 @@ def uncovered_context_classes() -> list[str]:
         for owner in _context_classes()
         if any(name in owner.__dict__ and not isinstance(owner.__dict__[name], _ClassHook) for name in _HOOKED)
     ]
+
+
+def _hook(owner: type[ssl.SSLContext]) -> None:
+    for name in _HOOKED:
+        own = owner.__dict__.get(name)
+        if own is not None and not isinstance(own, _ClassHook):
+            setattr(owner, name, _ClassHook(name, own))
+
+
+@classmethod  # type: ignore[misc]
+def _hook_subclass(cls: type[ssl.SSLContext], **kwargs: Any) -> None:
+    """Hole 4, for classes that are defined after installation; what is assigned to a class later is not seen."""
+    super(real_context_class(), cls).__init_subclass__(**kwargs)
+    _hook(cls)
 
 
 def _context_classes() -> Iterator[type[ssl.SSLContext]]:

@@ -73,7 +73,8 @@ def creates() -> bool:
     if none_match is None:
         return False
     if "If-Match" in request.headers:
-        raise RequestRefused("If-Match and If-None-Match are both there", kind=BAD_REQUEST, expected="one of the two")
+        what = "If-Match and If-None-Match are both there"
+        raise RequestRefused(what, kind=BAD_REQUEST, expected="one of the two", got="both")
     if none_match.strip() != "*":
         expected = "*, which creates"
         raise RequestRefused("If-None-Match names something", kind=BAD_REQUEST, expected=expected, got=none_match[:80])
@@ -93,6 +94,7 @@ def replaced_version(*, or_create: bool = False) -> Tag:
             "the request does not say which version it replaces",
             kind=PRECONDITION_REQUIRED,
             expected='If-Match: "<epoch>.<version>"' + (", or If-None-Match: * to create it" if or_create else ""),
+            got="no If-Match",
             hint="GET the pin set and send its ETag back as If-Match, so that nobody's change is overwritten unseen.",
         )
     found = _ETAG.fullmatch(match.strip())

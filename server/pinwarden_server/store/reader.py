@@ -192,4 +192,4 @@ def _current_query() -> Select[Any]:
 
 
 def _no_pinset(name: str) -> NotFound:
-    return NotFound(f"no pin set {name!r}", hint="`pinwarden set list` shows those that exist.")
+    return NotFound(f"no pin set {name!r}", hint="GET /admin/v1/pinsets lists those that exist.")

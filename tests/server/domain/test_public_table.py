@@ -75,6 +75,12 @@ def test_nothing_else_is_found(house: "House", path: str) -> None:
     assert house.table().get(path) is None
 
 
+def test_a_new_pin_set_is_listed_before_anyone_has_asked_for_it(house: "House") -> None:
+    table = house.table()
+    house.publish()
+    assert table.names() == ["payments"]
+
+
 def test_only_the_pin_set_that_changed_is_read_again(house: "House") -> None:
     house.publish("first")
     house.publish("second")

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from pinwarden_server.installation import Installation, init_development
 from pinwarden_server.node import Node, open_site
 
 START_SECONDS = 30.0
+# What every problem document has, whether or not there is something to say.
+MEMBERS = {"type", "title", "status", "detail", "expected", "got", "violations"}
 COMMAND = [sys.executable, "-P", "-c", "from pinwarden_server.cli import server; server()"]
 
 
@@ -46,6 +48,17 @@ class Words:
         first, *backups = words or ("live", "spare", "vault")
         entry = {"host": host, "pins": [_pin(first)], "backups": [_pin(word) for word in backups]}
         return {"hosts": [entry], **fields}
+
+    @staticmethod
+    def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:
+        """Return the problem document that *answer* is; it must be a whole one, of this status and kind."""
+        content = getattr(answer, "status_code", None) or answer.status, answer.headers["Content-Type"]
+        assert content == (status, "application/problem+json"), answer.data
+        document: dict[str, Any] = json.loads(answer.data)
+        wanted = {"type": f"urn:pinwarden:problem:{slug}", "status": status}
+        assert {name: document[name] for name in wanted} == wanted
+        assert document.keys() >= MEMBERS, document
+        return document
 
     @staticmethod
     def version_of(bundle: bytes) -> str:
@@ -115,13 +128,22 @@ class Service(Words):
         """Return a digest of every table and of every public file."""
         return stored(self.installation)
 
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what the database itself says to *query*."""
+        return rows(self.installation, query)
+
+
+def rows(installation: Installation, query: str) -> list[tuple[Any, ...]]:
+    """Return the rows of *query*, asked of the database file beside the server."""
+    with closing(sqlite3.connect(installation.folder / "pinwarden.db")) as connection:
+        return connection.execute(query).fetchall()
+
 
 def stored(installation: Installation) -> str:
     """Return a digest of every table and of every public file of *installation*."""
     settings = installation.settings()
-    connection = sqlite3.connect(settings.data_dir / "pinwarden.db")
-    digest = hashlib.sha256("\n".join(connection.iterdump()).encode())
-    connection.close()
+    with closing(sqlite3.connect(settings.data_dir / "pinwarden.db")) as connection:
+        digest = hashlib.sha256("\n".join(connection.iterdump()).encode())
     for file in sorted((settings.tree_dir / "v1").rglob("*")):
         digest.update(str(file).encode() + (file.read_bytes() if file.is_file() else b""))
     return digest.hexdigest()
@@ -132,14 +154,40 @@ def installation(tmp_path: Path) -> Installation:
     return init_development(tmp_path / "server", bind="127.0.0.1:0", label="test", now=datetime.now(UTC))
 
 
-@pytest.fixture
-def service(installation: Installation) -> Iterator[Service]:
+@contextmanager
+def serving(installation: Installation, **changes: Any) -> Iterator[Service]:
+    """Yield the application on *installation*; *changes* are fields of its settings."""
     clock = Clock()
-    settings = installation.settings()
+    settings = replace(installation.settings(), **changes)
     node = Node(settings, open_site(settings, with_signers=True), clock=clock)
     app = create_app(settings, node=node)
-    yield Service(installation, app, clock, installation.admin_token.read_text().strip())
+    service = Service(installation, app, clock, installation.admin_token.read_text().strip())
+    # The last use of a token is recorded once a minute: now, so that a refusal is seen to change nothing at all.
+    assert service.ask("GET", "/admin/v1/roots").status_code == 200
+    yield service
     node.stop()
+
+
+@pytest.fixture
+def service(installation: Installation) -> Iterator[Service]:
+    with serving(installation) as service:
+        yield service
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Service]]:
+    """Serve an installation with changed settings; ends with the test."""
+    with ExitStack() as stack:
+        yield lambda installation, **changes: stack.enter_context(serving(installation, **changes))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with one pin set for the refusals of a module: which change nothing, so they may share it."""
+    folder = tmp_path_factory.mktemp("refusals") / "server"
+    with serving(init_development(folder, bind="127.0.0.1:0", label="test", now=datetime.now(UTC))) as service:
+        service.create()
+        yield service
 
 
 class Running(Words):

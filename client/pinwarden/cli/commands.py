@@ -1,0 +1,170 @@
+"""
+The group ``pinwarden``: a table of its own commands, and the groups that other parts register as entry points.
+
+It may import click and ``refusals``. It imports a command only when that command is called, so that ``--help`` is as
+fast with every part installed as with none.
+"""
+
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pinwarden.cli.refusals import INTERRUPTED, USAGE, RefusingGroup, is_misuse, say
+from pinwarden.cli.session import FOLDER, MOMENT, Session
+from pinwarden.errors import PinwardenError
+
+ENTRY_POINTS = "pinwarden.commands"
+
+# name: (where the command is, its line in --help)
+OWN = {
+    "check": ("pinwarden.cli.check:check", "Connect to a host under the pins in force and print the verdict."),
+    "init": ("pinwarden.cli.state:init", "Found a folder for --state-dir: root, settings and cache in one place."),
+    "pin": ("pinwarden.cli.pin:pin", "Print the pins of a live host, or of a certificate, request or key file."),
+    "refresh": ("pinwarden.cli.state:refresh", "Fetch the pin set once, verify and keep it."),
+    "run": ("pinwarden.cli.run:run", "Run a Python program with every TLS connection pinned."),
+    "status": ("pinwarden.cli.state:status", "Print what is trusted, and for how long."),
+    "verify": ("pinwarden.cli.verify:verify", "Verify a bundle or document offline, and print what it says."),
+}
+
+WITH_STATE_DIR = ("check", "init", "refresh", "run", "status")
+
+# Lines of --help for groups that live elsewhere: a name that is missing here still works.
+ELSEWHERE = {
+    "demo": "Show the whole product on real TLS connections.",
+    "dev": "Start a server with a throw-away authority.",
+    "keys": "Make and look at signing keys.",
+    "root": "Draft, sign and assemble the root: who may sign what.",
+    "server": "Install, run and mend a Pinwarden server.",
+}
+
+_EXAMPLES = """\b
+Examples:
+  pinwarden pin example.com
+  pinwarden check example.com --url https://pins.example.com --pinset app --root root.json
+  pinwarden run -- python app.py
+"""
+
+
+class TopGroup(RefusingGroup):
+    """Finds commands by name without importing the others, and words every refusal the same way."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands; imports none."""
+        return sorted({*OWN, *_elsewhere()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command, or return one that says what to install."""
+        if cmd_name in OWN:
+            module, _, name = OWN[cmd_name][0].partition(":")
+            command: click.Command = getattr(import_module(module), name)
+            return command
+        entry = _elsewhere().get(cmd_name)
+        return _load(entry) if entry else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the static lines."""
+        self._section(formatter, "For applications", ((name, line) for name, (_, line) in sorted(OWN.items())))
+        others = ((name, ELSEWHERE.get(name, "")) for name in sorted(_elsewhere()))
+        self._section(formatter, "Keys and server", others)
+
+    @staticmethod
+    def _section(formatter: click.HelpFormatter, title: str, rows: Iterable[tuple[str, str]]) -> None:
+        if lines := list(rows):
+            with formatter.section(title):
+                formatter.write_dl(lines)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a library that is missing is named with what installs it."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            name = ctx.invoked_subcommand or ""
+            if name not in _elsewhere() or _is_ours(error):
+                raise
+            _say_missing(_elsewhere()[name], error)
+            ctx.exit(USAGE)
+
+    def exit_code(self, error: PinwardenError) -> int:
+        """Return 2 where a setting or an argument is at fault, and the usual codes otherwise."""
+        return USAGE if is_misuse(error) else super().exit_code(error)
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run and end the process; errors of usage become the same lines as all others."""
+        run: Any = super().main  # its overloads fit no arguments that are handed on
+        if not standalone_mode:
+            return run(*args, standalone_mode=False, **extra)
+        try:
+            code = run(*args, standalone_mode=False, **extra)
+        except click.UsageError as error:
+            say("error", error.format_message())
+            if error.ctx is not None:
+                say("hint", f"`{error.ctx.command_path} --help` shows how it is used.")
+            sys.exit(USAGE)
+        except click.ClickException as error:
+            say("error", error.format_message())
+            sys.exit(error.exit_code)
+        except click.Abort:
+            say("error", "interrupted")
+            sys.exit(INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(cls=TopGroup, epilog=_EXAMPLES, context_settings={"help_option_names": ["--help", "-h"]})
+@click.version_option(package_name="pinwarden", message="pinwarden %(version)s")
+@click.option(
+    "--state-dir",
+    type=FOLDER,
+    help="Take root, settings and cache from this folder alone (see `init`), and nothing from the environment.",
+)
+@click.option("--now", type=MOMENT, help="With --state-dir: pretend that it is TIME, such as 2026-11-24T12:00:00Z.")
+@click.pass_context
+def pinwarden(ctx: click.Context, state_dir: Path | None, now: datetime | None) -> None:
+    """TLS pins that are signed, expire and rotate: fetch, verify, check and enforce them."""
+    if now is not None and state_dir is None:
+        raise click.UsageError("--now needs --state-dir, so that a wrong clock never reaches the cache of a service")
+    if state_dir is not None and ctx.invoked_subcommand not in WITH_STATE_DIR:
+        raise click.UsageError(f"--state-dir goes with {', '.join(WITH_STATE_DIR)}, not with {ctx.invoked_subcommand}")
+    if now is not None and ctx.invoked_subcommand == "run":
+        raise click.UsageError("--now does not go with run: a program runs in the present")
+    ctx.obj = Session(state_dir, now)
+
+
+def _elsewhere() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+
+
+def _load(entry: EntryPoint) -> click.Command:
+    try:
+        command: click.Command = entry.load()
+    except ModuleNotFoundError as error:
+        if _is_ours(error) and not entry.extras:
+            raise
+        return _not_installed(entry, error)
+    return command
+
+
+def _is_ours(error: ModuleNotFoundError) -> bool:
+    return (error.name or "").startswith("pinwarden")
+
+
+def _not_installed(entry: EntryPoint, error: ModuleNotFoundError) -> click.Command:
+    @click.pass_context
+    def explain(ctx: click.Context, /, **_: Any) -> None:
+        _say_missing(entry, error)
+        ctx.exit(USAGE)
+
+    anything = click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)
+    settings = {"ignore_unknown_options": True, "help_option_names": []}
+    return click.Command(entry.name, callback=explain, params=[anything], context_settings=settings)
+
+
+def _say_missing(entry: EntryPoint, error: ModuleNotFoundError) -> None:
+    extras = f"[{','.join(entry.extras)}]" if entry.extras else ""
+    say("error", f"`pinwarden {entry.name}` needs the Python module {error.name}, which is not installed")
+    say("hint", f"pip install 'pinwarden{extras}'")

@@ -1,0 +1,112 @@
+"""
+The admin API as an operator's program sees it: one request, one answer or one typed error.
+
+It may import urllib3, layer 0 and this package's errors. It retries nothing by itself and never sends a token to
+another origin than the one it was made for.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from pinwarden.address import check_address
+from pinwarden.errors import MalformedError
+from pinwarden.strict_json import parse_object
+from pinwarden_ops.errors import OpsConflict, OpsError, OpsRefused, OpsUnavailable
+from pinwarden_ops.settings import read_token
+
+TIMEOUT_SECONDS = 60.0  # a publication waits for signers and disks
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+_KINDS: dict[int, type[OpsError]] = {409: OpsConflict, 412: OpsConflict, 429: OpsUnavailable}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    A 2xx answer.
+
+    Attributes:
+        value: the JSON object, empty for 204.
+        etag: the version that the answer shows, to be sent back as If-Match, or None.
+    """
+
+    status: int
+    value: dict[str, Any]
+    etag: str | None
+
+
+class AdminClient:
+    """
+    One server's admin API, under one token.
+
+    Args:
+        url: ``https://HOST``, or ``http`` on loopback.
+        token_file: file with the token, which nobody else may read; read anew for each request.
+        ca_file: PEM file with the CAs that may certify the server; default: the system's.
+        allow_http: accept ``http`` beyond loopback.
+
+    Raises:
+        ConfigError: an address that must not or cannot be used.
+    """
+
+    def __init__(self, url: str, *, token_file: Path, ca_file: Path | None = None, allow_http: bool = False) -> None:
+        address = check_address(url, allow_http=allow_http)
+        self._base = address.origin + address.prefix
+        self._token_file = token_file
+        self._http = urllib3.PoolManager(retries=False, timeout=TIMEOUT_SECONDS, ca_certs=ca_file and str(ca_file))
+
+    def ask(
+        self, method: str, path: str, *, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """
+        Send one request to ``/admin/v1`` + *path*, and return its answer.
+
+        Args:
+            headers: further ones, such as If-Match and Idempotency-Key.
+
+        Raises:
+            OpsRefused, OpsConflict, OpsUnavailable: what the server answered, or that it did not.
+            ConfigError: the token file cannot be used.
+        """
+        sent = {"Authorization": f"Bearer {read_token(self._token_file)}", **(headers or {})}
+        content = None if body is None else json.dumps(body).encode()
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            response = self._http.request(
+                method,
+                f"{self._base}/admin/v1{path}",
+                body=content,
+                headers=sent,
+                redirect=False,
+                preload_content=False,
+            )
+            data = response.read(MAX_ANSWER_BYTES + 1)
+            response.release_conn()
+        except urllib3.exceptions.HTTPError as error:
+            raise OpsUnavailable(
+                f"{self._base} cannot be asked: {error}",
+                holds="Whether it took the request is not known.",
+                hint="Repeat it; what was done already is not done twice.",
+            ) from error
+        return self._judged(method, path, response.status, data, response.headers.get("ETag"))
+
+    def _judged(self, method: str, path: str, status: int, data: bytes, etag: str | None) -> Answer:
+        value = _as_object(data) if data else {}
+        if 200 <= status < 300:
+            return Answer(status, value, etag)
+        kind = _KINDS.get(status, OpsUnavailable if status >= 500 else OpsRefused)
+        # The detail says everything: what happened, expected and got, what still holds, what to do.
+        detail = value.get("detail") or value.get("title") or f"{method} {path} was answered with {status}"
+        raise kind(str(detail).rstrip("."), status=status, problem=value)
+
+
+def _as_object(data: bytes) -> dict[str, Any]:
+    try:
+        return parse_object(data, limit=MAX_ANSWER_BYTES, what="answer")
+    except MalformedError:
+        return {}  # a proxy's page: the status says enough

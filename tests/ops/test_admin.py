@@ -1,0 +1,125 @@
+"""The admin client against a real server, a wrong one, and none."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinwarden.errors import ConfigError
+from pinwarden_ops.admin import AdminClient, Answer
+from pinwarden_ops.errors import OpsConflict, OpsRefused, OpsUnavailable
+from pinwarden_ops.settings import ops_settings
+
+TOKEN = "pw_0123456789abcdef_" + "s" * 43
+
+
+class Api:
+    """Answers every request with *status* and *body*, and remembers what came."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.headers = 200, b"{}", {}
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_any(self) -> None:
+                content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                outer.requests.append((self.command, self.path, dict(self.headers), content))
+                self.send_response(outer.status)
+                for name, value in {**outer.headers, "Content-Length": str(len(outer.body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(outer.body)
+
+            do_GET = do_PUT = do_POST = do_any  # noqa: N815
+
+            def log_message(self, *arguments: Any) -> None:
+                """Keep test output readable."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    served = Api()
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    file = tmp_path / "token"
+    file.touch(mode=0o600)
+    file.write_text(TOKEN + "\n")
+    return file
+
+
+def test_a_request_carries_the_token_and_the_answer_its_version(api, token_file):
+    api.body, api.headers = b'{"name": "payments"}', {"ETag": '"1.2"'}
+    answer = AdminClient(api.url, token_file=token_file).ask("PUT", "/x", body={"a": 1}, headers={"If-Match": '"1.1"'})
+    [(method, path, headers, content)] = api.requests
+    assert answer == Answer(200, {"name": "payments"}, '"1.2"')
+    assert (method, path, json.loads(content)) == ("PUT", "/admin/v1/x", {"a": 1})
+    assert (headers["Authorization"], headers["If-Match"]) == (f"Bearer {TOKEN}", '"1.1"')
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        *((status, OpsRefused) for status in (302, 400, 403, 422)),
+        *((status, OpsConflict) for status in (409, 412)),
+        *((status, OpsUnavailable) for status in (429, 500, 503)),
+    ],
+)
+def test_each_refusal_is_a_typed_error_that_says_what_the_server_said(api, token_file, status, kind):
+    problem = {"type": "urn:x", "title": "No", "status": status, "detail": "It is not so. Do this."}
+    api.status, api.body, api.headers = status, json.dumps(problem).encode(), {"Location": "http://127.0.0.1:1/"}
+    with pytest.raises(kind) as caught:
+        AdminClient(api.url, token_file=token_file).ask("GET", "/x")
+    assert (type(caught.value), caught.value.status, caught.value.problem) == (kind, status, problem)
+    assert str(caught.value) == "It is not so. Do this."
+
+
+def test_a_page_of_a_proxy_is_no_answer_of_ours(api, token_file):
+    api.status, api.body = 502, b"<html>Bad gateway</html>"
+    with pytest.raises(OpsUnavailable, match="GET /x was answered with 502"):
+        AdminClient(api.url, token_file=token_file).ask("GET", "/x")
+
+
+def test_a_server_that_is_away_is_unavailable_and_the_token_is_in_no_message(token_file):
+    with pytest.raises(OpsUnavailable) as caught:
+        AdminClient("http://127.0.0.1:1", token_file=token_file).ask("GET", "/x")
+    assert "cannot be asked" in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
+def test_a_token_file_that_others_may_read_is_refused_before_anything_is_sent(api, token_file, mode):
+    token_file.chmod(mode)
+    with pytest.raises(ConfigError, match="open to others"):
+        AdminClient(api.url, token_file=token_file).ask("GET", "/x")
+    assert api.requests == []
+
+
+def test_plain_http_beyond_this_machine_is_refused(token_file):
+    with pytest.raises(ConfigError, match="plain http"):
+        AdminClient("http://pins.example.com", token_file=token_file)
+
+
+def test_settings_say_what_is_missing_and_unknown(token_file):
+    with pytest.raises(ConfigError, match="Set PINWARDEN_OPS_URL and PINWARDEN_OPS_TOKEN_FILE, or give --server"):
+        ops_settings({})
+    with pytest.raises(ConfigError, match="Did you mean PINWARDEN_OPS_URL"):
+        ops_settings({"PINWARDEN_OPS_URI": "x"})
+    given = {"PINWARDEN_OPS_URL": "https://a.example", "PINWARDEN_OPS_TOKEN_FILE": str(token_file)}
+    assert ops_settings(given)["token_file"] == token_file
