@@ -45,7 +45,7 @@ TABLE = SettingsTable(
             "when_empty",
             choice("refuse", "platform"),
             "refuse",
-            "What happens while no pin set is trusted: refuse, or platform, which lets ordinary CA checks decide, so that "
+            "What happens while no pin set is trusted: refuse, or platform, which lets plain CA checks decide, so that "
             "whoever blocks the first fetch switches pinning off.",
         ),
         Setting("ca_file", path, None, "PEM file with the CAs that may certify the pin server; default: the system's."),
