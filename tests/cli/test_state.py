@@ -264,7 +264,7 @@ def test_init_refuses_what_is_no_root_and_writes_nothing(
         (["--state-dir", "d", "--now", "2026-11-24T12:00:00Z", "run", "x"], "error: --now does not go with run"),
         (["--state-dir", "d", "status"], "error: folder d was not founded: expected a file settings.toml in it."),
         (["--state-dir", "d", "status", "--config", "x"], "error: --config and --state-dir exclude each other"),
-        (["--state-dir", "d", "init", "nowhere.json"], "error: root nowhere.json cannot be read: No such file"),
+        (["--state-dir", "d", "init", "nowhere.json"], "error: nowhere.json cannot be read: No such file"),
         (["--state-dir", "d", "init", "r", "--pinset", "UPPER"], "error: Invalid value: 'UPPER' is not a name"),
     ],
 )

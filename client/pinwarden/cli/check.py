@@ -11,12 +11,13 @@ from typing import Any
 
 import click
 
-from pinwarden.cli.key_files import Encoded, describe, read_encoded
+from pinwarden.cli.key_files import MAX_FILE_BYTES, Encoded, describe, parse_encoded
 from pinwarden.cli.live import Target, connected, default_context, parse_target, verified_chain
 from pinwarden.cli.pin import HOST_CA_OPTION
 from pinwarden.cli.printing import coloured, print_facts, print_json, print_table
 from pinwarden.cli.refusals import REFUSED, UNAVAILABLE, complain, say
-from pinwarden.cli.session import FILE, JSON_OPTION, with_client
+from pinwarden.cli.session import JSON_OPTION, with_client
+from pinwarden.cli.sources import SOURCE, read_source, spell_source
 from pinwarden.enforce import Verdict
 from pinwarden.errors import (
     ConfigError,
@@ -45,7 +46,7 @@ Examples:
 @click.option(
     "--chain",
     "chain_file",
-    type=FILE,
+    type=SOURCE,
     help="Judge the certificates in this PEM file, leaf first, as if they were verified; connects to nobody.",
 )
 @HOST_CA_OPTION
@@ -63,12 +64,7 @@ def check(
     through (exit code 0), refused (1), or unavailable, when nothing trusted can decide or HOST does not answer (3).
     """
     place = parse_target(target)
-    if chain_file is not None:
-        presented = [each.der for each in read_encoded(chain_file) if each.kind == "certificate"]
-        if not presented:
-            raise ConfigError(f"{chain_file} holds no certificate", expected="a chain, leaf first")
-    else:
-        presented = []
+    presented = _read_chain(chain_file) if chain_file is not None else []
     try:
         if chain_file is None:
             _refresh(client, place)
@@ -84,6 +80,14 @@ def check(
         complain(error)
         ctx.exit(_exit_code(error))
     _print_verdict(verdict, place, presented, client.status(), as_json=as_json)
+
+
+def _read_chain(path: Path) -> list[bytes]:
+    content = parse_encoded(read_source(path, limit=MAX_FILE_BYTES), where=spell_source(path))
+    certificates = [each.der for each in content if each.kind == "certificate"]
+    if not certificates:
+        raise ConfigError(f"{spell_source(path)} holds no certificate", expected="a chain, leaf first")
+    return certificates
 
 
 def _refresh(client: Any, place: Target) -> None:
