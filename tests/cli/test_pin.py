@@ -1,7 +1,9 @@
 """``pin``: every form that a key comes in, the live chain of a host, and what is neither."""
 
 import json
+import os
 import subprocess
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,42 @@ def test_standard_input_is_read_like_a_file(command: Any, forms: dict[str, bytes
     told = command("pin", "-", "--json", stdin=forms["request"])
     assert told.exit_code == 0
     assert json.loads(told.stdout)["keys"][0]["role"] == "request"
+
+
+def test_a_pipe_is_read_once_and_gets_no_line_to_read_it_again(
+    command: Any, forms: dict[str, bytes], tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(forms["certificate"],))
+    writer.start()
+    told = command("pin", pipe)
+    writer.join()
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert told.stdout.splitlines()[1].startswith("leaf ")
+
+
+def test_an_endless_file_is_refused_without_being_read_to_its_end(command: Any) -> None:
+    told = command("pin", "/dev/zero")
+    assert (told.exit_code, told.stderr) == (2, "error: /dev/zero is too large: expected at most 4194304 bytes.\n")
+
+
+def test_a_folder_with_the_name_of_a_host_does_not_hide_the_host(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "localhost:1").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert command("pin", "localhost:1").exit_code == 3
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(
+    command: Any, key: ec.EllipticCurvePrivateKey, tmp_path: Path
+) -> None:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "日本")])
+    path = tmp_path / "request.csr"
+    path.write_bytes(x509.CertificateSigningRequestBuilder(name).sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    told = command.process("pin", path, cwd=tmp_path, PYTHONIOENCODING="latin-1")
+    assert (told.returncode, r"\u65e5\u672c" in told.stdout) == (0, True)
 
 
 def test_a_chain_shows_each_role_and_how_long_it_holds(command: Any, certificates: Path) -> None:

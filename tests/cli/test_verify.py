@@ -95,6 +95,11 @@ def test_a_document_alone_is_judged_as_far_as_it_goes(verify: Any, authority: An
     assert ("whether it is the current one, only a bundle can show" in told.stderr) == (document == "pinset")
 
 
+def test_a_bundle_may_come_from_a_pipe(command: Any, authority: Any) -> None:
+    told = command("verify", "-", "--json", stdin=authority.publish(HOSTS).to_bytes())
+    assert (told.exit_code, json.loads(told.stdout)["verified"]) == (0, True)
+
+
 def test_a_timestamp_alone_is_judged(verify: Any, authority: Any) -> None:
     authority.publish(HOSTS)
     told = verify(authority.current[0].to_bytes(), "--json")
