@@ -85,10 +85,11 @@ def test_misuse_is_two_and_two_lines(command: Any, words: list[str], lines: list
     assert (told.exit_code, told.stdout, told.stderr.splitlines()) == (2, "", lines)
 
 
-def test_nothing_at_all_shows_the_help(command: Any) -> None:
-    told = command()
-    assert told.exit_code == 2
-    assert "For applications:" in told.output
+@pytest.mark.parametrize("words", [[], ["server"], ["keys"]])
+def test_a_group_alone_shows_its_help_and_is_two(command: Any, words: list[str]) -> None:
+    told = command(*words)
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert told.stderr.startswith(f"{' '.join(['Usage: pinwarden', *words])} [OPTIONS] COMMAND [ARGS]...\n")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import click
 from pinwarden.bundle import MAX_BUNDLE_BYTES, Bundle
 from pinwarden.cli.printing import print_facts, print_json, print_table, spell_end
 from pinwarden.cli.refusals import REFUSED, complain, say
-from pinwarden.cli.session import FILE, JSON_OPTION, MOMENT
+from pinwarden.cli.session import FILE, JSON_OPTION, moment
 from pinwarden.cli.sources import SOURCE, read_source
 from pinwarden.documents import Host, PinSet, Role, Root, Timestamp
 from pinwarden.envelope import ENVELOPE_LIMITS, PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, is_signature, pae
@@ -65,7 +65,7 @@ Examples:
     show_envvar=True,
     help="The authority's root, as the application embeds it.",
 )
-@click.option("--now", type=MOMENT, help="Judge as if it were TIME, such as 2026-11-24T12:00:00Z.")
+@click.option("--now", type=moment, metavar="TIME", help="Judge as if it were TIME, such as 2026-11-24T12:00:00Z.")
 @JSON_OPTION
 @click.pass_context
 def verify(ctx: click.Context, file: Path, root_file: Path, now: datetime | None, as_json: bool) -> None:
