@@ -224,6 +224,14 @@ def test_a_chain_file_that_is_none_is_no_verdict(
     assert sentence in told.stderr
 
 
-@pytest.mark.parametrize("target", ["https://host", "host:0", "", "a b"])
-def test_a_host_that_is_none_is_two(command: Any, target: str) -> None:
-    assert command("check", target).exit_code == 2
+@pytest.mark.parametrize("target", ["https://host", "host:0", "", "a b", "a..b"])
+def test_a_host_that_is_none_is_two_and_no_verdict(command: Any, publish: Any, target: str) -> None:
+    publish({"localhost": [WRONG, BACKUP]})
+    told = command("check", target)
+    assert (told.exit_code, told.stdout) == (2, "")
+
+
+def test_a_ca_file_that_is_none_is_two_and_no_verdict(command: Any, publish: Any, tmp_path: Path) -> None:
+    publish({"localhost": [WRONG, BACKUP]})
+    told = command("check", "localhost:1", "--host-ca-file", tmp_path / "root.json")
+    assert (told.exit_code, told.stdout) == (2, "")

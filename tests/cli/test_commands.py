@@ -143,6 +143,12 @@ def test_a_module_of_ours_that_is_missing_is_a_defect_and_not_called_an_extra(co
     assert isinstance(command("part", "go").exception, ModuleNotFoundError)
 
 
+def test_an_interrupt_is_130_and_one_line(command: Any, register: Any) -> None:
+    register("import click\n@click.command()\ndef part(): raise KeyboardInterrupt\n")
+    told = command("part")
+    assert (told.exit_code, told.stdout, told.stderr.strip()) == (130, "", "error: interrupted")
+
+
 def test_a_part_that_nobody_described_is_listed_and_works(command: Any, register: Any) -> None:
     register("import click\n@click.command()\ndef part(): click.echo('went')\n", extras="")
     assert "part" in command("--help").stdout.split()

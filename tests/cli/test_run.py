@@ -234,6 +234,14 @@ def test_a_script_found_through_env_is_looked_at_too(command: Any, tmp_path: Pat
     assert (ended.exit_code, "would run Python isolated (-I)" in ended.stderr) == (2, True)
 
 
+def test_a_script_that_stands_in_for_python_hides_no_option(command: Any, tmp_path: Path) -> None:
+    shim = tmp_path / "python3"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    shim.chmod(0o755)
+    ended = command("run", "--", shim, "-B", "-I", "-c", "pass")
+    assert (ended.exit_code, "would run Python isolated (-I)" in ended.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

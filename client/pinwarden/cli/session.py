@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from pinwarden.cli.refusals import say
+from pinwarden.client import PinClient
 from pinwarden.errors import ConfigError, MalformedError
 from pinwarden.settings import TABLE, sdk_settings
 from pinwarden.strict_json import parse_time
@@ -73,10 +74,8 @@ class Session:
         return sdk_settings({}, config=stored, given=given)
 
     @contextmanager
-    def client(self, config: Path | None, given: dict[str, str]) -> Iterator[Any]:
+    def client(self, config: Path | None, given: dict[str, str]) -> Iterator[PinClient]:
         """Make a PinClient for one command; what it logs becomes ``warning:`` lines."""
-        from pinwarden.client import PinClient
-
         arguments = self.arguments(config, given)
         if (now := self.now) is not None:
             arguments["clock"] = lambda: now

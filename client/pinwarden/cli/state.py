@@ -10,7 +10,6 @@ import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -18,6 +17,7 @@ from pinwarden.cli.printing import Fact, coloured, print_facts, print_json, spel
 from pinwarden.cli.refusals import REFUSED, say
 from pinwarden.cli.session import FILE, JSON_OPTION, STATE_SETTINGS, Session, with_client
 from pinwarden.cli.sources import SOURCE, read_source, spell_source
+from pinwarden.client import PinClient
 from pinwarden.documents import check_name
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE
 from pinwarden.errors import ConfigError, MalformedError, PinwardenError, UntrustedError
@@ -47,7 +47,7 @@ Examples:
 @click.option("--exit-code", is_flag=True, help="Exit with 1 unless the pin set is fresh.")
 @with_client
 @click.pass_context
-def status(ctx: click.Context, client: Any, as_json: bool, exit_code: bool) -> None:
+def status(ctx: click.Context, client: PinClient, as_json: bool, exit_code: bool) -> None:
     """
     Print what is trusted, and for how long; asks nobody.
 
@@ -74,7 +74,7 @@ Examples:
 @JSON_OPTION
 @with_client
 @click.pass_context
-def refresh(ctx: click.Context, client: Any, as_json: bool) -> None:
+def refresh(ctx: click.Context, client: PinClient, as_json: bool) -> None:
     """
     Fetch the pin set once, verify and keep it.
 
