@@ -1,6 +1,9 @@
 """The command as a whole: what --help imports and says, parts that are not installed, words for misuse, the docs."""
 
+import itertools
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,6 +170,26 @@ def test_the_docs_name_every_command_and_every_option() -> None:
 def text_of_shared(text: str) -> str:
     """Return the section on options that several commands have."""
     return text.partition("\n## Options that name settings\n")[2].partition("\n## ")[0]
+
+
+def lines_of_docs() -> list[str]:
+    """Return the calls of ``pinwarden`` in the code blocks of both pages."""
+    text = (DOCS / "cli.md").read_text() + (DOCS / "settings.md").read_text()
+    blocks = re.findall(r"```(?:sh)?\n(.*?)```", text, re.DOTALL)
+    lines = [line.partition("#")[0] for block in blocks for line in block.splitlines()]
+    return [f"pinwarden {line.partition('pinwarden ')[2]}" for line in lines if re.search(r"(^|[$|] )pinwarden ", line)]
+
+
+@pytest.mark.parametrize("line", lines_of_docs())
+def test_the_commands_of_the_docs_exist_with_their_options(line: str) -> None:
+    words = [word.strip("[]") for word in shlex.split(line)[1:]]
+    before = [word for word in itertools.takewhile(lambda word: word not in commands.OWN, words) if word[:2] == "--"]
+    name = next(word for word in words if word in commands.OWN)
+    command = pinwarden.get_command(CONTEXT, name)
+    assert command is not None
+    after = [word for word in words[words.index(name) :] if word[:2] == "--" and word != "--"]
+    assert set(before) <= {option for parameter in pinwarden.params for option in parameter.opts}
+    assert set(after) <= {option for parameter in command.params for option in parameter.opts}
 
 
 def test_the_docs_name_every_exit_code() -> None:

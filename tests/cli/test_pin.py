@@ -308,16 +308,17 @@ def test_a_ca_file_that_is_none_is_two(command: Any, tmp_path: Path) -> None:
         assert told.stderr.startswith(f"error: CA file {path} cannot be used: ")
 
 
-def test_the_probe_is_not_judged_by_the_pins_of_its_process(
-    command: Any, publish: Any, tls_server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_probe_is_not_judged_by_the_pins_of_its_process(command: Any, publish: Any, tls_server: Any) -> None:
     publish({"localhost": [b"1" * 32, b"2" * 32]})
     client = PinClient.from_env(command.environ)
     client.refresh()
     client.enforce()
     try:
-        told = command("pin", tls_server.target, "--host-ca-file", tls_server.ca_file, "--json")
+        good = json.loads(command("pin", tls_server.target, "--host-ca-file", tls_server.ca_file, "--json").stdout)
+        unverified = json.loads(command("pin", tls_server.target, "--json").stdout)
     finally:
         tls.lift_process()
         client.close()
-    assert json.loads(told.stdout)["keys"][0]["pin"] == encode_base64(tls_server.leaf_pin)
+    pin = encode_base64(tls_server.leaf_pin)
+    assert (good["keys"][0]["pin"], good["problem"]) == (pin, None)
+    assert (unverified["keys"][0]["pin"], unverified["problem"]) == (pin, "unable to get local issuer certificate")
