@@ -45,8 +45,8 @@ TABLE = SettingsTable(
             "when_empty",
             choice("refuse", "platform"),
             "refuse",
-            "What happens while no pin set is trusted: refuse, or platform, which lets plain CA checks decide, so that "
-            "whoever blocks the first fetch switches pinning off.",
+            "What happens while no pin set is trusted: refuse, or platform, which lets ordinary CA checks decide, so "
+            "that whoever blocks the first fetch switches pinning off.",
         ),
         Setting("ca_file", path, None, "PEM file with the CAs that may certify the pin server; default: the system's."),
         Setting("allow_http", switch, False, "Accept an http address of the pin server beyond this machine."),

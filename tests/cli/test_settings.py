@@ -236,6 +236,12 @@ def test_a_table_of_another_part_reads_by_its_own_prefix() -> None:
     assert table.read({}) == {"a_path": Path("/x")}
 
 
+def test_the_settings_file_of_the_docs_is_read(config: Any) -> None:
+    file = config((DOCS / "settings.md").read_text().partition("```toml\n")[2].partition("```")[0])
+    read = sdk_settings({}, config=file)
+    assert (read["pinset"], read["root"], read["poll_seconds"]) == ("payments", file.parent / "root.json", 120.0)
+
+
 def test_the_docs_have_every_setting_as_the_table_has_it() -> None:
     lines = (DOCS / "settings.md").read_text().splitlines()
     for row in TABLE:
