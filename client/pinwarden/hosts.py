@@ -68,6 +68,8 @@ def is_address(name: str) -> bool:
 
 
 def _canonical_address(text: str) -> str | None:
+    if "%" in text:
+        return None  # a zone (RFC 4007) has a meaning on one machine only
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
