@@ -20,7 +20,8 @@ MAX_DEPTH = 16
 MAX_STRUCTURE = 65_536
 
 _INTEGER_DIGITS = 16
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
+# The hour is bounded here, because later Pythons read 24:00:00 as the next day and earlier ones refuse it.
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}Z", re.ASCII)
 
 
 def parse_object(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
