@@ -310,11 +310,14 @@ def absorb(state: TrustState, kept: KeptDocuments) -> TrustState:
     floors = _higher(state.floor_timestamp, timestamps), _higher(state.floor_pinset, pinsets)
     if floors != (state.floor_timestamp, state.floor_pinset):
         state = replace(state, floor_timestamp=floors[0], floor_pinset=floors[1])
-    for timestamp in timestamps:
-        for pinset in pinsets:
-            if _is_named(pinset, timestamp.document.pinset) and _not_below(state, timestamp, pinset):
-                return replace(state, adopted_timestamp=timestamp, adopted_pinset=pinset)
-    return state
+    raised = [
+        replace(state, adopted_timestamp=timestamp, adopted_pinset=pinset)
+        for timestamp in timestamps
+        for pinset in pinsets
+        if _is_named(pinset, timestamp.document.pinset) and _not_below(state, timestamp, pinset)
+    ]
+    # The first of the strongest: what only an older root vouches for must not push out what the newest one does.
+    return max([*raised, state], key=_strength)
 
 
 def _as_envelope(data: bytes | Envelope, expect: str) -> Envelope:
@@ -461,6 +464,11 @@ def _not_below(state: TrustState, timestamp: Held[Timestamp], pinset: Held[PinSe
         return True
     ours = state.adopted_timestamp.tag, state.adopted_pinset.tag
     return timestamp.tag > ours[0] and pinset.tag >= ours[1]
+
+
+def _strength(state: TrustState) -> int:
+    """Return what of the adopted pair is good under the newest root: 2 is both, 1 the pin set alone, 0 nothing."""
+    return 0 if state.pinset is None else 1 if state.timestamp is None else 2
 
 
 def _spell(tag: Tag) -> str:

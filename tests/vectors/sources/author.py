@@ -299,6 +299,7 @@ def inputs(**more: object) -> Json:
         "hosts": spell([host()]).decode(),
         "pin set signed": _signed_by(PINSET_TYPE, PINSET_KEY),
         "timestamp signed": _signed_by(TIMESTAMP_TYPE, TIMESTAMP_KEY),
+        "root signed": _signed_by(ROOT_TYPE, ROOT_KEYS[0]),
     }
     return {name: given(text) for name, text in {**common, **more}.items()}
 
