@@ -1,6 +1,5 @@
 """Every vector against the SDK: the verdict, its error and step, and what is trusted afterwards."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,26 +16,28 @@ from pinwarden.bundle import Bundle
 from pinwarden.documents import PinSet
 from pinwarden.enforce import Chain, Policy, Verdict, is_enforced_here, judge
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, check_public_key, keyid_of, pae
-from pinwarden.errors import PinMismatchError, PinsUnavailableError, PinwardenError, UntrustedError
+from pinwarden.errors import PinMismatchError, PinsUnavailableError, PinwardenError, StaleError, UntrustedError
 from pinwarden.hosts import PatternIndex, canonical_host, check_pattern
 from pinwarden.spki import pin_of, spki_of, spki_of_request
 from pinwarden.strict_json import decode_base64, encode_base64, parse_object, parse_time
 from pinwarden.testing import pinned
-from pinwarden.trust import KeptDocuments, State, TrustState, absorb, advance_bundle, advance_root, begin
+from pinwarden.trust import (
+    KeptDocuments,
+    State,
+    TrustState,
+    absorb,
+    advance_bundle,
+    advance_pinset,
+    advance_root,
+    begin,
+    read_clock,
+)
+from tests.vectors.pieces import read_input
 
 HERE = Path(__file__).parent
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _module(name: str) -> ModuleType:
-    """Import a neighbour, whichever way pytest was started."""
-    specification = importlib.util.spec_from_file_location(f"vectors_{name}", HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-read_input = _module("pieces").read_input
 FILES = {path.stem: json.loads(path.read_text("ascii")) for path in sorted(HERE.glob("*.json"))}
 FORM_TESTS = {
     "json", "base64", "times", "signed_bytes", "keys", "host_patterns", "host_names", "host_winners", "certificates",
@@ -116,6 +116,16 @@ def test_a_client_trusts_what_the_vector_says(shared: dict[str, Any], case: dict
         assert event["expect"] == {**outcome, "then": trusted(state, now)}
         restarted = absorb(begin(root, name=first["pinset"]), state.kept())
         assert event["expect"]["then"] == trusted(restarted, now)
+        assert absorb(state, state.kept()) is state
+
+
+def test_a_pin_set_waits_for_its_timestamp() -> None:
+    shared = FILES["adoption"]["shared"]
+    state = begin(read_input({"named": "root 1"}, shared), name="app")
+    pinset = Bundle.parse(read_input({"named": "update 1"}, shared)).pinset
+    with pytest.raises(StaleError) as caught:
+        advance_pinset(state, pinset, clock=read_clock(state, datetime(2026, 1, 1, tzinfo=UTC)))
+    assert refusal(caught.value) == {"result": "refuse", "error": "StaleError", "step": "V10"}
 
 
 @pytest.mark.parametrize(("shared", "case"), cases_of("json"))

@@ -4,8 +4,6 @@ import json
 from typing import Any
 
 from tests.vectors.sources.author import (
-    EMPTY,
-    FIRST,
     NEW_PINSET_KEY,
     NEW_TIMESTAMP_KEY,
     NOW,
@@ -13,23 +11,27 @@ from tests.vectors.sources.author import (
     STRANGER,
     TIMESTAMP_KEY,
     Json,
-    accept,
     at,
+    grant,
+    host,
+    root_envelope,
+    spell,
+    timestamp_role,
+    update,
+)
+from tests.vectors.sources.cases import (
+    EMPTY,
+    FIRST,
+    accept,
     case,
     embed,
     fragments,
-    grant,
     held,
-    host,
     inputs,
     load,
     look,
     named,
     refuse,
-    root_envelope,
-    spell,
-    timestamp_role,
-    update,
 )
 
 LATE, BACK, WRONG, APART = "ExpiredError", "RollbackError", "SignatureError", "StaleError"

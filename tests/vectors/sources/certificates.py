@@ -8,7 +8,9 @@ certificate library would write most of them.
 from base64 import b64encode
 from hashlib import sha256
 
-from tests.vectors.sources.author import Json
+from tests.vectors.sources.author import (
+    Json,
+)
 
 SEQUENCE, SET, INTEGER, BITS, NULL, OID = 0x30, 0x31, 0x02, 0x03, 0x05, 0x06
 

@@ -6,12 +6,14 @@ from tests.vectors.sources.author import (
     ABSENT,
     Json,
     b64,
-    fragments,
     host,
-    inputs,
-    once,
     pin,
     update,
+)
+from tests.vectors.sources.cases import (
+    fragments,
+    inputs,
+    once,
 )
 
 BAD = "MalformedError"

@@ -10,20 +10,22 @@ from tests.vectors.sources.author import (
     PINSET_KEY,
     TIMESTAMP_KEY,
     Json,
-    accept,
     at,
-    case,
-    embed,
-    fragments,
     grant,
-    held,
-    inputs,
-    once,
-    refuse,
     root_envelope,
     spell,
     timestamp_role,
     update,
+)
+from tests.vectors.sources.cases import (
+    accept,
+    case,
+    embed,
+    fragments,
+    held,
+    inputs,
+    once,
+    refuse,
 )
 
 BAD, LATE, ELSEWHERE = "MalformedError", "ExpiredError", "WrongPinSetError"

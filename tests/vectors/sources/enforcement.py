@@ -4,7 +4,15 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from tests.vectors.sources.author import AUTHORITY, NAME, Json, host, pin, pinset_payload, spell
+from tests.vectors.sources.author import (
+    AUTHORITY,
+    NAME,
+    Json,
+    host,
+    pin,
+    pinset_payload,
+    spell,
+)
 
 FRESH, STALE, EXPIRED = "fresh", "stale", "expired"
 MISMATCH, UNAVAILABLE = "PinMismatchError", "PinsUnavailableError"

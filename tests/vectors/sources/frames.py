@@ -14,13 +14,15 @@ from tests.vectors.sources.author import (
     Json,
     bundle,
     envelope,
-    fragments,
-    inputs,
-    once,
     pinset_payload,
     root_envelope,
     spell,
     timestamp_payload,
+)
+from tests.vectors.sources.cases import (
+    fragments,
+    inputs,
+    once,
 )
 
 PAYLOAD = spell(pinset_payload())

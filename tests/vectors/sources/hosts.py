@@ -1,6 +1,8 @@
 """Host names and patterns (spec section 3, V8)."""
 
-from tests.vectors.sources.author import Json
+from tests.vectors.sources.author import (
+    Json,
+)
 
 L63 = "a" * 63
 LONG = ".".join([L63, L63, L63, "a" * 61])  # 253 characters

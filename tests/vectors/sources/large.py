@@ -12,22 +12,24 @@ from tests.vectors.sources.author import (
     TIMESTAMP_KEY,
     TIMESTAMP_TYPE,
     Json,
-    accept,
     bundle,
-    case,
-    embed,
     envelope,
-    held,
     host,
-    inputs,
-    once,
     pinset_payload,
-    refuse,
     root_envelope,
     root_payload,
     spell,
     timestamp_payload,
     update,
+)
+from tests.vectors.sources.cases import (
+    accept,
+    case,
+    embed,
+    held,
+    inputs,
+    once,
+    refuse,
 )
 
 BAD = "MalformedError"

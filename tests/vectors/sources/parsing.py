@@ -3,7 +3,12 @@
 import json
 from typing import Any
 
-from tests.vectors.sources.author import Json, given
+from tests.vectors.sources.author import (
+    Json,
+)
+from tests.vectors.sources.cases import (
+    given,
+)
 
 STRICT = {"strict_parser_only": True}
 

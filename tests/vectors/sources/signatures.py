@@ -15,22 +15,24 @@ from tests.vectors.sources.author import (
     TIMESTAMP_KEY,
     TIMESTAMP_TYPE,
     Json,
-    accept,
     b64,
     bundle,
-    case,
-    embed,
     envelope,
     grant,
-    inputs,
-    named,
-    once,
     pinset_payload,
-    refuse,
     root_envelope,
     spell,
     timestamp_payload,
     timestamp_role,
+)
+from tests.vectors.sources.cases import (
+    accept,
+    case,
+    embed,
+    inputs,
+    named,
+    once,
+    refuse,
 )
 
 PAYLOAD = spell(pinset_payload())

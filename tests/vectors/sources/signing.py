@@ -2,7 +2,14 @@
 
 from hashlib import sha256
 
-from tests.vectors.sources.author import PINSET_TYPE, ROOT_TYPE, STRANGER, TIMESTAMP_TYPE, Json, b64
+from tests.vectors.sources.author import (
+    PINSET_TYPE,
+    ROOT_TYPE,
+    STRANGER,
+    TIMESTAMP_TYPE,
+    Json,
+    b64,
+)
 from tests.vectors.sources.points import MIXED_ORDER, NOT_A_POINT, NOT_CANONICAL, SMALL_ORDER
 
 SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")
