@@ -5,8 +5,8 @@ Proof that no check can vanish unnoticed: each mutant takes exactly one away, an
 changes copies in a temporary folder, never the work tree.
 """
 
-from tests.mutants.mutant import Mutant, Rotten, folders_for
+from tests.mutants.mutant import Mutant, Rotten, tests_for
 from tests.mutants.run import Outcome, run_mutants
 from tests.mutants.table import MUTANTS
 
-__all__ = ["MUTANTS", "Mutant", "Outcome", "Rotten", "folders_for", "run_mutants"]
+__all__ = ["MUTANTS", "Mutant", "Outcome", "Rotten", "tests_for", "run_mutants"]

@@ -9,7 +9,7 @@ import pytest
 
 from pinwarden import errors
 from tests.mutants import MUTANTS, Mutant
-from tests.mutants.mutant import FOLDERS, PACKAGE
+from tests.mutants.mutant import PACKAGE, TESTS
 
 # The rooms that judge: here a refusal that no mutant takes away is a check that could vanish unnoticed.
 JUDGES = (
@@ -29,7 +29,7 @@ def test_every_row_has_a_name_of_its_own_a_step_and_tests_that_must_notice() -> 
     assert [name for name, count in Counter(mutant.name for mutant in MUTANTS).items() if count > 1] == []
     steps = {mutant.step for mutant in MUTANTS}
     assert [step for step in steps if not re.fullmatch(r"[PVCE]\d{1,2}|pin|state|HTTP|hole [1-7]", step)] == []
-    assert {mutant.room for mutant in MUTANTS} <= set(FOLDERS)
+    assert {mutant.room for mutant in MUTANTS} <= set(TESTS)
     assert len(MUTANTS) >= 130
 
 

@@ -107,9 +107,15 @@ def test_what_lies_at_a_boundary_or_is_plain_is_read(data: bytes, expected: dict
     assert read(data) == (json.loads(data) if expected is None else expected)
 
 
-def test_the_most_elements_are_read() -> None:
-    structure = MAX_STRUCTURE - 2  # the opening brackets count too
-    assert len(read(b'{"a":[' + b"1," * structure + b"1]}")["a"]) == structure + 1
+def test_the_most_elements_are_read_and_one_more_refused(refuses: Any) -> None:
+    def elements(commas: int) -> bytes:
+        return b'{"a":[' + b"1," * commas + b"1]}"
+
+    most = MAX_STRUCTURE - 2  # the opening brackets count too
+    assert len(read(elements(most))["a"]) == most + 1
+    with refuses(MalformedError, "P3") as refusal:
+        read(elements(most + 1))
+    assert refusal.error.got == MAX_STRUCTURE + 1
 
 
 @given(VALUES)
