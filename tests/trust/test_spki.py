@@ -113,6 +113,14 @@ def small(body: bytes = BODY) -> bytes:
     return wrapped(0x30, der_length(len(inner)), inner)
 
 
+LONG = small(SERIAL + NULLS + b"\x30\x81\x82" + bytes(130))
+
+
+def test_a_certificate_with_lengths_of_two_octets_gives_its_key() -> None:
+    assert LONG[:2] == b"\x30\x81"
+    assert spki_of(LONG) == b"\x30\x81\x82" + bytes(130)
+
+
 def test_the_smallest_certificate_gives_its_key_with_its_header() -> None:
     assert spki_of(small()) == KEY
 
@@ -135,7 +143,7 @@ def test_the_smallest_certificate_gives_its_key_with_its_header() -> None:
         pytest.param(
             wrapped(0x30, b"\x81" + bytes([len(small()) - 2]), small()[2:]), id="two octets of length for one"
         ),
-        pytest.param(wrapped(0x30, b"\x82\x00" + bytes([200]), bytes(200)), id="a length with a leading zero"),
+        pytest.param(wrapped(0x30, b"\x82\x00" + LONG[2:3], LONG[3:]), id="a length with a leading zero"),
         pytest.param(wrapped(0x30, b"\x85\x00\x00\x00\x00\x10", bytes(16)), id="a length of five octets"),
         pytest.param(wrapped(0x30, b"\x85\x01\x00\x00\x00\x00", bytes(16)), id="a length beyond four gigabytes"),
         pytest.param(wrapped(0x30, b"\x84\xff\xff"), id="half a length"),
