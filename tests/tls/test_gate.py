@@ -223,6 +223,25 @@ def test_a_subclass_with_keywords_and_a_hook_of_its_own_can_still_be_defined(pin
             pass
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_certificate_has_been_shown_when_the_refusal_comes(
+    world: Any, serve: Any, pin: Any, version: ssl.TLSVersion
+) -> None:
+    shown = []
+
+    def look(stream: Any) -> None:
+        shown.append(stream.tls.getpeercert(True))
+
+    peer = serve(dialogue=look, verify_mode=ssl.CERT_REQUIRED)
+    peer.context.load_verify_locations(world.cafile)
+    context = pin({HOST: [WRONG]}).context(maximum_version=version)
+    world.honest.load_into(context, world.folder)
+    with pytest.raises(PinMismatchError):
+        exchange(peer, context)
+    assert peer.finish() == b""
+    assert shown == [world.leaf.der]  # docs/enforcement.md says so; nothing in Python could prevent it
+
+
 # What it neither holds nor hides.
 
 

@@ -264,6 +264,14 @@ class Truststore(ssl.SSLContext):
         ORIGINAL.verify_mode.__set__(self._ctx, value)
 
     @property
+    def verify_flags(self) -> ssl.VerifyFlags:
+        return self._ctx.verify_flags
+
+    @verify_flags.setter
+    def verify_flags(self, value: ssl.VerifyFlags) -> None:
+        ORIGINAL.verify_flags.__set__(self._ctx, value)
+
+    @property
     def check_hostname(self) -> bool:
         return self._ctx.check_hostname
 
