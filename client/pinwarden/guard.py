@@ -202,8 +202,9 @@ class ClientGuard:
 
     def _refuse(self, host: str | None, refusal: PinwardenError) -> None:
         self.refused += 1
-        # Logged here too, because some libraries (pymongo) replace the exception and would hide it.
-        log.error("connection to %s refused: %s", host or "a peer without a name", refusal)
+        # Logged here too, because some libraries (pymongo) replace the exception and would hide it; as text, because
+        # whoever keeps log records would keep the traceback and with it the connection.
+        log.error("connection to %s refused: %s", host or "a peer without a name", str(refusal))
 
     def _notice_verdict(self, verdict: Verdict, state: State, policy: Policy) -> None:
         if verdict.outcome is Outcome.REPORTED:

@@ -343,7 +343,7 @@ def test_a_misconfigured_client_fails_at_construction_and_says_how_to_mend_it(
 
 
 def test_the_selftest_proves_that_wrong_pins_are_refused_here(make_client: Any) -> None:
-    assert len(make_client().selftest()) == 2
+    assert len(make_client().selftest()) == 4
 
 
 def test_a_cache_of_another_pin_set_is_never_mixed_in(make_client: Any, authority: Any, tmp_path: Path) -> None:
