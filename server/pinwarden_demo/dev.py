@@ -5,6 +5,7 @@ It may import the parts of the demo but neither the stage nor the steps. Everyth
 ends with the block, and a temporary folder goes with it.
 """
 
+import fcntl
 import json
 import os
 import shlex
@@ -172,11 +173,19 @@ def _check_free(port: int) -> None:
 
 
 def _place(folder: Path | None, exits: ExitStack) -> Path:
+    """Return the folder, ready and ours alone until *exits* end."""
     place = temporary_folder("pinwarden-dev-", exits, keep=False) if folder is None else folder.absolute()
     try:
         (place / "tls").mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = exits.enter_context((place / "lock").open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        hint = "Stop the other one, or choose another folder."
+        raise CannotStart(f"another `pinwarden dev` uses {place}", hint=hint) from error
     except OSError as error:
-        raise CannotStart(f"folder {place} cannot be made: {error.strerror}") from error
+        raise CannotStart(f"folder {place} cannot be used: {error.strerror}") from error
+    for former in (place / "tls").glob("*.pem"):
+        former.unlink()  # each start makes its TLS keys anew
     return place
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -32,6 +33,8 @@ def begin(start: Any, *arguments: str) -> tuple[Any, dict[str, Any]]:
 def test_the_pasted_lines_reach_the_host_and_refuse_its_impostor(start, program):
     begun, shown = begin(start)
     curl = str(program("curl"))
+    paragraph = (Path(__file__).parents[2] / "docs" / "demo.md").read_text("utf-8").rpartition("The JSON has ")[2]
+    assert re.findall(r"`([a-z_]+)`", paragraph.partition("\n\n")[0]) == list(shown)
     assert len(shown["python"]) == 3
     modes = {name: Path(shown[name]).stat().st_mode & 0o077 for name in ("admin_token_file", "root_json", "ca_file")}
     assert modes == {"admin_token_file": 0, "root_json": 0o044, "ca_file": 0o044}
@@ -96,7 +99,18 @@ def test_a_folder_that_cannot_be_made_is_refused(start, tmp_path):
     (tmp_path / "file").write_text("")
     done = start("dev", "--folder", str(tmp_path / "file" / "below")).finish()
     assert (done.code, done.out) == (3, "")
-    assert done.err.startswith(f"error: folder {tmp_path / 'file' / 'below'} cannot be made: Not a directory.")
+    assert done.err.startswith(f"error: folder {tmp_path / 'file' / 'below'} cannot be used: Not a directory.")
+
+
+def test_a_folder_that_another_workbench_uses_is_refused_and_left_alone(start, tmp_path):
+    folder = tmp_path / "kept"
+    begun, shown = begin(start, "--folder", str(folder))
+    second = start("dev", "--folder", str(folder)).finish()
+    assert (second.code, second.out) == (3, "")
+    assert second.err.startswith(f"error: another `pinwarden dev` uses {folder}.\nhint: ")
+    assert run_python(shown["python"]).stdout.startswith("hello from localhost, request ")
+    begun.interrupt()
+    assert begun.finish().code == 0
 
 
 def test_a_server_that_dies_ends_the_workbench(start):
