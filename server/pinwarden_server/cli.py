@@ -181,6 +181,17 @@ def revoke(config: Path | None, token_id: str) -> None:
         click.echo(revoke_token(site.store, token_id, Act("system:command", _now())).id)
 
 
+@server.command("verify-audit")
+@click.pass_obj
+def verify_audit(config: Path | None) -> None:
+    """Walk the audit chain; print how many rows it has and the hash of the last one, to be kept elsewhere."""
+    from pinwarden_server.audit import verify_chain
+
+    with _Opened(load_settings(config=config), with_signers=False) as site:
+        report = verify_chain(site.store.reader)
+    click.echo(f"{report.rows} {report.head}")
+
+
 @server.command("settings")
 @click.option("--json", "as_json", is_flag=True, help="Print the values in effect as JSON.")
 @click.option("--table", is_flag=True, help="Print every setting with its meaning instead.")

@@ -155,9 +155,9 @@ def installation(tmp_path: Path) -> Installation:
 
 
 @contextmanager
-def serving(installation: Installation, **changes: Any) -> Iterator[Service]:
-    """Yield the application on *installation*; *changes* are fields of its settings."""
-    clock = Clock()
+def serving(installation: Installation, *, now: datetime | None = None, **changes: Any) -> Iterator[Service]:
+    """Yield the application on *installation* at *now*; *changes* are fields of its settings."""
+    clock = Clock(now) if now else Clock()
     settings = replace(installation.settings(), **changes)
     node = Node(settings, open_site(settings, with_signers=True), clock=clock)
     app = create_app(settings, node=node)
