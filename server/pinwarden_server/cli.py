@@ -128,8 +128,13 @@ def renew(config: Path | None) -> None:
     for name in done.renewed:
         click.echo(name)
     if done.failed:
-        name, why = next(iter(done.failed.items()))
-        raise SignerUnavailable(f"{len(done.failed)} pin sets were not renewed, {name} first: {why.rstrip('.')}")
+        for name, why in done.failed.items():
+            click.echo(f"warning: {name}: {why}", err=True)
+        raise SignerUnavailable(
+            f"not renewed: {', '.join(done.failed)}",
+            holds="The others were, and what is published is served on.",
+            hint="The warnings say why; repeat the command afterwards.",
+        )
 
 
 @server.command("publish-tree")

@@ -147,10 +147,12 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _unknown(where: str, name: str, known: list[str]) -> ConfigError:
-    near = difflib.get_close_matches(name, known, n=1)
+    # Without the prefix: with it, every name of the environment resembles every other.
+    spelt = {each.removeprefix(PREFIX): each for each in known}
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), spelt, n=1)
     return ConfigError(
         f"{where} an unknown setting {name!r}",
-        hint=f"Did you mean {near[0]}?" if near else "`pinwarden server settings --table` lists all of them.",
+        hint=f"Did you mean {spelt[near[0]]}?" if near else "`pinwarden server settings --table` lists all of them.",
     )
 
 
