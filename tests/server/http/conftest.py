@@ -227,6 +227,14 @@ class Running(Words):
         named.setdefault("Authorization", f"Bearer {token or self.admin}")
         return self.http.request(method, self.url + path, body=content, headers=named)
 
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what the database itself says to *query*."""
+        return rows(self.installation, query)
+
+    @staticmethod
+    def now() -> datetime:
+        return datetime.now(UTC)
+
     def fetch(self, path: str, **headers: str) -> Any:
         """GET without a token on a connection of its own."""
         named = {"Connection": "close"} | {name.replace("_", "-"): value for name, value in headers.items()}
