@@ -105,7 +105,12 @@ class Fetcher:
 
     def reset_after_fork(self) -> None:
         """In the child: let go of the connection, which only the parent may go on using, and be another instance."""
-        self.close()
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.sock is not None:
+            # Not close(): it would wait for the lock of a buffer that some thread of the parent was reading from.
+            descriptor = connection.sock.detach()
+            if descriptor >= 0:
+                os.close(descriptor)
         if "Pinwarden-Instance" in self._headers:
             self._headers["Pinwarden-Instance"] = os.urandom(8).hex()
 
