@@ -2,6 +2,7 @@
 
 import gc
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -257,9 +258,7 @@ def test_a_child_of_a_closed_client_starts_no_thread(server: Any, authority: Any
 def test_refreshes_in_passing_back_off_and_honour_retry_after(
     server: Any, authority: Any, make_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pinwarden import background
-
-    monkeypatch.setattr(background.random, "uniform", lambda low, high: 1.0)
+    monkeypatch.setattr(random, "uniform", lambda low, high: 1.0)
     client = make_client(bootstrap=authority.bundle().to_bytes())
 
     def due_in(answer: Any) -> float:
