@@ -1,19 +1,24 @@
-"""What judging costs per TLS 1.3 handshake and per send: client CPU, interleaved against an unpinned context."""
+"""
+What judging costs per TLS 1.3 handshake and per send: client CPU, interleaved against an unpinned context.
+
+It may import the SDK and ``trustme``. The server is a process of its own, so that neither its work nor its hold on the
+interpreter lock falls on the client.
+"""
 
 import socket
 import ssl
-import statistics
 import tempfile
-import threading
 import timeit
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import trustme
 
-from bench.measure import Row, interleaved, median_ratio, thread_cpu
+from bench.local_server import running
+from bench.measure import Effort, interleaved, median_ratio, microseconds, thread_cpu
+from bench.rows import Row, at_most
 from pinwarden import tls
 from pinwarden.enforce import Policy
 from pinwarden.guard import ClientGuard, Rules, Snapshot
@@ -21,54 +26,31 @@ from pinwarden.spki import pin_of
 from pinwarden.testing import InsecureForProductionWarning, ThrowawayAuthority
 from pinwarden.trust import advance_bundle, begin
 
-ROUNDS = 1500
 HOST = "localhost"
+LIMIT = 1.04
 
 
-def run() -> list[Row]:
+def run(effort: Effort) -> list[Row]:
     """Return the rows of the report."""
-    ca = trustme.CA()
-    leaf = ca.issue_cert(HOST)
-    with tempfile.TemporaryDirectory() as folder, _Server(leaf) as port:
-        ca_file = Path(folder, "ca.pem")
-        ca.cert_pem.write_to_path(str(ca_file))
-        pins = [
-            pin_of(ssl.PEM_cert_to_DER_cert(blob.bytes().decode())) for blob in (leaf.cert_chain_pems[0], ca.cert_pem)
-        ]
-        contexts = {"unpinned": ssl.create_default_context(cafile=str(ca_file))}
-        for name, hosts in (
-            ("armed, host not pinned", {"elsewhere.example": [pins[0]]}),
-            ("leaf pin", {HOST: [pins[0]]}),
-            ("CA pin", {HOST: [pins[1]]}),
-        ):
-            contexts[name] = tls.arm_context(ssl.create_default_context(cafile=str(ca_file)), _guard(hosts))
-        seconds = interleaved(
-            {name: _handshake(context, port) for name, context in contexts.items()}, rounds=ROUNDS, clock=thread_cpu
-        )
-        rows = []
-        for name, figures in seconds.items():
-            ratio = median_ratio(figures, seconds["unpinned"])
-            rows.append(
-                Row(
-                    f"handshake, {name}",
-                    f"{statistics.median(figures) * 1e6:.0f} us client CPU",
-                    "" if name == "unpinned" else f"{ratio - 1:+.1%}",
-                    {"leaf pin": "at most +4 %"}.get(name, ""),
-                )
-            )
-        return rows + _send_cost(contexts, port)
+    rounds = effort.pick(full=1500, quick=300, smoke=2)
+    with tempfile.TemporaryDirectory() as folder:
+        contexts = _contexts(Path(folder))
+        with running("bench.tls_server", str(Path(folder, "server.pem"))) as port:
+            _check_version(contexts, port)
+            handshakes = {name: _handshake(context, port) for name, context in contexts.items()}
+            seconds = interleaved(handshakes, rounds=rounds, clock=thread_cpu, effort=effort)
+            gate = _gate_seconds(contexts, port, number=effort.pick(full=20_000, quick=5_000, smoke=10))
+    plain = seconds["unpinned"]
+    rows = [Row("handshake, unpinned", microseconds(plain), "us CPU")]
+    for name in list(contexts)[1:]:
+        ratio = median_ratio(seconds[name], plain)
+        goal = at_most(ratio, LIMIT, "at most +4 %") if name == "leaf pinned" else None
+        rows.append(Row(f"handshake, {name}", microseconds(seconds[name]), "us CPU", f"{ratio - 1:+.1%}", goal))
+    return [*rows, Row("gate, per send", gate * 1e9, "ns")]
 
 
-def _send_cost(contexts: dict[str, ssl.SSLContext], port: int) -> list[Row]:
-    costs = {}
-    for name in ("unpinned", "leaf pin"):
-        with _connect(contexts[name], port) as connection:
-            costs[name] = min(timeit.repeat(lambda c=connection: c.send(b""), number=20_000, repeat=7)) / 20_000
-    extra = costs["leaf pin"] - costs["unpinned"]
-    return [Row("gate, per send of nothing", f"{extra * 1e6:+.2f} us", f"{costs['unpinned'] * 1e6:.2f} us without")]
-
-
-def _guard(hosts: dict[str, list[bytes]]) -> ClientGuard:
+def guard_for(hosts: Mapping[str, list[bytes]]) -> ClientGuard:
+    """Return a guard, as PinClient makes one, that judges by *hosts*."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InsecureForProductionWarning)
         authority = ThrowawayAuthority()
@@ -83,39 +65,48 @@ def _guard(hosts: dict[str, list[bytes]]) -> ClientGuard:
     )
 
 
+def _contexts(folder: Path) -> dict[str, ssl.SSLContext]:
+    authority = trustme.CA()
+    leaf = authority.issue_cert(HOST)
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    leaf_pin, ca_pin = (_pin(blob) for blob in (leaf.cert_chain_pems[0], authority.cert_pem))
+    contexts = {"unpinned": _plain(folder)}
+    for name, hosts in (
+        ("armed, host not pinned", {"elsewhere.example": [leaf_pin]}),
+        ("leaf pinned", {HOST: [leaf_pin]}),
+        ("CA pinned", {HOST: [ca_pin]}),
+    ):
+        contexts[name] = tls.arm_context(_plain(folder), guard_for(hosts))
+    return contexts
+
+
+def _plain(folder: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(folder / "ca.pem"))
+
+
+def _pin(blob: trustme.Blob) -> bytes:
+    return pin_of(ssl.PEM_cert_to_DER_cert(blob.bytes().decode()))
+
+
+def _check_version(contexts: Mapping[str, ssl.SSLContext], port: int) -> None:
+    for context in contexts.values():
+        with _connect(context, port) as connection:
+            assert connection.version() == "TLSv1.3"
+
+
+def _gate_seconds(contexts: Mapping[str, ssl.SSLContext], port: int, *, number: int) -> float:
+    """Return what the gate adds to sending nothing: the least of seven, because everything else only adds to it."""
+    least = {}
+    for name in ("unpinned", "leaf pinned"):
+        with _connect(contexts[name], port) as connection:
+            least[name] = min(timeit.repeat(lambda c=connection: c.send(b""), number=number, repeat=7)) / number
+    return least["leaf pinned"] - least["unpinned"]
+
+
 def _handshake(context: ssl.SSLContext, port: int) -> Callable[[], None]:
     return lambda: _connect(context, port).close()
 
 
 def _connect(context: ssl.SSLContext, port: int) -> ssl.SSLSocket:
     return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname=HOST)
-
-
-class _Server:
-    """A TLS server in a thread of its own, whose CPU does not count for the client's thread."""
-
-    def __init__(self, leaf: trustme.LeafCert) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        leaf.configure_cert(self._context)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-
-    def __enter__(self) -> int:
-        threading.Thread(target=self._serve, daemon=True).start()
-        port: int = self._listener.getsockname()[1]
-        return port
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                with self._context.wrap_socket(connection, server_side=True) as secured:
-                    while secured.recv(4096):
-                        pass
-            except OSError:
-                continue

@@ -1,4 +1,9 @@
-"""Ways to measure that survive a noisy machine: interleaved rounds, medians, ratios."""
+"""
+Ways to measure that survive a noisy machine: interleaved rounds, medians, ratios.
+
+It may import the standard library. It never compares figures of different runs: whoever else used the machine then
+would be part of the result.
+"""
 
 import random
 import statistics
@@ -6,25 +11,34 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a report: what was measured, its figure, what it is compared with, and the goal."""
-
-    what: str
-    figure: str
-    ratio: str = ""
-    goal: str = ""
+Action = Callable[[], object]
 
 
-def thread_cpu(action: Callable[[], object]) -> float:
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """
+    How much a run takes upon itself, and whom it tells how far it is.
+
+    Attributes:
+        name: ``full``, ``quick``, or ``smoke``: the smallest that still yields every row.
+    """
+
+    name: str
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+    def pick(self, *, full: int, quick: int, smoke: int) -> int:
+        """Return the number for this effort."""
+        return {"full": full, "quick": quick, "smoke": smoke}[self.name]
+
+
+def thread_cpu(action: Action) -> float:
     """Return the CPU seconds that *action* takes of this thread alone, so that a server's work does not count."""
     start = time.thread_time()
     action()
     return time.thread_time() - start
 
 
-def wall(action: Callable[[], object]) -> float:
+def wall(action: Action) -> float:
     """Return the wall-clock seconds of *action*."""
     start = time.perf_counter()
     action()
@@ -32,23 +46,37 @@ def wall(action: Callable[[], object]) -> float:
 
 
 def interleaved(
-    actions: Mapping[str, Callable[[], object]], *, rounds: int, clock: Callable[[Callable[[], object]], float]
+    actions: Mapping[str, Action], *, rounds: int, clock: Callable[[Action], float], effort: Effort
 ) -> dict[str, list[float]]:
     """
     Run every action once per round in a shuffled order; return its seconds per round.
 
-    Shuffling inside each round keeps drift of the machine, and whoever ran just before, out of the comparison.
+    Shuffling inside each round keeps drift of the machine, and whoever ran just before, out of the comparison. One
+    round before the first is not counted: it fills caches, opens files and imports what is imported late.
     """
     shuffle = random.Random(0)
     seconds: dict[str, list[float]] = {name: [] for name in actions}
-    for _ in range(rounds):
+    for number in range(rounds + 1):
         order = list(actions)
         shuffle.shuffle(order)
         for name in order:
-            seconds[name].append(clock(actions[name]))
+            taken = clock(actions[name])
+            if number:
+                seconds[name].append(taken)
+        effort.progress(number, rounds)
     return seconds
 
 
 def median_ratio(figures: list[float], base: list[float]) -> float:
     """Return the ratio of the medians."""
     return statistics.median(figures) / statistics.median(base)
+
+
+def microseconds(figures: list[float]) -> float:
+    """Return the median in microseconds."""
+    return statistics.median(figures) * 1e6
+
+
+def milliseconds(figures: list[float]) -> float:
+    """Return the median in milliseconds."""
+    return statistics.median(figures) * 1e3

@@ -29,13 +29,15 @@ class Address(NamedTuple):
         return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
 
 
-def check_address(url: str, *, allow_http: bool) -> Address:
+def check_address(url: object, *, allow_http: bool) -> Address:
     """
     Return the parts of *url*.
 
     Raises:
         ConfigError: not ``https``, nor ``http`` on loopback or where *allow_http* accepts it; or unusable.
     """
+    if not isinstance(url, str):
+        raise ConfigError("url is not the address of a pin server", expected="https://HOST", got=repr(url))
     shown = repr(re.sub(r"//.*@", "//***@", url))  # a password must not end in a log
     try:
         parts = urlsplit(url)

@@ -6,10 +6,8 @@ than its backoff allows.
 """
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 
 from pinwarden.errors import FetchError, PinwardenError
@@ -26,7 +24,7 @@ class BackgroundRefresh:
     Calls *refresh* in a thread of its own: at once, then every *interval_seconds* with 20 % jitter.
 
     A failure doubles the wait up to an hour; a server's Retry-After is honoured up to an hour. After a fork the child
-    gets a thread of its own.
+    has no thread until :meth:`reset_after_fork`.
 
     Args:
         refresh: one refresh; PinwardenError is survived and logged, anything else too, with its traceback.
@@ -40,7 +38,7 @@ class BackgroundRefresh:
         self._closed = True
         self._thread: threading.Thread | None = None
         self._last_run: float | None = None
-        _restart_in_children(self)
+        self._lock = threading.Lock()
 
     @property
     def is_running(self) -> bool:
@@ -49,12 +47,13 @@ class BackgroundRefresh:
 
     def start(self) -> None:
         """Start the thread, unless it runs already."""
-        if self.is_running:
-            return
-        self._closed = False
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(self._wake,), name="pinwarden-refresh", daemon=True)
-        self._thread.start()
+        with self._lock:
+            if self.is_running:
+                return
+            self._closed = False
+            self._wake = threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(self._wake,), name="pinwarden-refresh", daemon=True)
+            self._thread.start()
 
     def poke(self) -> None:
         """Ask for a refresh soon; ignored within 10 seconds of the last one."""
@@ -63,11 +62,17 @@ class BackgroundRefresh:
 
     def close(self) -> None:
         """Stop the thread; a refresh that is under way is waited for up to a second."""
-        self._closed = True
-        self._wake.set()
-        thread, self._thread = self._thread, None
+        thread = self.stop()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=1.0)
+
+    def stop(self) -> threading.Thread | None:
+        """Ask the thread to end, and return it, or None when there is none."""
+        with self._lock:
+            self._closed = True
+            self._wake.set()
+            thread, self._thread = self._thread, None
+            return thread
 
     def _run(self, wake: threading.Event) -> None:
         failures = 0
@@ -100,18 +105,9 @@ class BackgroundRefresh:
         asked = failure.retry_after if isinstance(failure, FetchError) else None
         return max(wait, min(asked, MAX_BACKOFF_SECONDS)) if asked else wait
 
-    def _restart_after_fork(self) -> None:
+    def reset_after_fork(self) -> None:
+        """In the child: start a thread of its own where the parent had one, which uses the child's locks at once."""
+        self._lock = threading.Lock()
         running, self._thread = self._thread is not None and not self._closed, None
         if running:
             self.start()
-
-
-def _restart_in_children(background: BackgroundRefresh) -> None:
-    reference = weakref.ref(background)
-
-    def restart() -> None:
-        if (alive := reference()) is not None:
-            alive._restart_after_fork()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=restart)

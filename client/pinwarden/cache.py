@@ -157,7 +157,7 @@ def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, 
     None means ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory with a warning.
 
     Raises:
-        ConfigError: a scheme that this version does not have.
+        ConfigError: no path and no Cache, or a scheme that this version does not have.
     """
     if where is None:
         where = os.environ.get("PINWARDEN_CACHE") or None
@@ -175,8 +175,13 @@ def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, 
         place = os.fspath(where)
         if place.startswith(_REDIS_SCHEMES):
             raise ConfigError("this version has no Redis cache", expected="a folder", got=place.partition("://")[0])
+        if not place:
+            raise ConfigError("cache is empty", expected="a folder", hint="None chooses one, or memory.")
         return DiskCache(place, authority, name)
-    return where
+    candidate: object = where
+    if not isinstance(candidate, Cache):
+        raise ConfigError("cache is neither a folder nor a Cache", got=repr(candidate))
+    return candidate
 
 
 def _parse(content: bytes) -> KeptDocuments:

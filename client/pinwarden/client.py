@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from pinwarden import tls
 from pinwarden.background import BackgroundRefresh
@@ -42,7 +42,14 @@ from pinwarden.status import Status, uncovered_libraries
 from pinwarden.trust import KeptDocuments, TrustState, absorb, begin
 from pinwarden.update import Updater
 
+if TYPE_CHECKING:
+    from pinwarden.fetch import Fetcher
+
 POLL_SECONDS = 300.0
+MAX_POLL_SECONDS = 7 * 24 * 3600.0  # no timestamp lives longer
+# A refresh ends within its deadlines. Whoever waits longer for another's may be what that one waits for: a log handler
+# that ships records over a judged connection.
+REFRESH_WAIT_SECONDS = 30.0
 
 
 class Options(TypedDict, total=False):
@@ -55,7 +62,7 @@ class Options(TypedDict, total=False):
             CA checks, which an attacker who blocks the first fetch can bring about.
         ca_file: PEM file with the CAs that may certify the pin server; default: the system's.
         allow_http: accept an ``http`` address beyond loopback; integrity does not depend on TLS, privacy does.
-        poll_seconds: mean time between background refreshes, 300 by default.
+        poll_seconds: mean time between background refreshes, 300 by default, a week at most.
         telemetry: send the random per-process ``Pinwarden-Instance`` header; True by default.
         clock: returns the present as an aware datetime; for tests.
     """
@@ -129,10 +136,14 @@ class PinClient:
         self._errand = threading.Lock()
         self._last_refresh: datetime | None = None
         self._last_attempt: float | None = None
-        self._last_error: PinwardenError | None = None
-        self._background = BackgroundRefresh(self.refresh, interval_seconds=self._poll_seconds)
+        self._last_error: str | None = None
+        self._failures = 0
+        self._refreshing: int | None = None
+        # Weakly, or the thread of a client that everyone has forgotten would run for ever.
+        self._background = BackgroundRefresh(_weakly(self.refresh), interval_seconds=self._poll_seconds)
         self._process_wide = False
-        _reset_in_children(self)
+        _alive.add(self)
+        weakref.finalize(self, _let_go, self._background, self._fetcher).atexit = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -151,18 +162,40 @@ class PinClient:
         Fetch once and adopt what is newer; blocks for 10 seconds at most per request.
 
         Raises:
-            UntrustedError: the answer was refused; what was trusted stays. FetchError: there was no usable answer.
+            UntrustedError: the answer was refused; what was trusted stays. FetchError: there was no usable answer, or
+                another refresh did not end.
         """
-        with self._lock:
-            self._last_attempt = time.monotonic()
-            self._guard.due = self._last_attempt + self._poll_seconds
-            try:
-                self._updater.update(self._guard.snapshot.trust, self._clock())
-            except (UntrustedError, FetchError) as error:
-                self._last_error = error
-                raise
-            self._last_refresh, self._last_error = self._clock(), None
+        if self._refreshing == threading.get_ident() or not self._lock.acquire(timeout=REFRESH_WAIT_SECONDS):
+            raise FetchError(
+                "another refresh is still under way",
+                holds="The pins already trusted stay in force.",
+                hint="A log handler that opens TLS connections may be waiting for its own record.",
+            )
+        self._refreshing = threading.get_ident()
+        try:
+            self._refresh_once()
+        finally:
+            self._refreshing = None
+            self._lock.release()
         return self.status()
+
+    def _refresh_once(self) -> None:
+        self._last_attempt = time.monotonic()
+        self._guard.due = self._last_attempt + self._poll_seconds
+        try:
+            self._updater.update(self._guard.snapshot.trust, self._clock())
+        except Exception as error:
+            self._plan(error)
+            raise
+        self._last_refresh = self._clock()
+        self._plan(None)
+
+    def _plan(self, failure: Exception | None) -> None:
+        """Remember how a refresh went, and when a handshake may ask for the next one."""
+        # Only its text: the error itself would keep what was refused, and where it came from, in memory.
+        self._last_error = None if failure is None else str(failure) or type(failure).__name__
+        self._failures = 0 if failure is None else self._failures + 1
+        self._guard.due = time.monotonic() + self._background.wait_seconds(self._failures, failure)
 
     def status(self) -> Status:
         """Return what is trusted and how the last refresh went; touches neither network nor disk."""
@@ -180,7 +213,7 @@ class PinClient:
             fresh_until=trust.timestamp.expires if trust.timestamp else None,
             hosts=len(pinset.hosts) if pinset else 0,
             last_refresh=self._last_refresh,
-            last_error=str(self._last_error) if self._last_error else None,
+            last_error=self._last_error,
             cache=self._cache.describe,
             persist_failed=self._updater.persist_failed,
             refused=self._guard.refused,
@@ -241,9 +274,10 @@ class PinClient:
 
     def close(self) -> None:
         """
-        Stop refreshing and close idle connections to the pin server.
+        Stop the background refresh and close idle connections to the pin server.
 
-        The cache stays, and so does enforcement: a service that shuts down must not lose its pins on the way.
+        The cache stays, and so does enforcement, with its refreshes in passing: a service that shuts down must not
+        lose its pins on the way. :meth:`start` starts again.
         """
         self._background.close()
         if self._lock.acquire(timeout=1.0):  # a refresh that is under way closes its connection by its deadline
@@ -296,19 +330,37 @@ class PinClient:
 
     def _reset_after_fork(self) -> None:
         # A lock that another thread held at the fork would never be released in the child.
-        self._lock, self._errand = threading.Lock(), threading.Lock()
+        self._lock, self._errand, self._refreshing = threading.Lock(), threading.Lock(), None
         self._guard.reset_after_fork()
+        self._fetcher.reset_after_fork()
+        self._background.reset_after_fork()  # last, because its thread uses all of these
 
 
-def _reset_in_children(client: PinClient) -> None:
-    reference = weakref.ref(client)
+_alive: weakref.WeakSet[PinClient] = weakref.WeakSet()
 
-    def reset() -> None:
+
+def _reset_in_child() -> None:
+    for client in list(_alive):
+        client._reset_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_in_child)  # once, because nothing can be taken back from there
+
+
+def _let_go(background: BackgroundRefresh, fetcher: "Fetcher") -> None:
+    background.stop()
+    fetcher.close()
+
+
+def _weakly(method: Callable[[], object]) -> Callable[[], object]:
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
         if (alive := reference()) is not None:
-            alive._reset_after_fork()
+            alive()
 
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=reset)
+    return call
 
 
 def _utc_now() -> datetime:
@@ -330,8 +382,10 @@ def _check_options(options: Mapping[str, Any]) -> None:
     for name, choices in (("unpinned", ("allow", "refuse")), ("when_empty", ("refuse", "platform"))):
         if options.get(name, choices[0]) not in choices:
             raise ConfigError(f"{name} is unknown", expected=" or ".join(choices), got=repr(options[name]))
-    if not options.get("poll_seconds", POLL_SECONDS) > 0:
-        raise ConfigError("poll_seconds is not a time", expected="more than 0", got=options["poll_seconds"])
+    poll = options.get("poll_seconds", POLL_SECONDS)
+    if type(poll) not in (int, float) or not 0 < poll <= MAX_POLL_SECONDS:
+        expected = f"seconds, more than 0 and at most {MAX_POLL_SECONDS:.0f}"
+        raise ConfigError("poll_seconds is not a time", expected=expected, got=repr(poll))
     if options.get("when_empty") == "platform":
         warnings.warn(
             "when_empty='platform': whoever blocks the first fetch switches pinning off for this process; "
@@ -341,7 +395,9 @@ def _check_options(options: Mapping[str, Any]) -> None:
         )
 
 
-def _begin(root: str | os.PathLike[str] | bytes, pinset: str) -> TrustState:
+def _begin(root: str | os.PathLike[str] | bytes, pinset: object) -> TrustState:
+    if not isinstance(pinset, str):
+        raise ConfigError("pinset is not a name", expected="text", got=repr(pinset))
     try:
         name = check_name(pinset)
     except MalformedError as error:
@@ -372,9 +428,12 @@ def _read_bootstrap(source: str | os.PathLike[str] | bytes | None) -> KeptDocume
     return KeptDocuments(bundle.roots, (bundle.timestamp,), (bundle.pinset,))
 
 
-def _read(source: str | os.PathLike[str] | bytes, setting: str) -> bytes:
+def _read(source: object, setting: str) -> bytes:
     if isinstance(source, bytes):
         return source
+    if not isinstance(source, str | os.PathLike):
+        expected = "a path, or the bytes themselves"
+        raise ConfigError(f"{setting} is neither a path nor bytes", expected=expected, got=repr(source))
     try:
         return Path(source).read_bytes()
     except OSError as error:

@@ -24,6 +24,8 @@ from pinwarden.errors import ConfigError, FetchError
 
 DEADLINE_SECONDS = 10.0
 MAX_RETRY_AFTER_SECONDS = 3600.0
+# Some firewalls forget an idle connection without a word to either side, and the next request would wait in vain.
+MAX_IDLE_SECONDS = 30.0
 # Whatever else stands in that header would be sent with every later request, and some server might refuse them all.
 _ETAG = re.compile(r'(W/)?"[!#-~]{1,128}"')
 
@@ -68,6 +70,7 @@ class Fetcher:
             self._headers["Pinwarden-Instance"] = instance
         self._context = _tls_context(ca_file) if ca_file else None
         self._connection: HTTPConnection | None = None
+        self._idle_since = 0.0
 
     def bundle(
         self, name: str, root_version: int, *, held: tuple[int, int] | None = None, etag: str | None = None
@@ -104,11 +107,18 @@ class Fetcher:
 
     def reset_after_fork(self) -> None:
         """In the child: let go of the connection, which only the parent may go on using, and be another instance."""
-        self.close()
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.sock is not None:
+            # Not close(): it would wait for the lock of a buffer that some thread of the parent was reading from.
+            descriptor = connection.sock.detach()
+            if descriptor >= 0:
+                os.close(descriptor)
         if "Pinwarden-Instance" in self._headers:
             self._headers["Pinwarden-Instance"] = os.urandom(8).hex()
 
     def _get(self, path: str, headers: dict[str, str], limit: int) -> Fetched | None:
+        if time.monotonic() - self._idle_since > MAX_IDLE_SECONDS:
+            self.close()
         reused = self._connection is not None
         with Deadline(self._deadline_seconds) as deadline:
             try:
@@ -144,6 +154,7 @@ class Fetcher:
             raise self._refusal(response, path)
         finally:
             # What was not read to its end, or announces another answer, would be taken for the next answer.
+            self._idle_since = time.monotonic()
             if response.will_close or not response.isclosed() or response.status < 200:
                 self.close()
                 response.close()  # an error that somebody keeps would keep the socket open

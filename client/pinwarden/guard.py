@@ -87,6 +87,7 @@ class ClientGuard:
         self._refresh_if_due = refresh_if_due
         self._look_lock = threading.Lock()
         self._last_look: float | None = None
+        self._telling = threading.local()
         self._noticed: dict[tuple[str, str], float] = {}
 
     def adopt(self, snapshot: Snapshot) -> None:
@@ -194,16 +195,20 @@ class ClientGuard:
             if self._last_look is not None and now - self._last_look < SECOND_LOOK_SECONDS:
                 return None
             self._last_look = now
+            failure = None
             try:
                 self._refresh()
             except PinwardenError as error:
-                log.warning("refresh after a refused connection failed: %s", error)
+                failure = str(error)
+        if failure:  # told without the lock: a log handler may connect, and be judged, itself
+            self._tell(logging.WARNING, "refresh after a refused connection failed: %s", failure)
         return self.snapshot if self.snapshot is not seen else None
 
     def _refuse(self, host: str | None, refusal: PinwardenError) -> None:
         self.refused += 1
-        # Logged here too, because some libraries (pymongo) replace the exception and would hide it.
-        log.error("connection to %s refused: %s", host or "a peer without a name", refusal)
+        # Logged here too, because some libraries (pymongo) replace the exception and would hide it; as text, because
+        # whoever keeps log records would keep the traceback and with it the connection.
+        self._tell(logging.ERROR, "connection to %s refused: %s", host or "a peer without a name", str(refusal))
 
     def _notice_verdict(self, verdict: Verdict, state: State, policy: Policy) -> None:
         if verdict.outcome is Outcome.REPORTED:
@@ -224,7 +229,17 @@ class ClientGuard:
             if len(self._noticed) >= 4096:
                 self._noticed.clear()
             self._noticed[key] = now
-            log.warning("%s: %s", host or "a peer without a name", text)
+            self._tell(logging.WARNING, "%s: %s", host or "a peer without a name", text)
+
+    def _tell(self, level: int, message: str, *values: object) -> None:
+        """Log, unless this connection was made by a log handler that is being told of one: it would never end."""
+        if getattr(self._telling, "busy", False):
+            return
+        self._telling.busy = True
+        try:
+            log.log(level, message, *values)
+        finally:
+            self._telling.busy = False
 
     def reset_after_fork(self) -> None:
         """A lock that another thread held at the fork would never be released in the child."""

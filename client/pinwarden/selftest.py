@@ -1,9 +1,12 @@
 """
-Proof, on TLS handshakes in memory, that this Python and these libraries refuse what pins should refuse.
+Proof, on TLS handshakes with itself, that this Python and these libraries refuse what pins should refuse.
 
-It may import ``tls``, ``enforce`` and, lazily, certificate building. It opens no socket and reads nothing from outside.
+It may import ``tls``, ``enforce`` and, lazily, certificate building. Its sockets are a pair that leads nowhere else,
+and it reads nothing from outside.
 """
 
+import contextlib
+import socket
 import ssl
 import tempfile
 from collections.abc import Callable
@@ -16,6 +19,7 @@ from pinwarden.errors import PinMismatchError, PinwardenError
 from pinwarden.spki import pin_of
 
 _HOST = "selftest.invalid"
+_ROUNDS = 8  # a handshake takes three at most
 
 
 class SelfTestError(PinwardenError):
@@ -61,46 +65,75 @@ def run_selftest(*, process_wide: bool) -> list[str]:
     held = []
     with tempfile.TemporaryDirectory(prefix="pinwarden-selftest-") as folder:
         path = Path(folder, "server.pem")
-        certificate = _write_certificate(path)
-        if not _handshake(path, _OnePin(pin_of(certificate))):
-            raise SelfTestError("a connection with the right pin was refused", hint="Pinning would break this process.")
-        held.append("a connection with the right pin goes on, and data flows")
-        if _handshake(path, _OnePin(bytes(32))):
-            raise SelfTestError("a connection with a wrong pin was let through", hint="Do not rely on pinning here.")
-        held.append("a connection with a wrong pin is refused before any application byte")
+        right, wrong = _OnePin(pin_of(_write_certificate(path))), _OnePin(bytes(32))
+        for kind, passes in (("SSLSocket", _passes_sockets), ("SSLObject", _passes_objects)):
+            if not passes(path, right):
+                raise SelfTestError(
+                    f"a connection with the right pin was refused ({kind})", hint="Pinning would break this process."
+                )
+            held.append(f"a connection with the right pin goes on, and data flows ({kind})")
+            if passes(path, wrong):
+                raise SelfTestError(
+                    f"a connection with a wrong pin was let through ({kind})", hint="Do not rely on pinning here."
+                )
+            held.append(f"a connection with a wrong pin is refused before any application byte ({kind})")
     if process_wide:
-        uncovered = tls.uncovered_context_classes()
-        if uncovered:
-            raise SelfTestError(
-                "context classes escape process-wide enforcement",
-                got=", ".join(uncovered),
-                hint="Call enforce() again after the library that defined them was imported or monkey patched.",
-            )
-        held.append("every SSLContext class of this process is hooked")
+        held += _check_process()
     return held
 
 
-def _handshake(server_pem: Path, guard: tls.Guard) -> bool:
-    """Tell whether one byte passes from a client under *guard* to a server in memory."""
+def _check_process() -> list[str]:
+    hint = "Call enforce() again after the library that defined or changed them was imported or monkey patched."
+    if uncovered := tls.uncovered_context_classes():
+        raise SelfTestError("context classes escape process-wide enforcement", got=", ".join(uncovered), hint=hint)
+    if not tls.is_judged(ssl.create_default_context()):
+        raise SelfTestError("an ordinary context of this process is not judged", hint=hint)
+    return ["every SSLContext class of this process is hooked", "an ordinary context of this process is judged"]
+
+
+def _passes_sockets(server_pem: Path, guard: tls.Guard) -> bool:
+    """Tell whether one byte passes from an SSLSocket under *guard* to a server over a pair of sockets."""
+    server_context, client_context = _contexts(server_pem, guard)
+    with contextlib.ExitStack() as stack:
+        lines = [stack.enter_context(one) for one in socket.socketpair()]
+        for line in lines:
+            line.setblocking(False)
+        server = stack.enter_context(
+            server_context.wrap_socket(lines[0], server_side=True, do_handshake_on_connect=False)
+        )
+        client = stack.enter_context(
+            client_context.wrap_socket(lines[1], server_hostname=_HOST, do_handshake_on_connect=False)
+        )
+        return _passes(client.send, server.recv)
+
+
+def _passes_objects(server_pem: Path, guard: tls.Guard) -> bool:
+    """Tell whether one byte passes from an SSLObject under *guard* to a server in memory."""
+    server_context, client_context = _contexts(server_pem, guard)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_context.load_cert_chain(server_pem)
-    client_context = tls.arm_context(ssl.create_default_context(cafile=str(server_pem)), guard)
     server = server_context.wrap_bio(to_server, to_client, server_side=True)
     client = client_context.wrap_bio(to_client, to_server, server_hostname=_HOST)
-    try:
-        for step in (client.do_handshake, server.do_handshake, client.do_handshake, server.do_handshake):
-            try:
-                step()
-            except ssl.SSLWantReadError:
-                continue
-        client.write(b"!")
-    except PinMismatchError:
-        pass
-    try:
-        return server.read(1) == b"!"
-    except ssl.SSLError:
-        return False
+    return _passes(client.write, server.read)
+
+
+def _contexts(server_pem: Path, guard: tls.Guard) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(server_pem)
+    return server_context, tls.arm_context(ssl.create_default_context(cafile=str(server_pem)), guard)
+
+
+def _passes(send: Callable[[bytes], object], receive: Callable[[int], bytes]) -> bool:
+    """Send one byte without asking for a handshake first, as the laziest library would, and tell whether it arrives."""
+    for _ in range(_ROUNDS):
+        with contextlib.suppress(ssl.SSLWantReadError, PinMismatchError):
+            send(b"!")
+        try:
+            return receive(1) == b"!"
+        except ssl.SSLWantReadError:
+            continue
+        except OSError:  # the client has hung up
+            return False
+    return False
 
 
 def _write_certificate(path: Path) -> bytes:

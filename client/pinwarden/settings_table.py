@@ -118,7 +118,7 @@ class SettingsTable:
             if variable == self.variable(rest.lower()) and rest.lower() in self._rows:
                 values[rest.lower()] = text
             elif not rest.startswith(self._foreign) and not _INJECTED.fullmatch(rest):
-                raise self._unknown("the environment has", variable, [self.variable(name) for name in self._rows])
+                raise self._unknown("the environment has", variable, rest.lower(), self.variable)
         return _Source("the environment", values)
 
     def _from_file(self, path: Path) -> _Source:
@@ -130,12 +130,12 @@ class SettingsTable:
             raise ConfigError(f"settings file {path} is not TOML: {error}") from None
         for name in values:
             if name not in self._rows:
-                raise self._unknown(f"settings file {path} has", name, list(self._rows))
+                raise self._unknown(f"settings file {path} has", name, name.lower(), str)
         return _Source(f"settings file {path}", values, path.absolute().parent)
 
-    def _unknown(self, where: str, name: str, known: list[str]) -> ConfigError:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"`{self._listed_by}` lists all of them."
+    def _unknown(self, where: str, name: str, bare: str, spell: Callable[[str], str]) -> ConfigError:
+        near = difflib.get_close_matches(bare, self._rows, n=1)
+        hint = f"Did you mean {spell(near[0])}?" if near else f"`{self._listed_by}` lists all of them."
         return ConfigError(f"{where} an unknown setting {name!r}", hint=hint)
 
     def _value(self, row: Setting, sources: list[_Source]) -> Any:

@@ -6,7 +6,6 @@ Exit codes: 0 every step held, 1 some step did not, 2 usage, 3 something could n
 """
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -18,24 +17,26 @@ from typing import Any
 import click
 
 from pinwarden.errors import PinwardenError
+from pinwarden_demo.environment import interruptible
 from pinwarden_demo.sabotage import SABOTAGES
 
 NOT_HELD, CANNOT_START, INTERRUPTED = 1, 3, 130
 NEEDED = ("flask", "gunicorn", "rich", "requests", "httpx", "aiohttp")
 STEP = click.Choice(list(SABOTAGES))
+EPILOG = f"Steps: {', '.join(SABOTAGES)}. docs/demo.md tells what each one shows."
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command()
-@click.option("--only", multiple=True, type=STEP, help="Play this step and what it needs; repeatable.")
-@click.option("--sabotage", type=STEP, help="Take this step's defence away, to see that its promise then fails.")
+@click.command(epilog=EPILOG)
+@click.option("--only", multiple=True, type=STEP, metavar="STEP", help="Play this step and what it needs; repeatable.")
+@click.option("--sabotage", type=STEP, metavar="STEP", help="Take this step's defence away: its promise must fail.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was measured as JSON instead of the story.")
 @click.option("--keep", is_flag=True, help="Keep the folder with keys, logs and caches, and say where it is.")
 def demo(only: tuple[str, ...], sabotage: str | None, as_json: bool, keep: bool) -> None:
     """
     Show the whole product on real TLS connections, on this machine alone.
 
-    Exit codes: 0 every step held, 1 some step did not, 3 something could not be started.
+    Exit codes: 0 every step held, 1 some step did not, 3 something could not be started, 130 interrupted.
     """
     if sabotage and only and sabotage not in only:
         raise click.UsageError(f"--sabotage {sabotage} is not among the steps that --only names")
@@ -46,7 +47,13 @@ def demo(only: tuple[str, ...], sabotage: str | None, as_json: bool, keep: bool)
 
 @click.command()
 @click.option("--folder", type=FOLDER, help="Keep everything in this folder, and go on from what is there.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the pin server; default: a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="NUMBER",
+    help="Port of the pin server; default: a free one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead, for scripts.")
 def dev(folder: Path | None, port: int, as_json: bool) -> None:
     """Start a pin server and a pinned TLS host on this machine, and keep them running until Ctrl-C."""
@@ -67,7 +74,8 @@ def _perform(only: tuple[str, ...], sabotage: str | None, *, as_json: bool, keep
 
     story = SilentStory() if as_json else Story()
     start = time.monotonic()
-    with story.told(), open_stage(keep=keep) as stage:
+    story.begins()
+    with open_stage(keep=keep) as stage:
         story.stage_is_set(stage, time.monotonic() - start, sabotage)
         kept = str(stage.folder) if keep else None
         parts = {"authority": stage.authority, "pin_server": stage.server.url, "hosts": [h.name for h in stage.hosts]}
@@ -85,23 +93,11 @@ def _perform(only: tuple[str, ...], sabotage: str | None, *, as_json: bool, keep
 
 @contextmanager
 def _ending_well(*, interrupted: int = INTERRUPTED) -> Iterator[None]:
-    """
-    Turn what may end a command into its exit code, after everything was stopped.
-
-    Ctrl-C, SIGTERM and a closed terminal are one and the same here, and only the first counts: a second one would
-    interrupt the clean-up.
-    """
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def interrupt(*_: Any) -> None:
-        for number in signals:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in signals}
+    """Turn what may end a command into its exit code, after everything was stopped."""
     try:
-        _check_installed()
-        yield
+        with interruptible():
+            _check_installed()
+            yield
     except KeyboardInterrupt:
         click.echo("\nInterrupted; everything was stopped." if interrupted else "\nStopped.", err=True)
         sys.exit(interrupted)
@@ -110,9 +106,6 @@ def _ending_well(*, interrupted: int = INTERRUPTED) -> Iterator[None]:
 
         complain(error)
         sys.exit(CANNOT_START)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _check_installed() -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from pinwarden import PinClient, PinwardenError
+from pinwarden_demo.environment import plain_environment
 from pinwarden_demo.errors import CannotStart
 from pinwarden_demo.libraries import LIBRARIES, Call, Result, call
 from pinwarden_demo.names import names_on_loopback
-from pinwarden_demo.pin_server import plain_environment
 
 STOP_SECONDS = 10.0
 

@@ -5,11 +5,11 @@ It may import the parts of the demo but neither the stage nor the steps. Everyth
 ends with the block, and a temporary folder goes with it.
 """
 
+import fcntl
 import json
+import os
 import shlex
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from typing import Any
 
 from pinwarden.strict_json import encode_base64
 from pinwarden_demo.certificates import PrivateCA, new_key, pin_of_key
+from pinwarden_demo.environment import closing_undisturbed, temporary_folder
 from pinwarden_demo.errors import CannotStart
 from pinwarden_demo.names import LOOPBACK
 from pinwarden_demo.peers import Service
@@ -81,6 +82,7 @@ class Workbench:
         """Return everything as JSON values."""
         return {
             "pin_server": self.server.url,
+            "server_pid": self.server.pid,
             "pinset": PINSET,
             "version": self.version,
             "root_json": str(self.server.installation.root_json),
@@ -136,7 +138,7 @@ def open_workbench(folder: Path | None, port: int) -> Iterator[Workbench]:
     Raises:
         CannotStart: a part did not start; what had started is stopped.
     """
-    with ExitStack() as exits:
+    with closing_undisturbed() as exits:
         _check_free(port)
         place = _place(folder, exits)
         server = PinServer(place / "server")
@@ -166,19 +168,24 @@ def _check_free(port: int) -> None:
         socket.create_server((LOOPBACK, port)).close()
     except OSError as error:
         hint = "Choose another one, or leave --port out for a free one."
-        raise CannotStart(f"port {port} cannot be used: {error.strerror}", hint=hint) from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise CannotStart(f"port {port} cannot be used: {reason}", hint=hint) from error
 
 
 def _place(folder: Path | None, exits: ExitStack) -> Path:
-    if folder is None:
-        place = Path(tempfile.mkdtemp(prefix="pinwarden-dev-"))
-        exits.callback(shutil.rmtree, place)
-    else:
-        place = folder.absolute()
+    """Return the folder, ready and ours alone until *exits* end."""
+    place = temporary_folder("pinwarden-dev-", exits, keep=False) if folder is None else folder.absolute()
     try:
         (place / "tls").mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = exits.enter_context((place / "lock").open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        hint = "Stop the other one, or choose another folder."
+        raise CannotStart(f"another `pinwarden dev` uses {place}", hint=hint) from error
     except OSError as error:
-        raise CannotStart(f"folder {place} cannot be made: {error.strerror}") from error
+        raise CannotStart(f"folder {place} cannot be used: {error.strerror}") from error
+    for former in (place / "tls").glob("*.pem"):
+        former.unlink()  # each start makes its TLS keys anew
     return place
 
 

@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pinwarden import find_pin_error
-from pinwarden_demo.peers import Peer
+
+if TYPE_CHECKING:
+    from pinwarden_demo.peers import Peer
 
 TIMEOUT_SECONDS = 10.0
 
@@ -76,7 +78,7 @@ def call(library: str, url: str, context: ssl.SSLContext | None = None, *, verif
     return Result(status, None, text.strip())
 
 
-def play_round(calls: Iterable[Call], *far_ends: Peer) -> Round:
+def play_round(calls: Iterable[Call], *far_ends: "Peer") -> Round:
     """Make *calls* in turn and return what became of them, and what the *far_ends* read meanwhile."""
     bytes_before, met_before = _counters(far_ends)
     results = [make() for make in calls]
@@ -91,7 +93,7 @@ def every_library(context: ssl.SSLContext, *urls: str) -> list[Call]:
     return [partial(call, name, url, context) for url in urls for name in LIBRARIES]
 
 
-def _counters(far_ends: tuple[Peer, ...]) -> tuple[int, int]:
+def _counters(far_ends: "tuple[Peer, ...]") -> tuple[int, int]:
     for peer in far_ends:
         peer.settle()
     return sum(peer.bytes_read for peer in far_ends), sum(peer.connections for peer in far_ends)

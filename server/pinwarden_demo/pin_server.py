@@ -19,6 +19,7 @@ from typing import Any
 
 import urllib3
 
+from pinwarden_demo.environment import plain_environment
 from pinwarden_demo.errors import CannotStart
 from pinwarden_demo.names import LOOPBACK
 from pinwarden_server.installation import Installation, init_development
@@ -121,6 +122,11 @@ class PinServer:
         return answer.data
 
     @property
+    def pid(self) -> int | None:
+        """Number of its first process, or None before the start."""
+        return self._process.pid if self._process is not None else None
+
+    @property
     def is_killed(self) -> bool:
         """Tell whether :meth:`kill` was called."""
         return self._killed
@@ -156,12 +162,3 @@ class PinServer:
     def _last_words(self) -> str:
         lines = self.log.read_text("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
-
-
-def plain_environment() -> dict[str, str]:
-    """Return this process's environment without what would lead a child elsewhere: our settings, and proxies."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("PINWARDEN_") and not name.lower().endswith("_proxy")
-    }

@@ -1,17 +1,23 @@
 """
 What `--sabotage` does: each step's defence, and how it is taken away for real.
 
-It may import the SDK's private parts, to disable them. The harm is measured as ever; nothing here decides the outcome.
+It may import the SDK's rooms, to replace what they do. The harm is measured as ever; nothing here decides the outcome.
 """
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from unittest import mock
 
-from pinwarden import trust, update
+from pinwarden import update
+from pinwarden.bundle import Bundle
+from pinwarden.documents import PinSet, Timestamp
 from pinwarden.envelope import Envelope
+from pinwarden.trust import Held, TrustState
 
+# In the order in which the steps are played.
 SABOTAGES = {
     "publish": "the file with the admin token lies open, and the stranger has read it",
     "libraries": "the application switches certificate checks off, as if pins replaced them",
@@ -27,20 +33,27 @@ SABOTAGES = {
 
 @contextmanager
 def credulous_verifier() -> Iterator[None]:
-    """Let every client of this process accept whatever can be parsed: signatures, floors and names go unchecked."""
+    """Let every client of this process adopt whatever can be parsed; signatures, names and floors go unchecked."""
 
-    def payload_of(envelope: Envelope, _role: Any) -> bytes:
+    def believe(state: TrustState, bundle: Bundle, *, now: datetime) -> TrustState:
+        timestamp = Held(bundle.timestamp, Timestamp.parse(bundle.timestamp.payload))
+        pinset = Held(bundle.pinset, PinSet.parse(bundle.pinset.payload))
+        return replace(
+            state,
+            adopted_timestamp=timestamp,
+            adopted_pinset=pinset,
+            floor_timestamp=timestamp,
+            floor_pinset=pinset,
+        )
+
+    def forget(state: TrustState, _kept: Any) -> TrustState:
+        return state  # what the cache holds would raise the floor again
+
+    def wave_through(envelope: Envelope, _role: Any) -> bytes:
         return envelope.payload
 
-    def accept(*_: Any, **__: Any) -> None:
-        """Find nothing wrong."""
-
-    def forget_the_cache(state: trust.TrustState, _kept: Any) -> trust.TrustState:
-        return state
-
     with ExitStack() as exits:
-        exits.enter_context(mock.patch.object(Envelope, "verified_by", payload_of))
-        for check in ("_check_belongs", "_check_floor", "_check_named"):
-            exits.enter_context(mock.patch.object(trust, check, accept))
-        exits.enter_context(mock.patch.object(update, "absorb", forget_the_cache))
+        exits.enter_context(mock.patch.object(update, "advance_bundle", believe))
+        exits.enter_context(mock.patch.object(update, "absorb", forget))
+        exits.enter_context(mock.patch.object(Envelope, "verified_by", wave_through))
         yield

@@ -6,9 +6,7 @@ demo ends.
 """
 
 import logging
-import shutil
 import ssl
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from pinwarden.spki import pin_of
 from pinwarden.strict_json import encode_base64
 from pinwarden_demo.certificates import Identity, PrivateCA
 from pinwarden_demo.client_process import Application, ClientProcess
+from pinwarden_demo.environment import closing_undisturbed, temporary_folder
 from pinwarden_demo.names import ZONE, names_on_loopback
 from pinwarden_demo.peers import Interceptor, Service
 from pinwarden_demo.pin_server import Answer, PinServer
@@ -71,7 +70,7 @@ class Stage:
         self.folder = folder
         self._exits = exits
         self.server = PinServer(folder / "server")
-        exits.callback(self.server.stop)
+        exits.callback(self.server.kill)  # its folder goes too, so nothing in it is worth a graceful end
         self.server.start()
         self.ca = PrivateCA(folder, "Demo company CA")
         self.proxy_ca = PrivateCA(folder, "Interception proxy CA")
@@ -147,10 +146,8 @@ def open_stage(*, keep: bool) -> Iterator[Stage]:
     Raises:
         CannotStart: a part did not start; what had started is stopped.
     """
-    with ExitStack() as exits:
-        folder = Path(tempfile.mkdtemp(prefix="pinwarden-demo-"))
-        if not keep:
-            exits.callback(shutil.rmtree, folder)
+    with closing_undisturbed() as exits:
+        folder = temporary_folder("pinwarden-demo-", exits, keep=keep)
         exits.enter_context(_log_into(folder / "client.log"))
         exits.enter_context(names_on_loopback())
         yield Stage(folder, exits)

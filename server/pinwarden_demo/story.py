@@ -1,14 +1,15 @@
 """
 How the play is told: a header, each step as it happens, and a table at the end.
 
-It may import rich. It prints what was measured and decides nothing; colours and the spinner are for terminals only.
+It may import rich. It prints what was measured and decides nothing. Colours, and what is under way, are for terminals.
 """
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich.console import Console
+from rich.control import Control
+from rich.segment import ControlType
 from rich.text import Text
 
 from pinwarden_demo.play import Outcome
@@ -24,10 +25,8 @@ VERDICTS = {True: ("held", "green"), False: ("DID NOT HOLD", "bold red"), None: 
 class SilentStory:
     """Tells nothing; for `--json`."""
 
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Surround the play."""
-        yield
+    def begins(self) -> None:
+        """Say what this is."""
 
     def stage_is_set(self, stage: Stage, seconds: float, sabotaged: str | None) -> None:
         """Say what there is."""
@@ -48,23 +47,17 @@ class Story(SilentStory):
     def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
         self._width = min(self._console.width, WIDTH) if self._console.is_terminal else WIDTH
-        self._spinner = self._console.status("starting the parts", spinner_style="cyan")
         self._number = 0
 
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Surround the play: begin, and take the spinner away however it ends."""
+    def begins(self) -> None:
+        """Say what this is."""
         self._line(("Pinwarden demo", "bold"), ": real servers, real TLS, on this machine alone.")
         self._line()
-        self._spinner.start()
-        try:
-            yield
-        finally:
-            self._spinner.stop()
+        self._wait("starting the parts")
 
     def stage_is_set(self, stage: Stage, seconds: float, sabotaged: str | None) -> None:
         """Say what there is."""
-        self._spinner.stop()
+        self._wait_no_longer()
         services = " and ".join(f"https://{host.name}" for host in stage.hosts)
         for name, text in (
             ("pin server", f"{stage.server.url} (gunicorn), throw-away authority {stage.authority}"),
@@ -82,27 +75,28 @@ class Story(SilentStory):
         self._number += 1
         self._line()
         self._paragraph((f"{self._number} {step.name:<12}", "bold"), step.promise)
-        self._spinner.update(step.name)
-        self._spinner.start()
+        self._wait("measuring")
 
     def step_ends(self, outcome: Outcome) -> None:
         """Tell what was measured and what came of it."""
-        self._spinner.stop()
-        word, style = VERDICTS[outcome.held]
+        self._wait_no_longer()
         if outcome.held is None:
-            self._line(
-                (f"\n- {outcome.step.name:<12}", "bold"), (word, style), f", step {outcome.step.needs} did not hold"
-            )
-            return
+            return  # the table says so
         if outcome.facts is not None:
             for line in outcome.step.tell(outcome.facts):
                 self._paragraph(("  - ", "dim"), line)
         for sentence in outcome.unmet:
             self._paragraph(("  ! ", "bold red"), f"Expected, and not so: {sentence}.", "red")
-        self._line("  ", (word, style), f"{' (sabotaged)' if outcome.sabotaged else ''}, {outcome.seconds:.2f} s")
+        self._line(
+            "  ", VERDICTS[outcome.held], f"{' (sabotaged)' if outcome.sabotaged else ''}, {outcome.seconds:.2f} s"
+        )
 
     def ends(self, outcomes: Sequence[Outcome], seconds: float, kept: str | None) -> None:
         """Close with the table."""
+        if unplayed := [one.step for one in outcomes if one.held is None]:
+            self._line()
+            names = ", ".join(step.name for step in unplayed)
+            self._paragraph(("", ""), f"Not played, because {unplayed[0].needs} did not hold: {names}.")
         self._line()
         self._row("step", ("outcome", ""), ("time", "leaked"), "what it proves", "dim")
         for one in outcomes:
@@ -115,6 +109,15 @@ class Story(SilentStory):
         self._line(("leaked: application bytes that reached someone who must get none", "dim"))
         ending = f"The folder was kept: {kept}" if kept else "Everything was stopped and removed."
         self._line((f"{held} of {len(outcomes)} steps held", style), f" in {seconds:.1f} s. {ending}")
+
+    def _wait(self, text: str) -> None:
+        """Show on a terminal what is under way, until :meth:`_wait_no_longer`; nothing animated, which could be cut."""
+        if self._console.is_terminal:
+            self._console.print(Text(f"  {text} ...", "dim"), end="")
+
+    def _wait_no_longer(self) -> None:
+        if self._console.is_terminal:
+            self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
 
     def _row(self, name: str, outcome: tuple[str, str], figures: tuple[str, str], proves: str, style: str = "") -> None:
         word, colour = outcome

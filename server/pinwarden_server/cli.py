@@ -117,8 +117,13 @@ def renew(config: Path | None) -> None:
     for name in done.renewed:
         click.echo(name)
     if done.failed:
-        name, why = next(iter(done.failed.items()))
-        raise SignerUnavailable(f"{len(done.failed)} pin sets were not renewed, {name} first: {why.rstrip('.')}")
+        for name, why in done.failed.items():
+            click.echo(f"warning: {name}: {why}", err=True)
+        raise SignerUnavailable(
+            f"not renewed: {', '.join(done.failed)}",
+            holds="The others were, and what is published is served on.",
+            hint="The warnings say why; repeat the command afterwards.",
+        )
 
 
 @server.command("publish-tree")
@@ -168,6 +173,17 @@ def revoke(config: Path | None, token_id: str) -> None:
 
     with _Opened(load_settings(config=config), with_signers=False) as site:
         click.echo(revoke_token(site.store, token_id, Act("system:command", _now())).id)
+
+
+@server.command("verify-audit")
+@click.pass_obj
+def verify_audit(config: Path | None) -> None:
+    """Walk the audit chain; print how many rows it has and the hash of the last one, to be kept elsewhere."""
+    from pinwarden_server.audit import verify_chain
+
+    with _Opened(load_settings(config=config), with_signers=False) as site:
+        report = verify_chain(site.store.reader)
+    click.echo(f"{report.rows} {report.head}")
 
 
 @server.command("settings")

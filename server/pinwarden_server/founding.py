@@ -70,20 +70,20 @@ def reconcile(site: Site, *, rebuild: bool = False) -> int:
     roots = site.store.reader.roots()
     written = _write(site, _ROOTS_LOCK, lambda: root_files(roots), rebuild=rebuild)
     for current in site.store.reader.all_current():
-        written += _reconcile_versions(site, current, rebuild=rebuild)
-        written += _reconcile_current(site, current.name, roots, rebuild=rebuild)
+        written |= _reconcile_versions(site, current, rebuild=rebuild)
+        written |= _reconcile_current(site, current.name, roots, rebuild=rebuild)
     site.bell.ring(None)
-    return written
+    return len(written)
 
 
 def reconcile_pinset(site: Site, name: str) -> int:
     """Make the files of one pin set what the store says, ring its bell, and return how many files were written."""
     written = _reconcile_current(site, name, site.store.reader.roots(), rebuild=False)
     site.bell.ring(name)
-    return written
+    return len(written)
 
 
-def _reconcile_current(site: Site, name: str, roots: tuple[Envelope, ...], *, rebuild: bool) -> int:
+def _reconcile_current(site: Site, name: str, roots: tuple[Envelope, ...], *, rebuild: bool) -> set[str]:
     def files() -> dict[str, PublicFile]:
         current = site.store.reader.current(name)  # read under the lock: no commit can come between this and the rename
         return pinset_files(roots, current.timestamp, current.pinset)
@@ -91,22 +91,22 @@ def _reconcile_current(site: Site, name: str, roots: tuple[Envelope, ...], *, re
     return _write(site, name, files, rebuild=rebuild)
 
 
-def _reconcile_versions(site: Site, current: Current, *, rebuild: bool) -> int:
+def _reconcile_versions(site: Site, current: Current, *, rebuild: bool) -> set[str]:
     name, missing = current.name, {}
     for tag in site.store.reader.version_tags(name):
         address = version_address(name, tag)
         if rebuild or not site.tree.path_of(address).is_file():
             missing[address] = version_file(site.store.reader.version(name, tag[1], tag[0]).envelope)
-    return _write(site, name, lambda: missing, rebuild=True) if missing else 0
+    return _write(site, name, lambda: missing, rebuild=True) if missing else set()
 
 
-def _write(site: Site, lock: str, make: Callable[[], dict[str, PublicFile]], *, rebuild: bool) -> int:
+def _write(site: Site, lock: str, make: Callable[[], dict[str, PublicFile]], *, rebuild: bool) -> set[str]:
     with site.tree.locked(lock):
         wanted = {path: file for path, file in make().items() if rebuild or not site.tree.is_same(path, file)}
         if wanted:
             with site.tree.staged(wanted) as staged:
                 staged.rename("reconcile")
-    return len(wanted)
+    return set(wanted)
 
 
 def _judge_first(root_json: bytes) -> tuple[Envelope, Root]:

@@ -170,6 +170,12 @@ def _quoted(text: str) -> str:
 
 def _passphrase(installation: Installation) -> bytes:
     if not installation.passphrase.exists():
+        if any(installation.keys.glob("*.key")):
+            raise ConfigError(
+                f"{installation.passphrase} is missing, and the keys beside it are sealed",
+                holds="Nothing was written.",
+                hint="Put the passphrase back for this call: a new one would open none of these keys.",
+            )
         write_passphrase_file(installation.passphrase, generate_passphrase(os.urandom))
     return passphrase_file(installation.passphrase)()
 

@@ -218,10 +218,10 @@ class Stage:
         """The oracle: database, audit, tree and cache, as the dead process left them; then after reconciling."""
         site = self.site()
         try:
-            stored = self._check_store(site)
-            served = self._check_tree(stored)
+            stored, stamped = self._check_store(site)
+            served = self._check_tree(stored, stamped)
             assert reconcile(site) >= 0
-            reconciled = self._check_tree(stored)
+            reconciled = self._check_tree(stored, stamped)
             assert reconciled >= served
             assert reconciled == site.store.reader.current(NAME).tag
             table = PublicTable(self.tree, site.bell)
@@ -231,17 +231,19 @@ class Stage:
         finally:
             site.store.close()
 
-    def _check_store(self, site: Site) -> set[tuple[int, int]]:
+    def _check_store(self, site: Site) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+        """Return the versions of all pin sets that are stored, and of all timestamps that the audit log knows."""
         reader = site.store.reader
         rows = reader.versions(NAME, limit=1_000_000)
         audited: dict[tuple[int, int], str] = {}
+        stamped: set[tuple[int, int]] = set()
         for link in reader.audit(limit=1_000_000):
             detail = link.to_json()["detail"]
             assert isinstance(detail, dict)
             if link.action.startswith(("pinset.", "timestamp.")):
                 tag = parse_tag(detail["version"])
                 self.see("pinset", tag, detail["sha256"])
-                self.see("timestamp", parse_tag(detail["timestamp"]), detail["timestamp_sha256"])
+                stamped.add(self.see("timestamp", parse_tag(detail["timestamp"]), detail["timestamp_sha256"]))
                 if link.action != "timestamp.renew":
                     assert tag not in audited, f"{tag} was published twice"
                     audited[tag] = detail["sha256"]
@@ -252,10 +254,10 @@ class Stage:
         assert set(self.acknowledged) <= stored, "an acknowledged publication is lost"
         current = reader.current(NAME)
         assert current.tag == max(stored)
-        self.see_payload(current.timestamp.payload)
-        return stored
+        assert self.see_payload(current.timestamp.payload) in stamped, "a timestamp without an audit row"
+        return stored, stamped
 
-    def _check_tree(self, stored: set[tuple[int, int]]) -> tuple[int, int]:
+    def _check_tree(self, stored: set[tuple[int, int]], stamped: set[tuple[int, int]]) -> tuple[int, int]:
         folder = self.tree.folder / "v1"
         for file in (folder / "pinsets" / NAME / "versions").iterdir():
             envelope = Envelope.parse(file.read_bytes(), expect=PINSET_TYPE)
@@ -268,7 +270,7 @@ class Stage:
         state = trust.advance_bundle(trust.begin(self.founding.root_json, name=NAME), bundle, now=self.now)
         assert state.pinset is not None
         self.see_payload(bundle.pinset.payload)
-        self.see_payload(bundle.timestamp.payload)
+        assert self.see_payload(bundle.timestamp.payload) in stamped, "the tree shows a timestamp without an audit row"
         served = (PinSet.parse(bundle.pinset.payload).epoch, PinSet.parse(bundle.pinset.payload).version)
         assert served in stored
         assert served >= max(self.acknowledged), "an acknowledged publication is not served"
@@ -282,6 +284,8 @@ class Stage:
         if before.adopted_pinset is not None:
             assert before.adopted_pinset.tag <= after.adopted_pinset.tag
         assert self.cached().adopted_pinset == after.adopted_pinset
+        left = {path.suffix for path in (self.folder / "cache").iterdir()}
+        assert left == {".json", ".lock"}, "a killed client left a file that the next one did not clear away"
 
 
 @pytest.fixture

@@ -52,6 +52,24 @@ def substitutions(base: Path, public: int, admin: int) -> dict[str, str]:
     }
 
 
+def _of_unit(base: Path) -> dict[str, list[str]]:
+    """Return the values of the unit by name, with its folders below *base* and the programs of this environment."""
+    found: dict[str, list[str]] = {}
+    for line in (DEPLOY / "systemd/pinwarden.service").read_text().splitlines():
+        name, separator, value = line.partition("=")
+        if separator and not line.startswith("#"):
+            for shipped, ours in {
+                "/opt/pinwarden/bin": str(BIN),
+                "/etc/pinwarden/gunicorn.conf.py": str(DEPLOY / "gunicorn.conf.py"),
+                "/var/lib/pinwarden": f"{base}/state",
+                "/run/pinwarden": f"{base}/run",
+                "%d/": f"{base}/credentials/",
+            }.items():
+                value = value.replace(shipped, ours)
+            found.setdefault(name, []).append(value)
+    return found
+
+
 class Deployment:
     """Gunicorn behind nginx below *base*; ``public`` and ``admin`` are the URLs of the two sides."""
 
@@ -64,6 +82,7 @@ class Deployment:
         )
         self.socket = base / "run/gunicorn.sock"
         self._lay_folders()
+        self._lay_passphrase()
         self._authority = trustme.CA()
         self._lay_certificate()
         self.gunicorn = self.start_gunicorn()
@@ -81,19 +100,13 @@ class Deployment:
         return self.installation.admin_token.read_text().strip()
 
     def start_gunicorn(self) -> "subprocess.Popen[bytes]":
-        """Start the application as the unit and the image do, and return when it answers."""
-        environ = {
-            **os.environ,
-            "PINWARDEN_SERVER_CONFIG": str(self.installation.config),
-            "PINWARDEN_SERVER_RUN_DIR": str(self.base / "run"),
-            "PINWARDEN_SERVER_BIND": f"unix:{self.socket}",
-            **self._settings,
-        }
-        command = [str(BIN / "gunicorn"), "--config", str(DEPLOY / "gunicorn.conf.py"), "pinwarden_server.wsgi:serve()"]
+        """Start the application with the command and the variables of the unit, and return when it answers."""
+        unit = _of_unit(self.base)
+        environ = {**os.environ, **dict(line.split("=", 1) for line in unit["Environment"]), **self._settings}
+        (command,), (umask,) = unit["ExecStart"], unit["UMask"]
         with (self.base / "log/gunicorn.log").open("ab") as log:
-            process = subprocess.Popen(
-                command, env=environ, cwd=self.base / "state", stdout=log, stderr=log, umask=0o077, **_in_group()
-            )
+            options = {"cwd": self.base / "state", "stdout": log, "stderr": log, "umask": int(umask, 8), **_in_group()}
+            process = subprocess.Popen(command.split(), env=environ, **options)
         self._wait(process, lambda: self.behind("GET", "/livez").status == 200, "log/gunicorn.log")
         return process
 
@@ -129,6 +142,11 @@ class Deployment:
             for name in ("state", "run", "log", "tls"):
                 os.chown(self.base / name, 0, SERVER_GROUP)
             os.chown(self.base / "nginx", NGINX_USER, SERVER_GROUP)
+
+    def _lay_passphrase(self) -> None:
+        """Put the passphrase where systemd puts a credential."""
+        (self.base / "credentials").mkdir(mode=0o700)
+        self.installation.passphrase.rename(self.base / "credentials/passphrase").chmod(0o400)
 
     def _lay_certificate(self) -> None:
         certificate = self._authority.issue_cert("127.0.0.1", "localhost")

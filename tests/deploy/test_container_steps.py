@@ -5,6 +5,7 @@ No engine runs here. The build stage runs as written, with its four absolute fol
 stage, what needs root in a container of its own (users, removing pip) is compared, and the rest is run.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -122,29 +123,41 @@ class Image:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """Both stages, run once; the packages come through pip, and from its cache where it has them."""
-    base = tmp_path_factory.mktemp("image")
+    """Both stages, run once for all workers of a test run."""
+    of_this_run = tmp_path_factory.getbasetemp()
+    base = (of_this_run.parent if "PYTEST_XDIST_WORKER" in os.environ else of_this_run) / "image"
+    base.mkdir(exist_ok=True)
     build, last = stages((REPOSITORY / "Dockerfile").read_text())
     made = Image(base, last)
+    with (base / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (base / "built").exists():
+            run_steps(made, build)
+            (base / "built").touch()
+    return made
+
+
+def run_steps(image: Image, build: Stage) -> None:
+    """Run the build stage, and of the last stage what copies files; packages come through pip, and from its cache."""
+    base = folder = image.base
     sent_to_build(REPOSITORY, base / "context")
-    for folder in ("opt", "var/lib/pinwarden", "run/pinwarden", "etc/pinwarden"):
-        (base / folder).mkdir(parents=True)
-    folder, environ = base, {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    for made in ("opt", "var/lib/pinwarden", "run/pinwarden", "etc/pinwarden"):
+        (base / made).mkdir(parents=True)
+    environ = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     environ.pop("PYTHONPATH", None)
     for word, argument in build.steps:
         if word == "WORKDIR":
-            folder = Path(made.here(argument))
+            folder = Path(image.here(argument))
             folder.mkdir()
         elif word == "COPY":
             copy(base / "context", folder, argument)
         elif word == "RUN":
-            script = made.here(argument).replace("python -m venv", f"{sys.executable} -m venv")
+            script = image.here(argument).replace("python -m venv", f"{sys.executable} -m venv")
             done = subprocess.run(["sh", "-ec", script], cwd=folder, env=environ, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
-    for argument in last.all("COPY"):
+    for argument in image.last.all("COPY"):
         if not argument.startswith("--from="):
             copy(base / "context", base, argument)
-    return made
 
 
 def copy(context: Path, folder: Path, argument: str) -> None:
@@ -177,7 +190,7 @@ def wheel(image: Image) -> zipfile.ZipFile:
 
 
 def test_what_was_built_serves_from_a_folder_that_it_never_writes(image: Image):
-    state, before = image.here("/var/lib/pinwarden"), content(image.base / "opt")
+    state, before = image.here("/var/lib/pinwarden"), content(image.base / "opt/pinwarden")
     init = ["python", "-P", "-c", "from pinwarden_server.cli import server; server()", "init", state, "--dev"]
     made = image.run(*init)
     assert made.returncode == 0, made.stderr
@@ -200,7 +213,7 @@ def test_what_was_built_serves_from_a_folder_that_it_never_writes(image: Image):
         if process.poll() is None:
             process.kill()
         log.close()
-    assert content(image.base / "opt") == before
+    assert content(image.base / "opt/pinwarden") == before
     assert "Traceback" not in (image.base / "log").read_text()
 
 
@@ -230,6 +243,7 @@ def test_every_variable_of_the_image_and_of_the_unit_is_a_setting(image: Image):
     unit = (REPOSITORY / "deploy/systemd/pinwarden.service").read_text()
     set_there = dict(re.findall(r"(?m)^Environment=(PINWARDEN_\w+)=(.*)$", unit))
     as_shipped = {name: value for name, value in image.last.environment.items() if name.startswith("PINWARDEN_")}
+    as_shipped.pop("PINWARDEN_SERVER_RUN_DIR")  # there, a command is run with the variables of the container
     assert {name: set_there[name] for name in as_shipped} == as_shipped
     assert set(set_there) - set(as_shipped) == {"PINWARDEN_SERVER_PASSPHRASE_FILE"}
 

@@ -219,6 +219,18 @@ def test_an_application_refreshes_through_nginx_over_tls_whether_or_not_gunicorn
         assert client.refresh().version == 2
 
 
+def test_a_command_beside_the_service_rings_the_bell_of_its_workers(fresh):
+    arguments = ["--config", str(fresh.installation.config), "publish-tree"]
+    code = "from pinwarden_server.cli import server; server()"
+    before = fresh.publish(draft(1), If_Match='"1.1"').headers["ETag"]
+    bell = fresh.base / "state/run/bell"
+    rung = int.from_bytes(bell.read_bytes()[:8], sys.byteorder)
+    done = subprocess.run([sys.executable, "-P", "-c", code, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, f"5 files in {fresh.base}/state/published")
+    assert int.from_bytes(bell.read_bytes()[:8], sys.byteorder) > rung
+    assert fresh.publish(draft(2), If_Match=before).status == 200
+
+
 def kill(deployment: Any) -> None:
     """End gunicorn and its workers at once, as a machine short of memory would."""
     children = Path(f"/proc/{deployment.gunicorn.pid}/task/{deployment.gunicorn.pid}/children").read_text().split()
@@ -290,7 +302,7 @@ def test_access_logs_are_json_and_name_neither_tokens_nor_queries(fresh):
 def test_the_shipped_configuration_of_gunicorn_is_in_force(deployment):
     socket_mode = deployment.socket.stat().st_mode
     assert (stat.S_ISSOCK(socket_mode), stat.S_IMODE(socket_mode)) == (True, 0o660)
-    addresses = json.loads((deployment.base / "run/addresses.json").read_text())
+    addresses = json.loads((deployment.base / "state/run/addresses.json").read_text())
     assert addresses == [f"unix:{deployment.socket}"]
     environ = {**os.environ, "PINWARDEN_SERVER_CONFIG": str(deployment.installation.config)}
     command = ["-m", "gunicorn", "--print-config", "--config", str(REPOSITORY / "deploy/gunicorn.conf.py"), "x:y"]

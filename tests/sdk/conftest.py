@@ -37,12 +37,14 @@ class PinServer:
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.ports: list[int] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                outer.ports.append(self.client_address[1])
                 outer.requests.append((self.path, dict(self.headers)))
                 answer = outer.answers.get(self.path, Answer(b"{}", 404))
                 etag = answer.headers.get("ETag")

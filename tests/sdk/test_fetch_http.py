@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pinwarden import ConfigError, FetchError
+from pinwarden import ConfigError, FetchError, fetch
 from pinwarden.fetch import Fetched, Fetcher
 
 BODY = b'{"a": 1}'
@@ -190,6 +190,23 @@ def test_one_connection_serves_several_requests_even_after_a_refusal(raw_server:
         assert asked.bundle("app", 2) == Fetched(BODY, None)
         asked.close()
         assert server.connections == 1
+
+
+def test_a_connection_that_was_idle_for_long_is_not_trusted_to_be_alive(
+    raw_server: Any, fetcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgotten(line: Any) -> None:
+        line.head()
+        line.send(reply())
+        line.wait_for_end()  # as a firewall does that swallows what comes later
+
+    with raw_server(forgotten, serve(reply())) as server:
+        asked = fetcher(server.url)
+        asked.bundle("app", 1)
+        monkeypatch.setattr(fetch, "MAX_IDLE_SECONDS", -1.0)
+        assert asked.bundle("app", 1) == Fetched(BODY, None)
+        asked.close()
+        assert server.connections == 2
 
 
 def test_what_follows_an_early_hint_is_never_taken_for_the_next_answer(raw_server: Any, fetcher: Any) -> None:

@@ -237,10 +237,12 @@ class Proxy:
             stream.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             back = threading.Thread(target=self._back, args=(onward, stream), daemon=True)
             back.start()
-            while piece := stream.recv():
-                onward.sendall(piece)
-            onward.shutdown(socket.SHUT_WR)
-            back.join(PATIENCE_SECONDS)
+            try:
+                while piece := stream.recv():
+                    onward.sendall(piece)
+            finally:
+                onward.shutdown(socket.SHUT_WR)
+                back.join(PATIENCE_SECONDS)
 
     @staticmethod
     def _back(onward: socket.socket, stream: Any) -> None:

@@ -20,7 +20,7 @@ from conftest import SECRET, WRONG, dial
 from pinned_clients import ContextAdapter
 from pinned_peers import Http, Peer
 
-from pinwarden import PinMismatchError, find_pin_error
+from pinwarden import PinMismatchError, PinsUnavailableError, find_pin_error
 from pinwarden.testing import pinned
 
 HOST = "localhost"
@@ -135,6 +135,19 @@ def test_the_remembered_failure_is_raised_fresh_each_time(world: Any, serve: Any
     depths = [len(traceback.extract_tb(error.__traceback__)) for error in raised[1:]]
     assert len(set(depths)) == 1
     assert {type(error.presented) for error in raised} == {tuple}
+
+
+def test_time_alone_does_not_end_an_open_connection_but_the_next_handshake_fails(
+    world: Any, serve: Any, pin: Any
+) -> None:
+    pins, peer = pin({HOST: [world.leaf.pin]}), serve()
+    with opened(peer, pins.context()) as line:
+        pins.advance(days=31)
+        line.sendall(SECRET)
+        assert line.read(1) == b"?"
+    with pytest.raises(PinsUnavailableError, match="has expired"), opened(peer, pins.context()):
+        pass
+    assert peer.finish() == SECRET + b"?" + SECRET
 
 
 def test_files_over_the_socket_fail_too_and_keep_failing(world: Any, serve: Any, pin: Any) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from pinwarden import trust
 from pinwarden.bundle import Bundle
@@ -24,7 +24,15 @@ from pinwarden.trust import TrustState
 
 # PINWARDEN_EXAMPLES=100000 makes the property tests as long as one likes; the same number gives the same examples.
 EXAMPLES = int(os.environ.get("PINWARDEN_EXAMPLES", "400"))
-settings.register_profile("trust", max_examples=EXAMPLES, derandomize=True, deadline=None, database=None)
+# Nothing here may fail because a machine is busy.
+settings.register_profile(
+    "trust",
+    max_examples=EXAMPLES,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 HOST, PIN, BACKUP = "api.example.com", b"1" * 32, b"2" * 32
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pinwarden import strict_json
 from pinwarden.errors import MalformedError
-from pinwarden.strict_json import MAX_DEPTH, MAX_INTEGER, MAX_STRUCTURE
+from pinwarden.strict_json import MAX_INTEGER, MAX_STRUCTURE
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | st.text(st.characters(exclude_categories="C")),
@@ -56,8 +56,8 @@ def objects(depth: int) -> bytes:
         pytest.param(b'{"a":"\\ud800"}', "P3", "half a surrogate pair", id="a lone surrogate"),
         pytest.param(b'{"\\udc00":1}', "P3", "half a surrogate pair", id="a lone surrogate in a name"),
         pytest.param(b'{"a":[["\\udfff"]]}', "P3", "half a surrogate pair", id="a lone surrogate, deep down"),
-        pytest.param(arrays(MAX_DEPTH + 1), "P3", "nested too deeply", id="17 levels of arrays"),
-        pytest.param(objects(MAX_DEPTH + 1), "P3", "nested too deeply", id="17 levels of objects"),
+        pytest.param(arrays(17), "P3", "nested too deeply", id="17 levels of arrays"),
+        pytest.param(objects(17), "P3", "nested too deeply", id="17 levels of objects"),
         pytest.param(arrays(60_000), "P3", "nested too deeply", id="more levels than Python's stack"),
         pytest.param(b"[" * 60_000, "P3", "nested too deeply", id="an opening without an end"),
         pytest.param(b'{"a":[' + b"," * MAX_STRUCTURE + b"]}", "P3", "too many elements", id="a bomb of elements"),
@@ -94,8 +94,8 @@ def test_size_is_judged_before_anything_is_decoded(refuses: Any) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (arrays(MAX_DEPTH), None),
-        (objects(MAX_DEPTH), None),
+        (arrays(16), None),
+        (objects(16), None),
         (b'{"a":9007199254740991}', {"a": MAX_INTEGER}),
         (b'{"a":-9007199254740991}', {"a": -MAX_INTEGER}),
         (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
@@ -107,9 +107,15 @@ def test_what_lies_at_a_boundary_or_is_plain_is_read(data: bytes, expected: dict
     assert read(data) == (json.loads(data) if expected is None else expected)
 
 
-def test_the_most_elements_are_read() -> None:
-    structure = MAX_STRUCTURE - 2  # the opening brackets count too
-    assert len(read(b'{"a":[' + b"1," * structure + b"1]}")["a"]) == structure + 1
+def test_the_most_elements_are_read_and_one_more_refused(refuses: Any) -> None:
+    def elements(commas: int) -> bytes:
+        return b'{"a":[' + b"1," * commas + b"1]}"
+
+    most = 65_536 - 2  # the opening brackets count too
+    assert len(read(elements(most))["a"]) == most + 1
+    with refuses(MalformedError, "P3") as refusal:
+        read(elements(most + 1))
+    assert refusal.error.got == 65_537
 
 
 @given(VALUES)

@@ -7,16 +7,17 @@ application, and no application byte is sent over it.
 
 import ssl
 from pathlib import Path
-from typing import Any
 
 import click
 
-from pinwarden.cli.key_files import Encoded, describe, read_encoded
+from pinwarden.cli.key_files import MAX_FILE_BYTES, Encoded, describe, parse_encoded
 from pinwarden.cli.live import Target, connected, default_context, parse_target, verified_chain
 from pinwarden.cli.pin import HOST_CA_OPTION
 from pinwarden.cli.printing import coloured, print_facts, print_json, print_table
 from pinwarden.cli.refusals import REFUSED, UNAVAILABLE, complain, say
-from pinwarden.cli.session import FILE, JSON_OPTION, with_client
+from pinwarden.cli.session import JSON_OPTION, with_client
+from pinwarden.cli.sources import SOURCE, read_source, spell_source
+from pinwarden.client import PinClient
 from pinwarden.enforce import Verdict
 from pinwarden.errors import (
     ConfigError,
@@ -45,7 +46,7 @@ Examples:
 @click.option(
     "--chain",
     "chain_file",
-    type=FILE,
+    type=SOURCE,
     help="Judge the certificates in this PEM file, leaf first, as if they were verified; connects to nobody.",
 )
 @HOST_CA_OPTION
@@ -53,7 +54,12 @@ Examples:
 @with_client
 @click.pass_context
 def check(
-    ctx: click.Context, client: Any, target: str, chain_file: Path | None, host_ca_file: Path | None, as_json: bool
+    ctx: click.Context,
+    client: PinClient,
+    target: str,
+    chain_file: Path | None,
+    host_ca_file: Path | None,
+    as_json: bool,
 ) -> None:
     """
     Connect to HOST under the pins in force and print the verdict.
@@ -63,17 +69,14 @@ def check(
     through (exit code 0), refused (1), or unavailable, when nothing trusted can decide or HOST does not answer (3).
     """
     place = parse_target(target)
-    if chain_file is not None:
-        presented = [each.der for each in read_encoded(chain_file) if each.kind == "certificate"]
-        if not presented:
-            raise ConfigError(f"{chain_file} holds no certificate", expected="a chain, leaf first")
-    else:
-        presented = []
+    presented = _read_chain(chain_file) if chain_file is not None else []
     try:
         if chain_file is None:
             _refresh(client, place)
             presented = _connect(client, place, host_ca_file)
         verdict = client.check(place.host, presented)
+    except ConfigError:
+        raise  # nothing was judged
     except PinwardenError as error:
         if as_json:
             print_json(_refusal_json(error, place, client.status()))
@@ -86,7 +89,15 @@ def check(
     _print_verdict(verdict, place, presented, client.status(), as_json=as_json)
 
 
-def _refresh(client: Any, place: Target) -> None:
+def _read_chain(path: Path) -> list[bytes]:
+    content = parse_encoded(read_source(path, limit=MAX_FILE_BYTES), where=spell_source(path))
+    certificates = [each.der for each in content if each.kind == "certificate"]
+    if not certificates:
+        raise ConfigError(f"{spell_source(path)} holds no certificate", expected="a chain, leaf first")
+    return certificates
+
+
+def _refresh(client: PinClient, place: Target) -> None:
     """Refresh if possible; PinsUnavailableError when there is nothing to judge by."""
     try:
         client.refresh()
@@ -96,7 +107,7 @@ def _refresh(client: Any, place: Target) -> None:
             client.check(place.host, ())
 
 
-def _connect(client: Any, place: Target, ca_file: Path | None) -> list[bytes]:
+def _connect(client: PinClient, place: Target, ca_file: Path | None) -> list[bytes]:
     """Return the verified chain of a connection that the pins let through."""
     try:
         with connected(place, client.ssl_context(default_context(ca_file))) as line:
@@ -140,8 +151,10 @@ def _refusal_json(error: PinwardenError, place: Target, status: Status) -> dict[
 def _print_mismatch(error: PinMismatchError, place: Target) -> None:
     print_facts([("host", place), ("verdict", coloured("refused")), ("document", error.document)])
     rows = [("presented", pin, "denied" if pin == error.denied else "") for pin in error.presented]
-    click.echo()
-    print_table(("", "pin", ""), [*rows, *(("expected", pin, "") for pin in error.expected_pins)])
+    rows += [("expected", pin, "") for pin in error.expected_pins]
+    if rows:  # a host that nothing covers has neither
+        click.echo()
+        print_table(("", "pin", ""), rows)
 
 
 def _print_verdict(verdict: Verdict, place: Target, chain: list[bytes], status: Status, *, as_json: bool) -> None:
@@ -157,7 +170,7 @@ def _print_verdict(verdict: Verdict, place: Target, chain: list[bytes], status: 
             ("host", place),
             ("verdict", coloured(verdict.outcome)),
             ("pattern", verdict.pattern),
-            ("document", f"{_document(status)}, {status.state}"),
+            ("document", f"{_document(status) or 'none'}, {status.state}"),
         ]
     )
     described = [describe(Encoded.of("certificate", each), is_first_of_chain=not n) for n, each in enumerate(chain)]

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from pinwarden.cli.refusals import INTERRUPTED, USAGE, RefusingGroup, is_misuse, say
-from pinwarden.cli.session import FOLDER, MOMENT, Session
+from pinwarden.cli.session import FOLDER, Session, moment
 from pinwarden.errors import PinwardenError
 
 ENTRY_POINTS = "pinwarden.commands"
@@ -42,6 +42,9 @@ ELSEWHERE = {
     "root": "Draft, sign and assemble the root: who may sign what.",
     "server": "Install, run and mend a Pinwarden server.",
 }
+
+# Raised from click 8.2 on by a group that is called without a command.
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 _EXAMPLES = """\b
 Examples:
@@ -102,6 +105,9 @@ class TopGroup(RefusingGroup):
         try:
             code = run(*args, standalone_mode=False, **extra)
         except click.UsageError as error:
+            if isinstance(error, _NO_ARGUMENTS):  # the help is its message
+                error.show()
+                sys.exit(USAGE)
             say("error", error.format_message())
             if error.ctx is not None:
                 say("hint", f"`{error.ctx.command_path} --help` shows how it is used.")
@@ -122,7 +128,12 @@ class TopGroup(RefusingGroup):
     type=FOLDER,
     help="Take root, settings and cache from this folder alone (see `init`), and nothing from the environment.",
 )
-@click.option("--now", type=MOMENT, help="With --state-dir: pretend that it is TIME, such as 2026-11-24T12:00:00Z.")
+@click.option(
+    "--now",
+    type=moment,
+    metavar="TIME",
+    help="With --state-dir: pretend that it is TIME, such as 2026-11-24T12:00:00Z.",
+)
 @click.pass_context
 def pinwarden(ctx: click.Context, state_dir: Path | None, now: datetime | None) -> None:
     """TLS pins that are signed, expire and rotate: fetch, verify, check and enforce them."""

@@ -2,7 +2,7 @@
 Public keys in files as people have them: PEM or DER; a certificate, a chain, a request, a bare key.
 
 It may import ``spki`` and, for what people want to read beside a pin, cryptography's X.509. It never reads a private
-key, and no pin here comes from anything but ``spki``: what cryptography cannot read still has its pin.
+key nor opens a file, and no pin here comes from anything but ``spki``: what cryptography cannot read still has its pin.
 """
 
 import binascii
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pinwarden.errors import ConfigError, MalformedError
@@ -71,30 +70,17 @@ class Described:
     expires: datetime | None = None
 
 
-def read_encoded(path: Path) -> tuple[Encoded, ...]:
+def parse_encoded(content: bytes, *, where: str) -> tuple[Encoded, ...]:
     """
-    Return what the file holds, in its order; a private key beside certificates is passed over unread.
+    Return what *content* holds, in its order; a private key beside certificates is passed over unread.
+
+    Args:
+        content: the bytes of a file.
+        where: its name for messages.
 
     Raises:
-        ConfigError: it cannot be read, or holds nothing of the kind. MalformedError: what it holds is damaged.
+        ConfigError: it holds nothing of the kind. MalformedError: what it holds is damaged.
     """
-    return parse_encoded(read_limited(path), where=str(path))
-
-
-def read_limited(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
-    """Return the bytes of a file that is no larger than *limit*; ConfigError when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    if len(content) > limit:
-        raise ConfigError(f"{path} is too large", expected=f"at most {limit} bytes")
-    return content
-
-
-def parse_encoded(content: bytes, *, where: str) -> tuple[Encoded, ...]:
-    """As :func:`read_encoded`, for bytes; *where* names them in messages."""
     blocks = [(label.decode("ascii"), body) for label, body in _BLOCK.findall(content)]
     try:
         found = tuple(Encoded.of(_KINDS[label], _decode(body)) for label, body in blocks if label in _KINDS)

@@ -7,18 +7,18 @@ said, never assumed.
 
 import re
 import shlex
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from pinwarden.cli.key_files import Described, Encoded, describe, parse_encoded, read_encoded
+from pinwarden.cli.key_files import MAX_FILE_BYTES, Described, Encoded, describe, parse_encoded
 from pinwarden.cli.live import Target, look, parse_target
 from pinwarden.cli.printing import print_json, print_table, spell_left
 from pinwarden.cli.refusals import say
 from pinwarden.cli.session import FILE, JSON_OPTION
+from pinwarden.cli.sources import STDIN, read_source, spell_source
 from pinwarden.errors import ConfigError
 
 HOST_CA_OPTION = click.option(
@@ -59,7 +59,7 @@ def pin(target: str, host_ca_file: Path | None, as_json: bool) -> None:
 def _as_file(target: str) -> Path | None:
     """Return the path that *target* is, or None for a host; a folder never counts when a host may have its name."""
     path = Path(target)
-    if target == "-" or path.is_file():
+    if path == STDIN or (path.exists() and not path.is_dir()):
         return path
     if _LOOKS_LIKE_FILE.fullmatch(target) or target in (".", ".."):
         if path.is_dir():
@@ -69,14 +69,15 @@ def _as_file(target: str) -> Path | None:
 
 
 def _print_file(path: Path, *, as_json: bool) -> None:
-    stdin = str(path) == "-"
-    content = parse_encoded(sys.stdin.buffer.read(), where="standard input") if stdin else read_encoded(path)
-    keys = [describe(each) for each in content]
+    content = read_source(path, limit=MAX_FILE_BYTES)
+    encoded = parse_encoded(content, where=spell_source(path))
+    keys = [describe(each) for each in encoded]
     if as_json:
-        print_json({"file": None if stdin else str(path), "keys": [asdict(key) for key in keys]})
-    else:
-        _print_keys(keys)
-        say("note", f"to check the first one with other software: {_openssl_for_file(path, content[0])}")
+        print_json({"file": None if path == STDIN else str(path), "keys": [asdict(key) for key in keys]})
+        return
+    _print_keys(keys)
+    if path.is_file():  # what came through a pipe cannot be read again
+        say("note", f"to check the first one with other software: {_openssl_for_file(path, content, encoded[0])}")
 
 
 def _print_host(target: Target, ca_file: Path | None, *, as_json: bool) -> None:
@@ -113,18 +114,14 @@ def _print_keys(keys: list[Described]) -> None:
 
 
 def _shortened(name: str | None) -> str:
-    return "-" if not name else name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+    return "-" if not name else name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 3]}..."
 
 
-def _openssl_for_file(path: Path, first: Encoded) -> str:
-    if str(path) == "-":
-        return f"{_READ_WITH.get(first.kind, 'cat')} | {_HASH}"
-    is_pem = b"-----BEGIN" in path.read_bytes()[:65_536]
-    form = "" if is_pem else " -inform der"
-    name = shlex.quote(str(path))
+def _openssl_for_file(path: Path, content: bytes, first: Encoded) -> str:
+    source = f"{'' if b'-----BEGIN' in content else ' -inform der'} -in {shlex.quote(str(path))}"
     if first.kind == "public key":
-        return _HASH.replace("-pubin", f"-pubin{form} -in {name}", 1)
-    return f"{_READ_WITH[first.kind]}{form} -in {name} | {_HASH}"
+        return _HASH.replace("-pubin", f"-pubin{source}", 1)
+    return f"{_READ_WITH[first.kind]}{source} | {_HASH}"
 
 
 def _openssl_for_host(target: Target) -> str:

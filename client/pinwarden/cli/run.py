@@ -97,28 +97,27 @@ def _environment(session: Session, config: Path | None, given: Mapping[str, str]
 
 def _check_python(program: str, command: Sequence[str]) -> None:
     """Refuse an interpreter that would not import the hook; say what is covered when it is none."""
-    line = _interpreted_by(program)
-    words = [program, *command[1:]] if line is None else [*line, program]
-    python = next((place for place, word in enumerate(words) if _PYTHON.fullmatch(Path(word).name)), None)
-    if python is None or (line is None and python != 0):
+    starters = [*_interpreted_by(program), program]  # a script may itself be called python, as pyenv's are
+    python = next((place for place, word in enumerate(starters) if _PYTHON.fullmatch(Path(word).name)), None)
+    if python is None:
         say("note", f"{command[0]} is not a Python program: only Python processes that it starts are pinned")
         return
-    found = _ignoring_option(words[python + 1 :])
+    found = _ignoring_option([*starters[python + 1 :], *command[1:]])
     if found is not None:
         raise click.UsageError(
             f"{command[0]} would run Python {_IGNORES_ENVIRONMENT[found]} (-{found}), and so without pins"
         )
 
 
-def _interpreted_by(program: str) -> list[str] | None:
-    """Return the words of the first line of a script, ``#!/usr/bin/env python3`` for one, or None."""
+def _interpreted_by(program: str) -> list[str]:
+    """Return the words of the first line of a script, ``#!/usr/bin/env python3`` for one; none for other programs."""
     try:
         with open(program, "rb") as file:
             head = file.read(512)
     except OSError:
-        return None
+        return []
     if not head.startswith(b"#!"):
-        return None
+        return []
     try:
         return shlex.split(head[2:].partition(b"\n")[0].decode("utf-8", "replace"))
     except ValueError:

@@ -18,25 +18,11 @@ from typing import Any
 import click
 
 from pinwarden.cli.refusals import say
+from pinwarden.client import PinClient
 from pinwarden.errors import ConfigError, MalformedError
 from pinwarden.settings import TABLE, sdk_settings
 from pinwarden.strict_json import parse_time
 
-
-class _Moment(click.ParamType[datetime]):
-    """A time as documents spell it."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Return *value* as an aware time."""
-        try:
-            return value if isinstance(value, datetime) else parse_time(value, what="time")
-        except MalformedError:
-            self.fail(f"{value!r} is not a time such as 2026-11-24T12:00:00Z", param, ctx)
-
-
-MOMENT = _Moment()
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 STATE_SETTINGS = "settings.toml"
@@ -44,6 +30,14 @@ OPTIONS = ("url", "pinset", "root", "cache", "ca_file")
 _METAVARS = {"url": "URL", "pinset": "NAME", "root": "FILE", "cache": "FOLDER", "ca_file": "FILE"}
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def moment(text: str) -> datetime:
+    """Parse a time as documents spell it; a type for options."""
+    try:
+        return parse_time(text, what="time")
+    except MalformedError:
+        raise click.BadParameter(f"{text!r} is not a time such as 2026-11-24T12:00:00Z") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +74,11 @@ class Session:
         return sdk_settings({}, config=stored, given=given)
 
     @contextmanager
-    def client(self, config: Path | None, given: dict[str, str]) -> Iterator[Any]:
+    def client(self, config: Path | None, given: dict[str, str]) -> Iterator[PinClient]:
         """Make a PinClient for one command; what it logs becomes ``warning:`` lines."""
-        from pinwarden.client import PinClient
-
         arguments = self.arguments(config, given)
-        if (moment := self.now) is not None:
-            arguments["clock"] = lambda: moment
+        if (now := self.now) is not None:
+            arguments["clock"] = lambda: now
         with _logged_as_warnings():
             client = PinClient(**arguments)
             try:

@@ -10,14 +10,16 @@ import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pinwarden.cli.printing import Fact, coloured, print_facts, print_json, spell_end
 from pinwarden.cli.refusals import REFUSED, say
 from pinwarden.cli.session import FILE, JSON_OPTION, STATE_SETTINGS, Session, with_client
+from pinwarden.cli.sources import SOURCE, read_source, spell_source
+from pinwarden.client import PinClient
 from pinwarden.documents import check_name
+from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE
 from pinwarden.errors import ConfigError, MalformedError, PinwardenError, UntrustedError
 from pinwarden.settings import TABLE
 from pinwarden.status import Status
@@ -45,7 +47,7 @@ Examples:
 @click.option("--exit-code", is_flag=True, help="Exit with 1 unless the pin set is fresh.")
 @with_client
 @click.pass_context
-def status(ctx: click.Context, client: Any, as_json: bool, exit_code: bool) -> None:
+def status(ctx: click.Context, client: PinClient, as_json: bool, exit_code: bool) -> None:
     """
     Print what is trusted, and for how long; asks nobody.
 
@@ -72,7 +74,7 @@ Examples:
 @JSON_OPTION
 @with_client
 @click.pass_context
-def refresh(ctx: click.Context, client: Any, as_json: bool) -> None:
+def refresh(ctx: click.Context, client: PinClient, as_json: bool) -> None:
     """
     Fetch the pin set once, verify and keep it.
 
@@ -100,7 +102,7 @@ Examples:
   pinwarden --state-dir ./client check api.example.com --chain chain.pem
 """,
 )
-@click.argument("root", type=FILE)
+@click.argument("root", type=SOURCE)
 @click.option("--url", metavar="URL", envvar=TABLE.variable("url"), show_envvar=True, help="Address of the pin server.")
 @click.option(
     "--pinset", metavar="NAME", envvar=TABLE.variable("pinset"), show_envvar=True, help="Name of the pin set."
@@ -117,12 +119,12 @@ def init(session: Session, root: Path, url: str | None, pinset: str | None, ca_f
     folder = session.state_dir
     if folder is None:
         raise click.UsageError("init needs --state-dir in front: pinwarden --state-dir FOLDER init ROOT")
-    content = _read_root(root)
+    content = read_source(root, limit=ENVELOPE_LIMITS[ROOT_TYPE])
     try:
         authority = begin(content, name=_checked_name(pinset) or "any").authority
     except UntrustedError as error:
         raise UntrustedError(
-            f"{root} is no root: {error.what}", step=error.step, holds="Nothing was written."
+            f"{spell_source(root)} is no root: {error.what}", step=error.step, holds="Nothing was written."
         ) from None
     stored = {"root": "root.json", "cache": "cache", "url": url, "pinset": pinset}
     stored["ca_file"] = str(ca_file.absolute()) if ca_file else None
@@ -161,13 +163,6 @@ def _checked_name(pinset: str | None) -> str | None:
         return None if pinset is None else check_name(pinset)
     except MalformedError as error:
         raise click.BadParameter(f"{pinset!r} is not a name: expected {error.expected}") from None
-
-
-def _read_root(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"root {path} cannot be read: {error.strerror}") from None
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 import click
 
 from pinwarden.bundle import MAX_BUNDLE_BYTES, Bundle
-from pinwarden.cli.key_files import read_limited
 from pinwarden.cli.printing import print_facts, print_json, print_table, spell_end
 from pinwarden.cli.refusals import REFUSED, complain, say
-from pinwarden.cli.session import FILE, JSON_OPTION, MOMENT
+from pinwarden.cli.session import FILE, JSON_OPTION, moment
+from pinwarden.cli.sources import SOURCE, read_source
 from pinwarden.documents import Host, PinSet, Role, Root, Timestamp
-from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, is_signature, pae
+from pinwarden.envelope import ENVELOPE_LIMITS, PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, is_signature, pae
 from pinwarden.errors import ExpiredError, MalformedError, UntrustedError
 from pinwarden.settings import TABLE
 from pinwarden.strict_json import format_time, parse_object
 from pinwarden.trust import TrustState, advance_pinset, advance_root, advance_timestamp, begin, read_clock
 
+MAX_ROOT_BYTES = ENVELOPE_LIMITS[ROOT_TYPE]
 Document = Root | Timestamp | PinSet
 _KINDS: dict[str, type[Document]] = {ROOT_TYPE: Root, TIMESTAMP_TYPE: Timestamp, PINSET_TYPE: PinSet}
 
@@ -49,12 +50,12 @@ class Step(NamedTuple):
     "verify",
     epilog="""\b
 Examples:
-  curl -s https://pins.example.com/v1/bundles/app/1 > bundle.json
+  curl -s https://pins.example.com/v1/bundles/app/1 | pinwarden verify - --root root.json
   pinwarden verify bundle.json --root root.json
   pinwarden verify bundle.json --root root.json --now 2027-01-01T00:00:00Z --json
 """,
 )
-@click.argument("file", type=FILE)
+@click.argument("file", type=SOURCE)
 @click.option(
     "--root",
     "root_file",
@@ -64,7 +65,7 @@ Examples:
     show_envvar=True,
     help="The authority's root, as the application embeds it.",
 )
-@click.option("--now", type=MOMENT, help="Judge as if it were TIME, such as 2026-11-24T12:00:00Z.")
+@click.option("--now", type=moment, metavar="TIME", help="Judge as if it were TIME, such as 2026-11-24T12:00:00Z.")
 @JSON_OPTION
 @click.pass_context
 def verify(ctx: click.Context, file: Path, root_file: Path, now: datetime | None, as_json: bool) -> None:
@@ -75,10 +76,10 @@ def verify(ctx: click.Context, file: Path, root_file: Path, now: datetime | None
     older or newer version exists is not known here: a client's cache knows that.
     """
     moment = now or datetime.now(UTC)
-    content = read_limited(file, limit=MAX_BUNDLE_BYTES)
+    content = read_source(file, limit=MAX_BUNDLE_BYTES)
     passed: list[Step] = []
     try:
-        for step in _steps(content, read_limited(root_file), moment):
+        for step in _steps(content, read_source(root_file, limit=MAX_ROOT_BYTES), moment):
             passed.append(step)
             if not as_json:
                 click.echo(f"{click.style('ok', fg='green')}  {step.spec.ljust(9)}  {step.text}")

@@ -9,6 +9,7 @@ from pinwarden.tls.contexts import Guard, check_platform, exempt
 from pinwarden.tls.hooks import (
     arm_context,
     enforce_process,
+    is_judged,
     lift_process,
     uncovered_context_classes,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "check_platform",
     "enforce_process",
     "exempt",
+    "is_judged",
     "lift_process",
     "uncovered_context_classes",
 ]

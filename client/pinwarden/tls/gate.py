@@ -298,6 +298,11 @@ def armed(base: type) -> type:
     return armed
 
 
+def is_armed(candidate: type) -> bool:
+    """Tell whether *candidate* passes every byte through the gate."""
+    return issubclass(candidate, _Gate)
+
+
 def _gated(inner: Callable[..., Any]) -> Callable[..., Any]:
     # The inner function is bound here because super() would double what the gate costs per send.
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:

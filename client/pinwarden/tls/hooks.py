@@ -14,13 +14,14 @@ from pinwarden.tls.contexts import (
     Guard,
     check_platform,
     forbid_renegotiation,
+    guard_of,
     is_exempt,
     put_guard,
     real_context_class,
     set_process_guard,
     with_inner,
 )
-from pinwarden.tls.gate import armed
+from pinwarden.tls.gate import armed, is_armed
 
 _HOOKED = ("sslsocket_class", "sslobject_class")
 
@@ -109,6 +110,11 @@ def uncovered_context_classes() -> list[str]:
         for owner in _context_classes()
         if any(name in owner.__dict__ and not isinstance(owner.__dict__[name], _ClassHook) for name in _HOOKED)
     ]
+
+
+def is_judged(context: ssl.SSLContext) -> bool:
+    """Tell whether somebody judges the connections that *context* makes from now on."""
+    return guard_of(context) is not None and all(is_armed(getattr(context, name)) for name in _HOOKED)
 
 
 def _hook(owner: type[ssl.SSLContext]) -> None:

@@ -41,8 +41,8 @@ class Facts:
 
     @property
     def leaked(self) -> int:
-        """Application bytes that reached who must get none."""
-        return self.retired.bytes_read
+        """Application bytes that reached who must get none: the old key's holder, once a version retired that key."""
+        return self.retired.bytes_read if len(self.versions) == 3 else 0
 
 
 def measure(stage: Stage, sabotaged: bool) -> Facts:

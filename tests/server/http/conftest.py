@@ -155,9 +155,9 @@ def installation(tmp_path: Path) -> Installation:
 
 
 @contextmanager
-def serving(installation: Installation, **changes: Any) -> Iterator[Service]:
-    """Yield the application on *installation*; *changes* are fields of its settings."""
-    clock = Clock()
+def serving(installation: Installation, *, now: datetime | None = None, **changes: Any) -> Iterator[Service]:
+    """Yield the application on *installation* at *now*; *changes* are fields of its settings."""
+    clock = Clock(now) if now else Clock()
     settings = replace(installation.settings(), **changes)
     node = Node(settings, open_site(settings, with_signers=True), clock=clock)
     app = create_app(settings, node=node)
@@ -226,6 +226,14 @@ class Running(Words):
             named.setdefault("Content-Type", "application/json")
         named.setdefault("Authorization", f"Bearer {token or self.admin}")
         return self.http.request(method, self.url + path, body=content, headers=named)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what the database itself says to *query*."""
+        return rows(self.installation, query)
+
+    @staticmethod
+    def now() -> datetime:
+        return datetime.now(UTC)
 
     def fetch(self, path: str, **headers: str) -> Any:
         """GET without a token on a connection of its own."""

@@ -1,0 +1,79 @@
+"""What the demo's processes are given: an environment, a folder, and time to clean up. Standard library only."""
+
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+# Ctrl-C, a service manager's stop, a terminal that is closed: one and the same here.
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def plain_environment() -> dict[str, str]:
+    """Return this process's environment without what would lead a child elsewhere: our settings, and proxies."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PINWARDEN_") and not name.lower().endswith("_proxy")
+    }
+
+
+def temporary_folder(prefix: str, exits: ExitStack, *, keep: bool) -> Path:
+    """Make a folder for this user alone, and have *exits* remove it unless *keep*; an interruption leaves none."""
+    folder = Path(tempfile.gettempdir()).absolute() / f"{prefix}{secrets.token_hex(6)}"
+    if not keep:
+        exits.callback(_remove, folder)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt for the first of :data:`INTERRUPTS`, and for no later one, until the block ends."""
+
+    def interrupt(*_: Any) -> None:
+        for number in INTERRUPTS:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let nothing interrupt the block: a clean-up that is cut short would leave processes behind."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+@contextmanager
+def closing_undisturbed() -> Iterator[ExitStack]:
+    """As a block of its own ExitStack, whose unwinding nothing interrupts."""
+    exits = ExitStack()
+    try:
+        yield exits
+    finally:
+        with undisturbed():
+            exits.close()
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _restore(handlers: dict[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -1,0 +1,12 @@
+"""
+Proof that no check can vanish unnoticed: each mutant takes exactly one away, and some test must then fail.
+
+``python -m tests.mutants`` runs the reviewed table in ``table/``. It imports nothing of the packages it changes, and it
+changes copies in a temporary folder, never the work tree.
+"""
+
+from tests.mutants.mutant import Mutant, Rotten, tests_for
+from tests.mutants.run import Outcome, run_mutants
+from tests.mutants.table import MUTANTS
+
+__all__ = ["MUTANTS", "Mutant", "Outcome", "Rotten", "tests_for", "run_mutants"]

@@ -1,0 +1,63 @@
+# ruff: noqa: E501  (a row is one line, so that the table reads as one)
+"""Mutants of the verdict, and of the client's guard around it."""
+
+from functools import partial
+
+from tests.mutants.mutant import Mutant
+
+enforce, guard, errors = (partial(Mutant, room) for room in ("enforce", "guard", "errors"))
+
+ENFORCEMENT = [
+    enforce("E9", "unpinned hosts that the application refuses", '        if unpinned == "refuse":', "        if False:"),
+    enforce("E9", "unpinned hosts, always refused", '        if unpinned == "refuse":', "        if True:"),
+    enforce("E9", "a handshake without a name as a pinned host", "    if rule is None or host is None:", "    if rule is None:"),
+    enforce("state", "an old pin set that refuses", "            _check_in_time(policy, rule, host, state)", "            pass"),
+    enforce("state", "an old pin set that refuses, found and let go", "    raise PinsUnavailableError(\n        f\"pin set", "    _ = PinsUnavailableError(\n        f\"pin set"),
+    enforce("state", "a stale pin set that refuses", '    if state is State.STALE and pinset.on_stale == "enforce":', "    if state is State.STALE:"),
+    enforce("state", "a stale pin set that judges, refused", '    if state is State.STALE and pinset.on_stale == "enforce":', "    if False:"),
+    enforce("state", "an expired host that refuses", ' and rule.entry.on_expiry == "platform":', ":"),
+    enforce("state", "an expired pin set that refuses when stale", '    if state is State.EXPIRED and pinset.on_stale == "enforce" and', "    if state is State.EXPIRED and"),
+    enforce("state", "an expired report host, judged", "        elif state is State.EXPIRED:\n            return Verdict(Outcome.PLATFORM, host, rule.entry.host)\n", ""),
+    enforce("E7", "a mismatch of an enforced host", "        if rule.enforced:\n            raise\n", ""),
+    enforce("E7", "a mismatch of a report host, refused", "        if rule.enforced:\n            raise\n", "        raise\n"),
+    enforce("E7", "report mode, enforced", '    if host.mode != "enforce":', "    if False:"),
+    enforce("E7", "enforced everywhere", "    if host.enforce_percent == 100:", "    if True:"),
+    enforce("E7", "a share that is one too large", "% 100 < host.enforce_percent", "% 100 <= host.enforce_percent"),
+    enforce("E7", "the other end of the share", "% 100 < host.enforce_percent", "% 100 >= 100 - host.enforce_percent"),
+    enforce("E7", "lots by other bytes", 'int.from_bytes(drawn[:8], "big")', 'int.from_bytes(drawn[-8:], "big")'),
+    enforce("E7", "the same lot for every host", 'f"{pinset.authority}\\n{pinset.name}\\n{host.host}\\n', 'f"{pinset.authority}\\n{pinset.name}\\n\\n'),
+    enforce("E5", "an unverified chain as a whole", "chain.pins if chain.verified else chain.pins[:1]", "chain.pins"),
+    enforce("E2", "the leaf alone of a verified chain", "chain.pins if chain.verified else chain.pins[:1]", "chain.pins[:1]"),
+    enforce("E5", "whatever is not the leaf of an unverified chain", "chain.pins if chain.verified else chain.pins[:1]", "chain.pins if chain.verified else chain.pins[-1:]"),
+    enforce("E3", "denied keys", "    if not policy.deny.isdisjoint(candidates):  # spec E3: before any match", "    if False:"),
+    enforce("E3", "a denied key behind the leaf", "    if not policy.deny.isdisjoint(candidates):  # spec E3: before any match", "    if not policy.deny.isdisjoint(candidates[:1]):"),
+    enforce("E3", "denied keys of an expired pin set", "    if state is State.EXPIRED:\n        return Verdict(Outcome.PLATFORM, host, rule.entry.host)\n    for pin in candidates:  # spec E2", "    for pin in candidates:  # spec E2"),
+    enforce("E2", "any key at all", "        if pin in rule.pins:", "        if True:"),
+    enforce("E2", "a backup before a pin", "        if pin in rule.pins:", "        if pin in rule.pins and pin == candidates[0]:"),
+    enforce("E2", "any key as a backup", "        if pin in rule.backups:", "        if True:"),
+    enforce("E2", "backups that do not count", "        if pin in rule.backups:", "        if False:"),
+    enforce("E2", "a chain without an allowed key", "    raise _mismatch(policy, rule, host, chain, None)", "    return Verdict(Outcome.MATCHED, host, rule.entry.host)"),
+    enforce("E3", "an expired pin set before its denied keys", "    # Under E5 and E6 only the leaf is certain;", "    if state is State.EXPIRED:\n        return Verdict(Outcome.PLATFORM, host, rule.entry.host)\n    # Under E5 and E6 only the leaf is certain;"),
+    enforce("E9", "another spelling of a name as an unpinned host", "            host = canonical_host(name)", "            host = name"),
+    enforce("E9", "memory without an end", "            if len(self._by_name) >= MAX_REMEMBERED_NAMES:", "            if False:"),
+    errors("E4", "a mismatch that no library knows", "class PinMismatchError(PinwardenError, ssl.SSLCertVerificationError):", "class PinMismatchError(PinwardenError, ssl.SSLError):"),
+    errors("E4", "an error that args do not show", "    error.args = (1, str(error))", "    error.args = ()"),
+    errors("E4", "wrapped errors that are not found", '        queue += [candidate.__cause__, candidate.__context__, getattr(candidate, "reason", None)]', "        queue += [candidate.__cause__]"),
+    guard("state", "an empty client that lets everything through", "        raise self.unavailable(host, snapshot)", "        return Verdict(Outcome.PLATFORM, host)"),
+    guard("state", "an empty client that falls back unasked", '        if self._rules.when_empty == "platform":', "        if True:"),
+    guard("state", "an empty client that expects nothing", "        return policy is None or (host is not None", "        return policy is not None and (host is not None"),
+    guard("E4", "a refusal that is only logged", "            if newer is None:\n                self._refuse(host, refusal)\n                raise", "            if newer is None:\n                self._refuse(host, refusal)\n                return _token_of(snapshot)"),
+    guard("E11", "a second refusal that is only logged", "                self._refuse(host, final)\n                raise", "                self._refuse(host, final)"),
+    guard("E11", "a second look that nothing judges", "            try:\n                self.verdict(newer, host, chain)\n            except", "            try:\n                pass\n            except"),
+    guard("E11", "no second look", "            newer = self._second_look(snapshot, refusal, may_block=may_block)", "            newer = None"),
+    guard("E11", "a refresh for every mismatch", "now - self._last_look < SECOND_LOOK_SECONDS:", "now - self._last_look < 0:"),
+    guard("E11", "a refresh that stops an event loop", "        if not may_block or is_event_loop_thread():", "        if not may_block:"),
+    guard("E11", "a refresh where the call must not block", "        if not may_block or is_event_loop_thread():", "        if is_event_loop_thread():"),
+    guard("E11", "no refresh after a refusal on an event loop", "            self._refresh_soon()\n            return None", "            return None"),
+    guard("E11", "a refresh that fails, in place of the refusal", "            except PinwardenError as error:\n                log.warning(\"refresh after", "            except ZeroDivisionError as error:\n                log.warning(\"refresh after"),
+    guard("E11", "a refresh for a host that was never pinned", "        if isinstance(refusal, PinMismatchError) and not refusal.expected_pins:", "        if False:"),
+    guard("E8", "open connections, never judged again", "        self.token: object = _token_of(snapshot)", "        self.token: object = _NOTHING"),
+    guard("E9", "unpinned hosts that the application refuses", "judge_rule(policy, rule, name, keys, state, self._rules.unpinned)", 'judge_rule(policy, rule, name, keys, state, "allow")'),
+    guard("state", "any time taken for fresh", "        state = snapshot.trust.state_at(self._rules.clock())", "        state = State.FRESH"),
+    guard("E2", "a chain that is never read", "        keys = chain() if rule is not None else _NO_KEYS", "        keys = Chain(tuple(rule.pins), True) if rule is not None else _NO_KEYS"),
+]  # fmt: skip

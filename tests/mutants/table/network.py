@@ -1,0 +1,56 @@
+# ruff: noqa: E501  (a row is one line, so that the table reads as one)
+"""Mutants of what a fetch accepts, of what a cache believes, and of what an update keeps."""
+
+from functools import partial
+
+from tests.mutants.mutant import Mutant
+
+fetch, cache, update = (partial(Mutant, room) for room in ("fetch", "cache", "update"))
+
+NETWORK = [
+    fetch("P1", "a body of any size", "        if len(body) > limit:", "        if False:"),
+    fetch("P1", "a body one byte too large", "        if len(body) > limit:", "        if len(body) > limit + 1:"),
+    fetch("P1", "a bomb of gzip", "        return inflater.decompress(piece, room)", "        return inflater.decompress(piece)"),
+    fetch("P1", "a root of any size", "{}, ENVELOPE_LIMITS[ROOT_TYPE])", "{}, MAX_BUNDLE_BYTES)"),
+    fetch("P1", "half a body", "    if response.length or (inflater and not inflater.eof):", "    if False:"),
+    fetch("P1", "half a body of gzip", " or (inflater and not inflater.eof):", ":"),
+    fetch("P1", "another encoding", '    if encoding not in ("identity", "gzip"):', "    if False:"),
+    fetch("HTTP", "a redirect, followed or taken for an answer", "        if response.status != 200:", "        if response.status != 200 and response.status < 300:"),
+    fetch("HTTP", "an error page with a body", "        if response.status != 200:", "        if response.status == 404:"),
+    fetch("HTTP", "a web page", '        if (response.headers.get_content_type()) == "text/html":', "        if False:"),
+    fetch("HTTP", "any time for an answer", "                line.shutdown(socket.SHUT_RDWR)", "                return"),
+    fetch("HTTP", "no limit for one step", "        connection.sock.settimeout(deadline.remaining)", "        connection.sock.settimeout(None)"),
+    fetch("HTTP", "Retry-After beyond an hour", "    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)", "    return max(seconds, 0.0)"),
+    fetch("HTTP", "plain http beyond loopback", "    if not secure and not allow_http and not _is_loopback(host):", "    if False:"),
+    fetch("HTTP", "any host taken for loopback", "        return ipaddress.ip_address(host).is_loopback", "        return bool(ipaddress.ip_address(host))"),
+    fetch("HTTP", "credentials in an address", ' or "@" in parts.netloc', ""),
+    fetch("HTTP", "another scheme", 'parts.scheme not in ("https", "http") or', ""),
+    fetch("E10", "its own connection, judged by the document it fetches", "            self._context = tls.exempt(context)  # spec E10", "            self._context = context"),
+    fetch("HTTP", "a server with any certificate", "self._tls_context().wrap_socket(line, server_hostname=self._address.host)", "ssl._create_unverified_context().wrap_socket(line)"),
+    fetch("HTTP", "plaintext to an https address", "            if self._address.secure:", "            if False:"),
+    cache("C1", "a cache of any size", "    if facts.st_size > MAX_CACHE_BYTES:", "    if False:"),
+    cache("C1", "a cache of another format", '    if value.get("format") != FORMAT:', "    if False:"),
+    cache("C1", "a damaged cache that ends the start", "        except UntrustedError as error:\n            log.warning(\"cache %s is damaged", "        except ConfigError as error:\n            log.warning(\"cache %s is damaged"),
+    cache("C1", "a cache that cannot be read, as another error", "        except OSError as error:\n            log.warning(\"cache %s cannot be read", "        except ConfigError as error:\n            log.warning(\"cache %s cannot be read"),
+    cache("C3", "a cache of someone else", "    if facts.st_uid not in (os.geteuid(), 0):", "    if False:"),
+    cache("C3", "a cache that others may write", "    if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):", "    if False:"),
+    cache("C3", "a cache that the group may write", "(stat.S_IWGRP | stat.S_IWOTH)", "stat.S_IWOTH"),
+    cache("C3", "a device or a pipe", "    if not stat.S_ISREG(facts.st_mode):", "    if False:"),
+    cache("C3", "a link for a cache", "os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK", "os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK"),
+    cache("C3", "a write without a lock", "            fcntl.flock(descriptor, fcntl.LOCK_EX)\n", ""),
+    cache("C3", "a write over what others kept", "                wanted = merge(found)", "                wanted = merge(KeptDocuments())"),
+    cache("C3", "one file for all authorities", 'f"{authority}\\n{name}".encode()', "name.encode()"),
+    cache("C3", "one file for all names", 'f"{authority}\\n{name}".encode()', "authority.encode()"),
+    cache("C3", "a cache that everyone may read and write", "os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)", "os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)"),
+    cache("C3", "a half-written file after a failure", "            temporary.unlink(missing_ok=True)\n", "            pass\n"),
+    cache("C5", "a cache that cannot be written, as another error", "        except OSError as error:\n            raise CacheError(", "        except ConfigError as error:\n            raise CacheError("),
+    cache("E7", "an installation id of any length", "    if len(value) != INSTALLATION_BYTES:", "    if False:"),
+    update("HTTP", "an ETag for another state", "if self._etag and self._etag[1] is state else None", "if self._etag else None"),
+    update("V10", "the roots of a refused answer, lost", "            if error.state is not None and error.state.root.version > state.root.version:\n                self._keep(error.state)\n", ""),
+    update("C5", "an update that waits for its cache", "        self._adopt(state)\n\n        def merge", "        def merge"),
+    update("C5", "a cache that fails, in place of the update", "        except CacheError as error:", "        except ZeroDivisionError as error:"),
+    update("C3", "a cache that lowers what is held", "            state = absorb(state, found)\n            return state.kept()", "            return found if found.pinsets else state.kept()"),
+    update("C2", "what other processes kept, overwritten", "            state = absorb(state, found)\n", ""),
+    update("V4", "a walk without an end", "        for _ in range(MAX_ROOT_WALK):", "        while True:"),
+    update("V4", "no walk", "            reached = self._walk_roots(state)", "            reached = state"),
+]  # fmt: skip

@@ -1,0 +1,208 @@
+"""The documentation of the server against the server: nothing is missing there, and what it shows is what happens."""
+
+import inspect
+import json
+import re
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pinwarden import trust
+from pinwarden.bundle import Bundle
+from pinwarden.errors import RollbackError
+from pinwarden_server import problems, rules
+from pinwarden_server.auth import RIGHTS, WIDE_RIGHTS, Right
+from pinwarden_server.cli import server as commands
+from pinwarden_server.drafts import _Body, _DraftBody, _HostBody
+from pinwarden_server.installation import init_development
+from pinwarden_server.settings import TABLE
+
+DOCS = Path(__file__).parents[3] / "docs"
+API, SERVER = (DOCS / "admin-api.md").read_text(), (DOCS / "server.md").read_text()
+PAYMENTS = "/admin/v1/pinsets/payments"
+EXAMPLE_TIME = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def rows_of(text: str, head: str) -> list[list[str]]:
+    """Return the cells of the table whose first line begins with *head*."""
+    (start,) = [match.start() for match in re.finditer(rf"(?m)^\| {re.escape(head)} \|", text)]
+    lines = text[start:].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def examples() -> list[tuple[str, str]]:
+    """Return request and answer of every example, in order."""
+    blocks = re.findall(r"```http\n(.*?)```", API, re.DOTALL)
+    asked, answered = blocks[::2], blocks[1::2]
+    assert len(blocks) % 2 == 0
+    assert all(re.match(r"(GET|PUT|POST|DELETE) /", block) for block in asked)
+    assert all(re.match(r"HTTP \d\d\d\n", block) for block in answered)
+    return list(zip(asked, answered, strict=True))
+
+
+def parts(block: str) -> tuple[str, dict[str, str], Any]:
+    """Return first line, headers and body of an example."""
+    head, _, body = block.partition("\n\n")
+    first, *lines = head.strip().splitlines()
+    return first, dict(line.split(": ", 1) for line in lines), json.loads(body) if body.strip() else None
+
+
+def filled(shown: Any, real: Any) -> Any:
+    """Return *shown* with each text that has an ellipsis replaced by the real text that fits it."""
+    if isinstance(shown, str) and "…" in shown and isinstance(real, str):
+        pattern = ".+".join(map(re.escape, shown.split("…")))
+        return real if re.fullmatch(pattern, real) else shown
+    if isinstance(shown, dict) and isinstance(real, dict):
+        return {name: filled(value, real.get(name)) for name, value in shown.items()}
+    if isinstance(shown, list) and isinstance(real, list) and len(shown) == len(real):
+        return [filled(one, other) for one, other in zip(shown, real, strict=True)]
+    return shown
+
+
+def test_every_example_gives_the_answer_that_is_shown(tmp_path, serve):
+    made = init_development(tmp_path / "server", bind=None, label="example", now=EXAMPLE_TIME - timedelta(hours=1))
+    service, last_id = serve(made, now=EXAMPLE_TIME), ""
+    for request, answer in examples():
+        first, headers, body = parts(request)
+        method, _, path = first.partition(" ")
+        named = {name.replace("-", "_"): value for name, value in headers.items()}
+        got = service.ask(method, path.replace("{id}", last_id), body=body, **named)
+        status, shown_headers, shown = parts(answer)
+        assert f"HTTP {got.status_code}" == status, got.text
+        assert {name: got.headers[name] for name in shown_headers} == shown_headers
+        assert filled(shown, got.json) == got.json, first
+        last_id = got.json.get("id", last_id)
+    assert len(examples()) > 14
+
+
+def test_what_is_shown_of_a_pin_set_can_be_sent_back(service):
+    service.create()
+    shown = service.ask("GET", "/admin/v1/pinsets/payments")
+    again = service.ask("PUT", "/admin/v1/pinsets/payments", body=shown.json["content"], If_Match=shown.headers["ETag"])
+    assert again.status_code == 200
+    assert service.ask("GET", "/admin/v1/pinsets/payments").json["content"] == shown.json["content"]
+
+
+def test_every_route_is_documented_and_no_other(service):
+    served = {
+        f"{method} {rule.rule.replace('<', '{').replace('>', '}')}"
+        for rule in service.app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    headings = set(re.findall(r"(?m)^### ((?:GET|PUT|POST|DELETE) /\S+)$", API))
+    tables = set(re.findall(r"(?m)^\| `(GET /\S+)` \|", API))
+    assert headings | tables == served
+
+
+def test_every_right_is_documented_with_its_roles_and_reach():
+    documented = {row[0].strip("`"): (set(row[2].split(", ")), row[3]) for row in rows_of(API, "right")}
+    reach = {True: "tokens for `*` only", False: "the token's names"}
+    assert documented == {
+        right.value: ({role.value for role, rights in RIGHTS.items() if right in rights}, reach[right in WIDE_RIGHTS])
+        for right in Right
+    }
+
+
+def test_every_problem_is_documented_with_its_status():
+    kinds = {kind.slug: str(kind.status) for kind in vars(problems).values() if isinstance(kind, problems.Kind)}
+    assert {row[0].strip("`"): row[1] for row in rows_of(API, "type")} == kinds
+
+
+def test_every_field_of_a_draft_is_documented_with_its_default():
+    documented = {row[0].strip("`"): row[2].strip("`") for row in rows_of(API, "field")}
+    names = {**fields(_DraftBody, ""), **fields(_HostBody, "hosts[].")}
+    said = {name: default for name, default in documented.items() if name in names}
+    assert documented.keys() == names.keys()
+    assert said == {**names, "lifetime_seconds": "pinset_lifetime_seconds"}
+
+
+def fields(body: type[_Body], prefix: str) -> dict[str, str]:
+    """Return the fields of *body* with their defaults as the documentation spells them."""
+    spelt = {"": "empty", "None": "none", "[]": "none"}
+    found = {}
+    for field in msgspec.structs.fields(body):
+        default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+        text = "required" if default is msgspec.NODEFAULT else str(default)
+        found[prefix + field.name] = spelt.get(text, text)
+    return found
+
+
+def test_every_lint_code_is_documented():
+    codes = set(re.findall(r'"(PIN\d{3})"', inspect.getsource(rules)))
+    assert {row[0] for row in rows_of(API, "code")} == codes
+    assert len(rules.RULES) == len(codes)
+
+
+def test_every_metric_is_documented(service):
+    service.create()
+    text = service.ask("GET", "/metrics").text
+    served = set(re.findall(r"(?m)^# TYPE (pinwarden_\w+) ", text))
+    served = {name for name in served if not name.endswith("_created")}
+    assert set(re.findall(r"`(pinwarden_\w+)`", API[API.index("| metric |") :])) == served
+
+
+def test_every_setting_is_documented_with_its_default_and_its_meaning():
+    documented = {row[0].strip("`"): (row[1].strip("`"), row[2]) for row in rows_of(SERVER, "setting")}
+    assert documented == {row.name: (spelt(row.default), row.help) for row in TABLE}
+
+
+def spelt(default: object) -> str:
+    """Return a default as the documentation spells it."""
+    return "" if default in (None, ()) else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def test_every_command_is_documented_with_its_options():
+    documented = set(re.findall(r"(?m)^### `pinwarden server ([a-z-]+)", SERVER))
+    assert documented == set(commands.commands)
+    for name, command in commands.commands.items():
+        section = re.search(rf"(?ms)^### `pinwarden server {name}\b(.*?)(?=^##|\Z)", SERVER)
+        for option in (option for parameter in command.params for option in parameter.opts if option.startswith("--")):
+            assert f"`{option}" in section[1], f"{name} {option}"
+
+
+def test_a_restored_copy_goes_on_above_every_number_that_clients_hold(installation, serve, command_line, tmp_path):
+    (raise_counters,) = re.findall(r"```sql\n(.*?)```", SERVER, re.DOTALL)
+    (copy_command,) = re.findall(r"\"(VACUUM INTO '.*')\"", SERVER)
+    service = serve(installation)
+    service.create()
+    copy = tmp_path / "copy.db"
+    service.rows(re.sub(r"'.*'", f"'{copy}'", copy_command))
+    for version in (1, 2):
+        service.ask("PUT", PAYMENTS, body=service.draft(f"lost {version}", "b"), If_Match=f'"1.{version}"')
+    state = trust.begin(installation.root_json.read_bytes(), name="payments")
+    held = trust.advance_bundle(state, bundle(service), now=service.clock())
+    service.node.stop()
+    for file in installation.folder.glob("pinwarden.db*"):
+        file.unlink()
+    copy.rename(installation.folder / "pinwarden.db")
+    with closing(sqlite3.connect(installation.folder / "pinwarden.db")) as connection:
+        connection.execute(raise_counters)
+        connection.commit()
+    assert command_line("publish-tree").returncode == 0
+    restored = serve(installation)
+    assert restored.client.get("/v1/bundles/payments/1").status_code == 200
+    with pytest.raises(RollbackError):  # a client that is ahead keeps what it has
+        trust.advance_bundle(held, bundle(restored), now=restored.clock())
+    answer = restored.ask("PUT", PAYMENTS, body=restored.draft("today", "b"), If_Match='"1.1"')
+    assert answer.headers["ETag"] == '"1.1002"'
+    assert trust.advance_bundle(held, bundle(restored), now=restored.clock()).pinset.version == 1002
+
+
+def bundle(service: Any) -> Bundle:
+    return Bundle.parse(service.client.get("/v1/bundles/payments/1").data)
+
+
+@pytest.mark.parametrize("page", ["admin-api.md", "server.md"])
+def test_a_page_names_only_settings_commands_and_files_that_exist(page: str):
+    text = (DOCS / page).read_text()
+    for name in re.findall(r"`PINWARDEN_SERVER_([A-Z_]+)", text):
+        assert name == "CONFIG" or name.lower() in {row.name for row in TABLE}, name
+    for name in re.findall(r"pinwarden server (?:--config \S+ )?([a-z-]+)", text):
+        assert name in commands.commands, name
+    for path in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert (DOCS / path).exists(), path

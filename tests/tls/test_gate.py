@@ -1,0 +1,407 @@
+"""The gate's other promises: what it forbids, what it leaves alone, and that it holds nothing and hides nothing."""
+
+import copy
+import gc
+import pickle
+import socket
+import ssl
+import subprocess
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SECRET, WRONG, dial
+from pinned_peers import Peer
+
+from pinwarden import ConfigError, FetchError, PinMismatchError, PinsUnavailableError, find_pin_error, tls
+from pinwarden.selftest import SelfTestError
+
+HOST = "localhost"
+
+
+def exchange(peer: Peer, context: ssl.SSLContext) -> None:
+    with context.wrap_socket(dial(peer), server_hostname=HOST) as line:
+        line.sendall(SECRET)
+        assert line.recv(len(SECRET)) == SECRET
+
+
+# Renegotiation needs a server that can ask for it, which Python's cannot.
+
+
+class OpenSslServer:
+    """``openssl s_server``, which renegotiates on command."""
+
+    def __init__(self, program: Path, world: Any) -> None:
+        chain, key = world.folder / "chain.pem", world.folder / "key.pem"
+        chain.write_bytes(world.leaf.pem + world.intermediate.pem)
+        key.write_bytes(world.leaf.key_pem)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        certificates = ["-cert", chain, "-cert_chain", chain, "-key", key]
+        self.process = subprocess.Popen(
+            [program, "s_server", "-accept", f"127.0.0.1:{self.port}", "-tls1_2", *certificates],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.limit = threading.Timer(20, self.process.kill)
+        self.limit.start()
+        self.wait_for(b"ACCEPT")
+
+    def wait_for(self, *words: bytes) -> bytes:
+        """Return the first of *words* that it prints."""
+        seen = b""
+        while not any(word in seen for word in words):
+            piece = self.process.stdout.read1()
+            assert piece, seen
+            seen += piece
+        return next(word for word in words if word in seen)
+
+    def renegotiate(self) -> None:
+        self.process.stdin.write(b"R\n")
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def openssl(program: Callable[[str], Path], world: Any) -> Iterator[Callable[[], OpenSslServer]]:
+    servers: list[OpenSslServer] = []
+
+    def start() -> OpenSslServer:
+        servers.append(OpenSslServer(program("openssl"), world))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.limit.cancel()
+        server.process.kill()
+        server.process.communicate()
+
+
+def test_renegotiation_is_refused_because_nobody_would_judge_its_chain(world: Any, pin: Any, openssl: Any) -> None:
+    def renegotiate(context: ssl.SSLContext) -> bytes:
+        server = openssl()
+        with (
+            socket.create_connection(("127.0.0.1", server.port), timeout=10) as line,
+            context.wrap_socket(line, server_hostname=HOST) as tls_line,
+        ):
+            reader = threading.Thread(target=read_quietly, args=(tls_line,), daemon=True)
+            reader.start()
+            server.wait_for(b"CIPHER")
+            server.renegotiate()
+            return server.wait_for(b"Read BLOCK", b"no renegotiation")
+
+    assert renegotiate(world.client_context()) == b"Read BLOCK"  # the server goes on with a second handshake
+    assert renegotiate(pin({HOST: [world.leaf.pin]}).context()) == b"no renegotiation"
+
+
+def read_quietly(line: ssl.SSLSocket) -> None:
+    try:
+        line.recv(1)
+    except OSError:
+        return
+
+
+def test_renegotiation_stays_forbidden_when_the_options_are_set_afterwards(
+    world: Any, serve: Any, pin: Any, everywhere: Any
+) -> None:
+    pins = pin({HOST: [world.leaf.pin]})
+    armed, ordinary = pins.context(), world.client_context()
+    everywhere(pins)
+    for context in (armed, ordinary):
+        exchange(serve(), context)
+        context.options = ssl.OP_ALL  # some code assigns instead of adding
+        exchange(serve(), context)
+        assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+# What is left alone.
+
+
+def test_servers_of_the_process_are_left_alone(world: Any, serve: Any, pin: Any, everywhere: Any) -> None:
+    ordinary = world.client_context()
+    pins = pin({HOST: [WRONG]}, options={"unpinned": "refuse"})
+    tls.exempt(ordinary)
+    everywhere(pins)
+    exchange(serve(), ordinary)  # its server is an SSLObject
+    context = world.server_context(world.honest)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        thread = threading.Thread(target=serve_once, args=(context, listener), daemon=True)
+        thread.start()
+        with ordinary.wrap_socket(socket.create_connection(address, timeout=10), server_hostname=HOST) as line:
+            line.sendall(SECRET)
+            assert line.recv(len(SECRET)) == SECRET
+        thread.join(10)
+    assert pins.client.status().refused == 0
+
+
+def serve_once(context: ssl.SSLContext, listener: socket.socket) -> None:
+    """Echo once; the handshake happens inside the first read."""
+    with context.wrap_socket(listener, server_side=True, do_handshake_on_connect=False) as tls_listener:
+        line, _ = tls_listener.accept()
+        with line:
+            line.sendall(line.recv(len(SECRET)))
+
+
+def test_a_servers_context_cannot_be_armed(world: Any, pin: Any) -> None:
+    with pytest.raises(ConfigError, match="server's TLS context"):
+        pin({HOST: [WRONG]}).client.ssl_context(world.server_context(world.honest))
+
+
+@pytest.mark.parametrize("way", ["exempt, then armed", "armed, then exempt", "process-wide"])
+def test_an_exempt_context_is_never_judged(world: Any, serve: Any, pin: Any, everywhere: Any, way: str) -> None:
+    pins, peer, context = pin({HOST: [WRONG]}), serve(), world.client_context()
+    if way == "exempt, then armed":
+        tls.exempt(context)
+    if way == "process-wide":
+        everywhere(pins)
+    else:
+        pins.client.ssl_context(context)
+    tls.exempt(context)
+    exchange(peer, context)
+    assert peer.finish() == SECRET
+
+
+def test_a_pin_set_that_refuses_its_own_pin_server_can_be_repaired(
+    world: Any, serve: Any, pin: Any, everywhere: Any
+) -> None:
+    pins, peer = pin({HOST: [WRONG]}), serve()  # the pin server is this host, too
+    everywhere(pins)
+    ordinary = world.client_context()
+    pins.switch({HOST: [WRONG, b"v" * 32]})
+    with pytest.raises(PinMismatchError):
+        exchange(peer, ordinary)
+    pins.switch({HOST: [world.leaf.pin]})
+    exchange(peer, ordinary)
+    assert peer.finish() == SECRET
+
+
+def test_one_client_enforces_and_others_judge_their_own_contexts(
+    world: Any, serve: Any, pin: Any, everywhere: Any
+) -> None:
+    first, second = pin({HOST: [WRONG]}), pin({HOST: [world.leaf.pin]})
+    everywhere(first)
+    with pytest.raises(ConfigError, match="another PinClient enforces"):
+        second.client.enforce()
+    assert not second.client.status().process_wide
+    exchange(serve(), second.context())
+    with pytest.raises(PinMismatchError):
+        exchange(serve(), world.client_context())
+
+
+def test_lifting_restores_every_class(pin: Any) -> None:
+    class Own(ssl.SSLContext):
+        sslsocket_class = ssl.SSLSocket
+
+    before = [dict(vars(ssl.SSLContext)), dict(vars(Own))]
+    pin_everywhere = pin({HOST: [WRONG]}).client
+    pin_everywhere.enforce()
+    assert vars(ssl.SSLContext) != before[0]
+    tls.lift_process()
+    assert [dict(vars(ssl.SSLContext)), dict(vars(Own))] == before
+
+
+def test_a_subclass_with_keywords_and_a_hook_of_its_own_can_still_be_defined(pin: Any, everywhere: Any) -> None:
+    class Parent(ssl.SSLContext):
+        def __init_subclass__(cls, /, colour: str, **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+            cls.colour = colour
+
+    everywhere(pin({HOST: [WRONG]}))
+
+    class Child(Parent, colour="blue"):
+        sslsocket_class = ssl.SSLSocket
+
+    assert Child.colour == "blue"
+    assert "Child" not in " ".join(tls.uncovered_context_classes())
+    with pytest.raises(TypeError):
+
+        class Bad(ssl.SSLContext, colour="blue"):
+            pass
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_certificate_has_been_shown_when_the_refusal_comes(
+    world: Any, serve: Any, pin: Any, version: ssl.TLSVersion
+) -> None:
+    shown = []
+
+    def look(stream: Any) -> None:
+        shown.append(stream.tls.getpeercert(True))
+
+    peer = serve(dialogue=look, verify_mode=ssl.CERT_REQUIRED)
+    peer.context.load_verify_locations(world.cafile)
+    context = pin({HOST: [WRONG]}).context(maximum_version=version)
+    world.honest.load_into(context, world.folder)
+    with pytest.raises(PinMismatchError):
+        exchange(peer, context)
+    assert peer.finish() == b""
+    assert shown == [world.leaf.der]  # docs/enforcement.md says so; nothing in Python could prevent it
+
+
+# What it neither holds nor hides.
+
+
+def test_classes_that_were_armed_for_one_context_go_with_it(world: Any, pin: Any) -> None:
+    context = world.client_context()
+
+    class Mine(ssl.SSLSocket):
+        pass
+
+    context.sslsocket_class = Mine
+    pin({HOST: [WRONG]}).client.ssl_context(context)
+    gone = [weakref.ref(Mine), weakref.ref(context.sslsocket_class)]
+    assert gone[1]() is not Mine
+    del Mine, context
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]
+
+
+def test_a_refused_connection_is_freed_without_the_garbage_collector(world: Any, serve: Any, pin: Any) -> None:
+    peer, context = serve(), pin({HOST: [WRONG]}).context()
+    line = context.wrap_socket(dial(peer), server_hostname=HOST, do_handshake_on_connect=False)
+    reference = weakref.ref(line)
+    gc.disable()
+    try:
+        line.do_handshake()
+    except PinMismatchError:
+        del line
+        assert reference() is not None  # the traceback holds it
+    finally:
+        gc.enable()
+    assert reference() is None
+
+
+def test_a_blocking_handshake_asked_for_on_a_non_blocking_socket_is_the_same_error_as_ever(
+    world: Any, serve: Any, pin: Any
+) -> None:
+    line = dial(serve())
+    line.setblocking(False)
+    with pytest.raises(ValueError, match="do_handshake_on_connect should not be specified for non-blocking"):
+        pin({HOST: [world.leaf.pin]}).context().wrap_socket(line, server_hostname=HOST)
+
+
+def test_a_guard_that_fails_for_a_reason_of_its_own_refuses(
+    world: Any, serve: Any, pin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pins, peer = pin({HOST: [world.leaf.pin]}), serve()
+    context = pins.context()
+    monkeypatch.setattr(pins.client._guard, "verdict", lambda *_: 1 / 0)
+    with context.wrap_socket(dial(peer), server_hostname=HOST, do_handshake_on_connect=False) as line:
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                line.sendall(SECRET)
+    assert peer.finish() == b""
+
+
+@pytest.mark.parametrize("copied", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_errors_survive_copies_and_process_pools_as_ssl_errors(
+    world: Any, serve: Any, pin: Any, copied: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(PinMismatchError) as refused:
+        exchange(serve(), pin({HOST: [WRONG]}).context())
+    error = refused.value
+    twin = copied(error)
+    names = ("host", "presented", "document", "args", "errno", "reason", "library", "verify_code", "verify_message")
+    assert {name: getattr(twin, name) for name in names} == {name: getattr(error, name) for name in names}
+    assert (str(twin), error.args[0], error.reason) == (str(error), 1, "CERTIFICATE_VERIFY_FAILED")
+    assert isinstance(twin, ssl.SSLCertVerificationError)
+
+
+def test_find_pin_error_finds_what_was_wrapped_and_nothing_else() -> None:
+    ours = PinsUnavailableError("nothing is trusted")
+    wrapped = OSError("outer", ValueError("middle", ours))
+    grouped = ExceptionGroup("several", [KeyError("x"), wrapped])
+    caught = RuntimeError("raised while handling")
+    caught.__context__ = grouped
+    looped = RuntimeError("a loop")
+    looped.__cause__ = looped
+    for error, found in ((ours, ours), (wrapped, ours), (grouped, ours), (caught, ours), (looped, None), (None, None)):
+        assert find_pin_error(error) is found
+    assert isinstance(find_pin_error(FetchError("the pin server is away")), FetchError)
+
+
+# The self-test.
+
+
+def test_the_selftest_holds_for_one_context_and_for_the_process(world: Any, pin: Any, everywhere: Any) -> None:
+    pins = pin({HOST: [WRONG]}, options={"unpinned": "refuse"})
+    alone = pins.client.selftest()
+    everywhere(pins)
+    assert pins.client.selftest()[: len(alone)] == alone
+    assert "every SSLContext class of this process is hooked" in pins.client.selftest()
+
+
+BREAKS = {
+    "the judgement": ("_Gate._pw_judge", "SSLSocket"),
+    "the judgement of sockets": ("_SocketGate._pw_judge", "SSLSocket"),
+    "the judgement of objects": ("_ObjectGate._pw_judge", "SSLObject"),
+}
+
+
+@pytest.mark.parametrize(("broken", "kind"), BREAKS.values(), ids=BREAKS)
+def test_the_selftest_fails_when_the_gate_does_not_close(
+    pin: Any, monkeypatch: pytest.MonkeyPatch, broken: str, kind: str
+) -> None:
+    monkeypatch.setattr(f"pinwarden.tls.gate.{broken}", let_through, raising=False)
+    with pytest.raises(SelfTestError, match=rf"wrong pin was let through \({kind}\)"):
+        pin({HOST: [WRONG]}).client.selftest()
+
+
+def let_through(gate: Any, *, may_block: bool) -> None:
+    gate._pw_guard, gate._pw_token = gate, None
+    gate.token = None
+
+
+@pytest.mark.parametrize("kind", ["sslsocket_class", "sslobject_class"])
+def test_the_selftest_fails_when_a_method_escapes_the_gate(
+    pin: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    armed = getattr(pin({HOST: [WRONG]}).client.ssl_context(), kind)
+    name = "send" if kind == "sslsocket_class" else "write"
+    monkeypatch.setattr(armed, name, getattr(armed.__bases__[1], name))
+    with pytest.raises(SelfTestError, match="wrong pin was let through"):
+        pin({HOST: [WRONG]}).client.selftest()
+
+
+def test_the_selftest_fails_when_the_right_pin_would_be_refused(pin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pinwarden.tls.gate.pin_of", lambda certificate: bytes(31))
+    with pytest.raises(SelfTestError, match="right pin was refused"):
+        pin({HOST: [WRONG]}).client.selftest()
+
+
+@pytest.mark.parametrize("kind", ["sslsocket_class", "sslobject_class"])
+def test_the_selftest_fails_when_the_base_class_is_unhooked(
+    pin: Any, everywhere: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    pins = pin({HOST: [WRONG]})
+    everywhere(pins)
+    with monkeypatch.context() as patch:
+        patch.setattr(ssl.SSLContext, kind, vars(ssl.SSLContext)[kind].original)
+        with pytest.raises(SelfTestError, match=r"ssl\.SSLContext"):
+            pins.client.selftest()
+    assert "every SSLContext class of this process is hooked" in pins.client.selftest()
+
+
+def test_the_selftest_fails_when_enforcement_was_lifted(pin: Any, everywhere: Any) -> None:
+    pins = pin({HOST: [WRONG]})
+    everywhere(pins)
+    tls.lift_process()
+    with pytest.raises(SelfTestError):
+        pins.client.selftest()
+
+
+def test_threads_share_one_connection_as_before(world: Any, serve: Any, pin: Any) -> None:
+    pins, peer = pin({HOST: [world.leaf.pin]}), serve()
+    with pins.context().wrap_socket(dial(peer), server_hostname=HOST) as line:
+        writers = [threading.Thread(target=line.sendall, args=(b"x" * 1000,)) for _ in range(4)]
+        for writer in writers:
+            writer.start()
+        with line.makefile("rb") as file:
+            assert file.read(4000) == b"x" * 4000
+        for writer in writers:
+            writer.join(10)
+    assert len(peer.finish()) == 4000

@@ -1,0 +1,133 @@
+"""Through proxies: CONNECT over plain TCP and over TLS, so that TLS runs inside TLS and two names are judged."""
+
+import asyncio
+import contextlib
+import gc
+import http.client
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+import requests
+import urllib3
+from conftest import WRONG
+from pinned_clients import ContextAdapter
+from pinned_peers import Http, Proxy
+
+from pinwarden import PinMismatchError, find_pin_error
+
+PROXY, HOST = "localhost", "api.example.com"  # the second name resolves nowhere: the proxy knows where it is
+URL = f"https://{HOST}/"
+
+
+def _urllib3(proxy: str, context: ssl.SSLContext) -> bytes:
+    with urllib3.ProxyManager(proxy, ssl_context=context, proxy_ssl_context=context, retries=False) as pool:
+        return pool.request("GET", URL).data
+
+
+def _requests(proxy: str, context: ssl.SSLContext) -> bytes:
+    with requests.Session() as session:
+        session.mount("https://", ContextAdapter(context))
+        return session.get(URL, proxies={"https": proxy}).content
+
+
+def _http_client(proxy: str, context: ssl.SSLContext) -> bytes:
+    address = urllib3.util.parse_url(proxy)
+    with contextlib.closing(http.client.HTTPSConnection(PROXY, address.port, context=context)) as connection:
+        connection.set_tunnel(HOST, 443)
+        connection.request("GET", "/")
+        return connection.getresponse().read()
+
+
+def _options(proxy: str, context: ssl.SSLContext) -> dict[str, Any]:
+    secure = {"ssl_context": context} if proxy.startswith("https") else {}
+    return {"verify": context, "proxy": httpx.Proxy(proxy, **secure)}
+
+
+def _httpx(proxy: str, context: ssl.SSLContext) -> bytes:
+    with httpx.Client(**_options(proxy, context)) as client:
+        return client.get(URL).content
+
+
+async def _httpx_async(proxy: str, context: ssl.SSLContext) -> bytes:
+    async with httpx.AsyncClient(**_options(proxy, context)) as client:
+        return (await client.get(URL)).content
+
+
+async def _aiohttp(proxy: str, context: ssl.SSLContext) -> bytes:
+    async with aiohttp.ClientSession() as session, session.get(URL, proxy=proxy, ssl=context) as response:
+        return await response.read()
+
+
+Client = Callable[[str, ssl.SSLContext], bytes]
+CLIENTS: dict[str, Client] = {
+    "urllib3": _urllib3,
+    "requests": _requests,
+    "httpx": _httpx,
+    "httpx on asyncio": lambda *arguments: asyncio.run(_httpx_async(*arguments)),
+    "aiohttp": lambda *arguments: asyncio.run(_aiohttp(*arguments)),
+    "http.client": _http_client,
+}
+CASES = [
+    (name, scheme)
+    for name in CLIENTS
+    for scheme in ("http", "https")
+    # requests takes no context for the proxy itself, and http.client speaks plaintext to it
+    if (name, scheme) not in (("requests", "https"), ("http.client", "https"))
+]
+
+
+@pytest.fixture
+def tunnel(serve: Any) -> Callable[[str], tuple[Any, Any, str]]:
+    """Return a function that starts a service and a proxy in front of it, which speaks *scheme*."""
+
+    def start(scheme: str) -> tuple[Any, Any, str]:
+        service = serve(dialogue=Http({"/": b"hello"}))
+        relay = Proxy(service.address)
+        proxy = serve(dialogue=relay) if scheme == "https" else serve(None, relay)
+        return service, proxy, f"{scheme}://{PROXY}:{proxy.port}"
+
+    return start
+
+
+def refused_host(client: str, address: str, context: ssl.SSLContext) -> str:
+    """Return the host that was refused; what the exception held is free again, the outer TLS included."""
+    with pytest.raises((OSError, aiohttp.ClientError, httpx.HTTPError, urllib3.exceptions.HTTPError)) as raised:
+        CLIENTS[client](address, context)
+    found = find_pin_error(raised.value)
+    assert isinstance(found, PinMismatchError)
+    host = found.host
+    del raised, found
+    gc.collect()
+    return host
+
+
+@pytest.mark.parametrize("process_wide", [False, True], ids=["one context", "whole process"])
+@pytest.mark.parametrize(("client", "scheme"), CASES)
+def test_both_ends_of_a_tunnel_are_judged_by_their_own_names(
+    world: Any, pin: Any, everywhere: Any, tunnel: Any, client: str, scheme: str, process_wide: bool
+) -> None:
+    pins = pin({PROXY: [world.leaf.pin], HOST: [world.intermediate.pin]})
+    service, proxy, address = tunnel(scheme)
+    context = world.client_context() if process_wide else pins.context()
+    if process_wide:
+        everywhere(pins)
+    assert CLIENTS[client](address, context) == b"hello"
+    pins.switch({PROXY: [world.leaf.pin], HOST: [WRONG]})
+    before = bytes(service.received)
+    assert refused_host(client, address, context) == HOST
+    proxy.finish()
+    assert service.finish() == before
+
+
+@pytest.mark.parametrize("client", [name for name, scheme in CASES if scheme == "https"])
+def test_a_proxy_with_a_wrong_key_does_not_even_learn_the_destination(
+    world: Any, pin: Any, tunnel: Any, client: str
+) -> None:
+    service, proxy, address = tunnel("https")
+    context = pin({PROXY: [WRONG], HOST: [world.leaf.pin]}).context()
+    assert refused_host(client, address, context) == PROXY
+    assert (proxy.finish(), service.finish(), service.connections) == (b"", b"", 0)
