@@ -10,7 +10,6 @@ enforce, guard, errors = (partial(Mutant, room) for room in ("enforce", "guard",
 ENFORCEMENT = [
     enforce("E9", "unpinned hosts that the application refuses", '        if unpinned == "refuse":', "        if False:"),
     enforce("E9", "unpinned hosts, always refused", '        if unpinned == "refuse":', "        if True:"),
-    enforce("E9", "a handshake without a name as a pinned host", "    if rule is None or host is None:", "    if rule is None:"),
     enforce("state", "an old pin set that refuses", "            _check_in_time(policy, rule, host, state)", "            pass"),
     enforce("state", "an old pin set that refuses, found and let go", "    raise PinsUnavailableError(\n        f\"pin set", "    _ = PinsUnavailableError(\n        f\"pin set"),
     enforce("state", "a stale pin set that refuses", '    if state is State.STALE and pinset.on_stale == "enforce":', "    if state is State.STALE:"),
