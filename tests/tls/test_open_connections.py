@@ -17,9 +17,10 @@ import requests
 import trio
 import urllib3
 import uvloop
-from conftest import SECRET, WRONG, dial
 from pinned_clients import ContextAdapter
-from pinned_peers import Http, Peer
+from pinned_dialogues import Http
+from pinned_peers import Peer
+from pinned_service import SECRET, WRONG, dial
 
 from pinwarden import PinMismatchError, PinsUnavailableError, find_pin_error
 from pinwarden.testing import pinned
