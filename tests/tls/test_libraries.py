@@ -12,7 +12,7 @@ import pytest
 from pinned_libraries import ROWS, Row
 from pinned_service import WRONG
 
-from pinwarden import PinMismatchError, find_pin_error
+from pinwarden import PinMismatchError, PinsUnavailableError, find_pin_error
 
 # How the context comes about: armed alone, ordinary and made before enforce(), or made by the library itself.
 WAYS = ("one context", "whole process", "whole process, the library's own context")
@@ -68,3 +68,19 @@ def test_with_a_wrong_pin_no_byte_arrives_and_the_error_is_the_librarys_own(
     assert (found.host, len(found.presented)) == ("localhost", 3)
     assert peer.finish() == b""
     assert (peer.connections, pins.client.status().refused) == (row.connections, row.connections)
+
+
+# What is raised when nothing is trusted, where that differs from what a wrong pin raises.
+WITHOUT_PINS = {
+    PinMismatchError: PinsUnavailableError,
+    aiohttp.ClientConnectorCertificateError: aiohttp.ClientConnectorSSLError,
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_without_any_pins_no_byte_arrives_either(world: Any, serve: Any, pin: Any, row: Row) -> None:
+    peer, pins = peer_for(serve, row), pin(None)
+    with pytest.raises(WITHOUT_PINS.get(row.raises, row.raises)) as raised:
+        row.client(peer.port, pins.context())
+    assert isinstance(find_pin_error(raised.value), PinsUnavailableError)
+    assert peer.finish() == b""
