@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import trio
 import uvloop
-from conftest import SECRET, WRONG, Pins, dial
 from pinned_peers import Peer
+from pinned_service import SECRET, WRONG, Pins, dial
 
 from pinwarden import PinMismatchError, PinsUnavailableError, guard
 from pinwarden.testing import pinned

@@ -42,6 +42,8 @@ class _ClassHook:
         if context is None:
             return self.original
         base = context.__dict__.get(self.name) or self.original
+        if not isinstance(base, type):  # a property of a subclass
+            base = base.__get__(context, owner)
         return base if is_exempt(context) else armed(base)
 
     def __set__(self, context: ssl.SSLContext, value: Any) -> None:
