@@ -16,8 +16,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pinwarden_keys import found_authority
+from pinwarden import trust
+from pinwarden.bundle import Bundle
+from pinwarden.strict_json import encode_base64
+from pinwarden_keys import LIGHT_KDF, found_authority, read_key_file, write_key_file, write_passphrase_file
+from pinwarden_keys.cli_root import root
 from pinwarden_server.cli import server
+from pinwarden_server.installation import Installation
 from pinwarden_server.settings import TABLE
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -91,6 +96,57 @@ def stranger(tmp_path: Path) -> Path:
     file = tmp_path / "root.json"
     file.write_bytes(found_authority("other", now=datetime.now(UTC), entropy=os.urandom).root_json)
     return file
+
+
+PLAN = """
+label = "acme"
+{keys}
+[root]
+keys = ["alice", "bob", "carol"]
+threshold = 2
+[timestamp]
+keys = ["timestamp"]
+threshold = 1
+epoch = 1
+max_lifetime_seconds = 604800
+[[pinset]]
+names = ["pay*"]
+keys = ["pinset"]
+threshold = 1
+epoch = 1
+max_lifetime_seconds = 7776000
+"""
+
+
+def test_a_production_server_publishes_under_the_root_of_its_ceremony(shell: Run, serve, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keys = shell("init", str(tmp_path / "server")).stdout.partition("[keys]\n")[2]
+    write_passphrase_file("pass", b"of everyone")
+    for name in ("alice", "bob", "carol"):
+        write_key_file(Path(f"{name}.key"), os.urandom(32), b"of everyone", label=name, kdf=LIGHT_KDF)
+        keys += f'{name} = "{encode_base64(read_key_file(Path(f"{name}.key")).public)}"\n'
+    Path("plan.toml").write_text(PLAN.format(keys=f"[keys]\n{keys}"))
+    for words, typed in (
+        (["draft", "--plan", "plan.toml"], None),
+        (["sign", "root.1.draft", "--key", "alice.key", "--passphrase-file", "pass", "--out", "a.sig"], "1\n"),
+        (["sign", "root.1.draft", "--key", "carol.key", "--passphrase-file", "pass", "--out", "c.sig"], "1\n"),
+        (["assemble", "root.1.draft", "a.sig", "c.sig"], None),
+    ):
+        held = CliRunner().invoke(root, words, input=typed)
+        assert held.exit_code == 0, held.output
+    founded = shell("init", str(tmp_path / "server"), "--root", "root.1.json")
+    assert founded.returncode == 0, founded.stderr
+    made = Installation(tmp_path / "server")
+    assert made.root_json.read_bytes() == Path("root.1.json").read_bytes()
+    elsewhere = made.passphrase.rename(tmp_path / "elsewhere")
+    service = serve(made, passphrase_file=elsewhere)
+    service.create()
+    state = trust.begin(made.root_json.read_bytes(), name="payments")
+    bundle = Bundle.parse(service.client.get("/v1/bundles/payments/1").data)
+    assert trust.advance_bundle(state, bundle, now=service.clock()).pinset.version == 1
+    other = service.ask("PUT", "/admin/v1/pinsets/orders", body=service.draft(), If_None_Match="*")
+    document = service.problem(other, 409, "conflict")
+    assert document["detail"].endswith("Choose another name, or let a new root grant this one.")
 
 
 def test_a_server_is_founded_once(shell: Run, installation, tmp_path: Path):

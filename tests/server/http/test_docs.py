@@ -15,6 +15,8 @@ import pytest
 from pinwarden import trust
 from pinwarden.bundle import Bundle
 from pinwarden.errors import RollbackError
+from pinwarden_keys.cli import keys
+from pinwarden_keys.cli_root import root
 from pinwarden_server import problems, rules
 from pinwarden_server.auth import RIGHTS, WIDE_RIGHTS, Right
 from pinwarden_server.cli import server as commands
@@ -195,6 +197,18 @@ def test_a_restored_copy_goes_on_above_every_number_that_clients_hold(installati
 
 def bundle(service: Any) -> Bundle:
     return Bundle.parse(service.client.get("/v1/bundles/payments/1").data)
+
+
+def test_hints_of_the_server_name_only_commands_and_pages_that_exist():
+    groups = {"server": commands, "root": root, "keys": keys}
+    sources = [path.read_text() for path in (DOCS.parent / "server/pinwarden_server").rglob("*.py")]
+    named = {found for text in sources for found in re.findall(r"`pinwarden (server|root|keys) ([a-z-]+)", text)}
+    assert {(group, word) for group, word in named if word not in groups[group].commands} == set()
+    pages = {found for text in sources for found in re.findall(r"docs/[a-z-]+\.md", text)}
+    assert pages == {"docs/admin-api.md", "docs/server.md"}
+    routes = {found for text in sources for found in re.findall(r"\b(?:GET|POST|PUT) (/admin/v1/[a-z]+) ", text)}
+    assert routes == {"/admin/v1/pinsets", "/admin/v1/tokens"}
+    assert len(named) > 5
 
 
 @pytest.mark.parametrize("page", ["admin-api.md", "server.md"])
