@@ -160,7 +160,7 @@ class PinClient:
 
     def refresh(self) -> Status:
         """
-        Fetch once and adopt what is newer; blocks for 10 seconds at most per request.
+        Fetch once and adopt what is newer; blocks for 10 seconds at most per request, after the resolver has answered.
 
         Raises:
             UntrustedError: the answer was refused; what was trusted stays. FetchError: there was no usable answer, or
@@ -316,7 +316,11 @@ class PinClient:
         if self._background.is_running:
             self._background.poke()
         elif self._is_older_than(SECOND_LOOK_SECONDS) and self._errand.acquire(blocking=False):
-            threading.Thread(target=self._run_errand, name="pinwarden-refresh", daemon=True).start()
+            try:
+                threading.Thread(target=self._run_errand, name="pinwarden-refresh", daemon=True).start()
+            except RuntimeError as error:  # too many threads, or the process is ending: no reason to fail a handshake
+                self._errand.release()
+                log.warning("no refresh in passing: %s", error)
 
     def _run_errand(self) -> None:
         try:
