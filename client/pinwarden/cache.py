@@ -8,7 +8,6 @@ load goes through ``trust.absorb``, so whoever can write here can at most make t
 import hashlib
 import logging
 import os
-import secrets
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,7 +63,7 @@ class MemoryCache:
 
     def __init__(self) -> None:
         self._kept = KeptDocuments()
-        self._installation = secrets.token_bytes(INSTALLATION_BYTES)
+        self._installation = os.urandom(INSTALLATION_BYTES)
 
     def load(self) -> KeptDocuments:
         """Return what this process kept."""
@@ -143,13 +142,13 @@ class DiskCache:
             with owned_files.locked(self._installation_path):
                 with suppress(FileNotFoundError, ValueError):  # another process was first
                     return _parse_installation(owned_files.read(self._installation_path, _INSTALLATION_FILE_BYTES))
-                fresh = secrets.token_bytes(INSTALLATION_BYTES)
+                fresh = os.urandom(INSTALLATION_BYTES)
                 owned_files.replace(self._installation_path, fresh.hex().encode())
                 return fresh
         except OSError as error:
             reason = error.strerror or error
             log.warning("no installation id can be kept in %s (%s); using one for this process", self._folder, reason)
-            return secrets.token_bytes(INSTALLATION_BYTES)
+            return os.urandom(INSTALLATION_BYTES)
 
 
 def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, name: str) -> Cache:
