@@ -446,6 +446,12 @@ def test_eight_processes_that_start_at_once_agree_on_one_installation_id(spoilt:
     assert sorted(p.name for p in path.parent.iterdir()) == ["installation-id", "installation-id.lock"]
 
 
+def test_an_installation_id_that_was_written_by_hand_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "installation-id").write_text("0123456789abcdef0123456789ABCDEF\n")
+    cache = DiskCache(tmp_path, "a-12345678", "app")
+    assert cache.installation_id().hex() == "0123456789abcdef0123456789abcdef"
+
+
 def test_an_installation_id_that_cannot_be_kept_lives_as_long_as_the_process(tmp_path: Path, caplog: Any) -> None:
     (tmp_path / "file").write_text("")
     cache = DiskCache(tmp_path / "file" / "cache", "a-12345678", "app")

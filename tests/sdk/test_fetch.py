@@ -241,7 +241,7 @@ def test_a_hostile_answer_is_a_typed_error_and_changes_nothing_when_the_server(
 ) -> None:
     script, error, words, status = HOSTILE[case]
     before = holder.files()
-    deadline = DEADLINE if case == "never answers" or case.startswith("drips") else 10.0
+    deadline = DEADLINE if words == LATE else 1.0 if case == "drips the body of a 404" else 10.0
     with nothing_left(), raw_server(script) as server, pytest.raises(error) as failed:
         holder.update(server.url, deadline_seconds=deadline)
     message = str(failed.value)

@@ -305,10 +305,10 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
         filler.connect(deaf.getsockname())  # the queue is full: further connections are not answered
-        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place.getsockname()) for place in (deaf, deaf)]
-        found.append((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", server.port)))
+        places = [deaf.getsockname(), ("127.0.0.1", server.port)]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in places]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: found)
-        asked = fetcher("http://pins.localhost", deadline_seconds=1.0)
+        asked = fetcher("http://pins.localhost", deadline_seconds=1.5)
         assert asked.bundle("app", 1) == Fetched(BODY, None)
         asked.close()
 
