@@ -177,3 +177,14 @@ def test_hole_7_on_a_resumed_session_only_the_leaf_counts(
     outcome = judge(peer, resume)
     assert peer.sessions_reused == 1
     assert outcome == (SECRET, None) if reaches else refused(outcome)
+
+
+def test_hole_7_while_nothing_is_trusted_a_session_is_dropped_too(world: Any, serve: Any, pin: Any) -> None:
+    pins, peer, context = pin(None), serve(world.honest, greet, num_tickets=2), world.client_context()
+    with context.wrap_socket(dial(peer), server_hostname=HOST) as line:
+        line.recv(8)
+        session = line.session
+    pins.publish({HOST: [world.intermediate.pin]})  # which the handshake itself fetches
+    with pins.client.ssl_context(context).wrap_socket(dial(peer), server_hostname=HOST, session=session) as line:
+        converse(line)
+    assert (peer.finish(), peer.sessions_reused) == (SECRET, 0)
