@@ -321,16 +321,3 @@ def test_find_pin_error_finds_what_was_wrapped_and_nothing_else() -> None:
     for error, found in ((ours, ours), (wrapped, ours), (grouped, ours), (caught, ours), (looped, None), (None, None)):
         assert find_pin_error(error) is found
     assert isinstance(find_pin_error(FetchError("the pin server is away")), FetchError)
-
-
-def test_threads_share_one_connection_as_before(world: Any, serve: Any, pin: Any) -> None:
-    pins, peer = pin({HOST: [world.leaf.pin]}), serve()
-    with pins.context().wrap_socket(dial(peer), server_hostname=HOST) as line:
-        writers = [threading.Thread(target=line.sendall, args=(b"x" * 1000,)) for _ in range(4)]
-        for writer in writers:
-            writer.start()
-        with line.makefile("rb") as file:
-            assert file.read(4000) == b"x" * 4000
-        for writer in writers:
-            writer.join(10)
-    assert len(peer.finish()) == 4000

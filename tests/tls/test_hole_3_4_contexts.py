@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pinned_attacks import HOST, ONLY_WRONG, WAYS, Obvious, ObviousObject, judge, obvious, refused, send_by_socket
-from pinned_service import SECRET
+from pinned_service import SECRET, dial
 
 from pinwarden.selftest import SelfTestError
 
@@ -215,3 +215,25 @@ def test_hole_4_a_class_that_is_changed_after_installation_fails_the_selftest(
     assert len(pins.client.selftest()) == 6
     peer = serve()
     assert refused(judge(peer, lambda: send_by_socket(peer, own_context(world, own))))
+
+
+@pytest.mark.parametrize("process_wide", [False, True], ids=["one context", "whole process"])
+@pytest.mark.parametrize("owner", ["class", "context, before", "context, after"])
+def test_holes_3_and_4_are_closed_without_taking_a_library_its_own_classes(
+    world: Any, serve: Any, pin: Any, everywhere: Any, owner: str, process_wide: bool
+) -> None:
+    pins, peer = pin({HOST: [world.leaf.pin]}), serve()
+    context = own_context(world, own_context_class()) if owner == "class" else world.client_context()
+    if owner == "context, before":
+        context.sslsocket_class = OwnSocket
+    if process_wide:
+        everywhere(pins)
+    else:
+        pins.client.ssl_context(context)
+    if owner == "context, after":
+        context.sslsocket_class = OwnSocket
+        if not process_wide:
+            pins.client.ssl_context(context)
+    with context.wrap_socket(dial(peer), server_hostname=HOST) as line:
+        assert isinstance(line, OwnSocket)
+        assert line._pw_token is pins.client._guard.token

@@ -40,7 +40,7 @@ def test_hole_5_under_cert_none_a_pinned_leaf_is_accepted(world: Any, serve: Any
     assert judge(peer, lambda: way(peer, context)) == (SECRET, None)
 
 
-@pytest.mark.parametrize("way", ["wrapped first", "connected first"])
+@pytest.mark.parametrize("way", ["wrapped first", "wrapped before it was lowered", "connected first"])
 def test_hole_6_a_mode_raised_between_making_and_handshake_is_not_believed(
     world: Any, serve: Any, pin: Any, way: str
 ) -> None:
@@ -49,8 +49,11 @@ def test_hole_6_a_mode_raised_between_making_and_handshake_is_not_believed(
 
         def act() -> None:
             line = dial(peer) if way == "connected first" else socket.socket()
+            if way == "wrapped before it was lowered":
+                context.verify_mode = ssl.CERT_REQUIRED
             with context.wrap_socket(line, server_hostname=HOST, do_handshake_on_connect=False) as line:
-                if way == "wrapped first":
+                context.verify_mode = ssl.CERT_NONE
+                if way != "connected first":
                     line.connect(peer.address)
                 context.verify_mode = ssl.CERT_REQUIRED
                 line.do_handshake()
@@ -174,3 +177,14 @@ def test_hole_7_on_a_resumed_session_only_the_leaf_counts(
     outcome = judge(peer, resume)
     assert peer.sessions_reused == 1
     assert outcome == (SECRET, None) if reaches else refused(outcome)
+
+
+def test_hole_7_while_nothing_is_trusted_a_session_is_dropped_too(world: Any, serve: Any, pin: Any) -> None:
+    pins, peer, context = pin(None), serve(world.honest, greet, num_tickets=2), world.client_context()
+    with context.wrap_socket(dial(peer), server_hostname=HOST) as line:
+        line.recv(8)
+        session = line.session
+    pins.publish({HOST: [world.intermediate.pin]})  # which the handshake itself fetches
+    with pins.client.ssl_context(context).wrap_socket(dial(peer), server_hostname=HOST, session=session) as line:
+        converse(line)
+    assert (peer.finish(), peer.sessions_reused) == (SECRET, 0)

@@ -13,7 +13,6 @@ from pinwarden.errors import ConfigError
 from pinwarden.tls.contexts import (
     Guard,
     check_platform,
-    forbid_renegotiation,
     guard_of,
     is_exempt,
     put_guard,
@@ -67,7 +66,6 @@ def arm_context(context: ssl.SSLContext, guard: Guard) -> ssl.SSLContext:
         )
     for inner in with_inner(context):
         put_guard(inner, guard)
-        forbid_renegotiation(inner)
         for name in _HOOKED:
             setattr(inner, name, armed(getattr(inner, name)))
     return context
