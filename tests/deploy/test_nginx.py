@@ -299,6 +299,17 @@ def test_access_logs_are_json_and_name_neither_tokens_nor_queries(fresh):
         assert secret not in fresh.log(name)
 
 
+def test_the_log_of_gunicorn_names_the_client_that_nginx_saw_and_no_other(fresh):
+    authorization = {"Authorization": f"Bearer {fresh.token}", "X_Forwarded_For": "198.51.100.7"}
+    with from_address(fresh, "127.0.0.6") as other:
+        headers = {name.replace("_", "-"): value for name, value in authorization.items()}
+        assert other.request("GET", f"{fresh.admin}/admin/v1/roots", headers=headers).status == 200
+    fresh.stop()
+    lines = [json.loads(line) for line in fresh.log("gunicorn.log").splitlines() if line.startswith("{")]
+    remotes = {line["path"]: line["remote"] for line in lines if line["event"] == "admin request"}
+    assert remotes == {"/admin/v1/pinsets/payments": "127.0.0.1", "/admin/v1/roots": "127.0.0.6"}
+
+
 def test_the_shipped_configuration_of_gunicorn_is_in_force(deployment):
     socket_mode = deployment.socket.stat().st_mode
     assert (stat.S_ISSOCK(socket_mode), stat.S_IMODE(socket_mode)) == (True, 0o660)
