@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import sqlite3
+import stat
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -165,6 +166,21 @@ def test_every_command_is_documented_with_its_options():
         section = re.search(rf"(?ms)^### `pinwarden server {name}\b(.*?)(?=^##|\Z)", SERVER)
         for option in (option for parameter in command.params for option in parameter.opts if option.startswith("--")):
             assert f"`{option}" in section[1], f"{name} {option}"
+
+
+def test_the_files_of_an_installation_are_documented_with_their_modes(service):
+    folder = service.installation.folder
+    documented = {}
+    for names, mode, _ in rows_of(SERVER, "file in `data_dir`"):
+        documented |= dict.fromkeys(re.findall(r"`([\w./]+)`", names), mode)
+    modes = {name: f"{stat.S_IMODE((folder / name).stat().st_mode):04o}" for name in documented}
+    assert modes == documented
+    found = {
+        path.relative_to(folder).as_posix() + "/" * path.is_dir()
+        for path in (*folder.iterdir(), *folder.glob("keys/*"))
+    }
+    passing = {"keys/", "keys/root.key", "pinwarden.db-wal", "pinwarden.db-shm"}
+    assert found - passing == set(documented)
 
 
 def test_a_restored_copy_goes_on_above_every_number_that_clients_hold(installation, serve, command_line, tmp_path):
