@@ -31,7 +31,6 @@ TLS = [
     gate("E6", "a resumed session as a verified chain", "if self._sslobj is None or self._sslobj.session_reused:", "if self._sslobj is None:"),
     gate("E2", "the chain as it was sent", "self._sslobj.get_verified_chain()", "self._sslobj.get_unverified_chain()"),
     gate("E2", "the leaf alone of a verified chain", "self._sslobj.get_verified_chain()", "self._sslobj.get_verified_chain()[:1]"),
-    gate("E5", "an unverified leaf, taken for verified", "            return Chain((leaf,) if leaf else (), False)", "            return Chain((leaf,) if leaf else (), True)"),
     gate("hole 7", "a session of a weaker mode on a socket", "            session = prepare(context, guard, server_hostname, session)\n", ""),
     gate("hole 7", "a session of a weaker mode on an SSL object", "        if guard is not None:\n            _prepare_arguments(context, guard, kwargs)\n        mode", "        mode"),
     *(
