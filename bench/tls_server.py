@@ -1,12 +1,13 @@
 """
 A TLS server that reads and answers nothing: ``python -m bench.tls_server server.pem``.
 
-It may import the standard library. It listens on loopback only and serves one connection after the other.
+It may import the standard library. It listens on loopback only and serves each connection in a thread of its own.
 """
 
 import socket
 import ssl
 import sys
+import threading
 
 
 def serve(pem_file: str) -> None:
@@ -17,12 +18,16 @@ def serve(pem_file: str) -> None:
         print(listener.getsockname()[1], flush=True)
         while True:
             connection, _ = listener.accept()
-            try:
-                with context.wrap_socket(connection, server_side=True) as secured:
-                    while secured.recv(4096):
-                        pass
-            except OSError:  # the client went away in the middle, which is its right
-                continue
+            threading.Thread(target=_swallow, args=(context, connection), daemon=True).start()
+
+
+def _swallow(context: ssl.SSLContext, connection: socket.socket) -> None:
+    try:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            while secured.recv(4096):
+                pass
+    except OSError:  # the client went away in the middle, which is its right
+        return
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ This package is the SDK: it fetches, verifies, caches and enforces one pin set. 
 importing it loads neither an HTTP library nor an X.509 parser.
 """
 
-from pinwarden.client import Options, PinClient
+from pinwarden.arguments import Options
+from pinwarden.client import PinClient
 from pinwarden.enforce import Outcome, Verdict
 from pinwarden.errors import (
     CacheError,

@@ -25,6 +25,7 @@ log = logging.getLogger("pinwarden")
 FORMAT = "pinwarden-cache-1"
 MAX_CACHE_BYTES = 16 * 1024 * 1024
 INSTALLATION_BYTES = 16
+_INSTALLATION_FILE_BYTES = 64  # twice as long in hex, and whoever wrote it by hand may have ended the line
 _TYPES = {"roots": ROOT_TYPE, "timestamps": TIMESTAMP_TYPE, "pinsets": PINSET_TYPE}
 _REDIS_SCHEMES = ("redis://", "rediss://", "redis+sentinel://", "redis+cluster://")
 
@@ -136,11 +137,11 @@ class DiskCache:
     def installation_id(self) -> bytes:
         """Return the folder's id, made when it is missing; one for this process when the folder cannot be written."""
         with suppress(OSError, ValueError):
-            return _parse_installation(owned_files.read(self._installation_path, 2 * INSTALLATION_BYTES))
+            return _parse_installation(owned_files.read(self._installation_path, _INSTALLATION_FILE_BYTES))
         try:
             with owned_files.locked(self._installation_path):
                 with suppress(FileNotFoundError, ValueError):  # another process was first
-                    return _parse_installation(owned_files.read(self._installation_path, 2 * INSTALLATION_BYTES))
+                    return _parse_installation(owned_files.read(self._installation_path, _INSTALLATION_FILE_BYTES))
                 fresh = os.urandom(INSTALLATION_BYTES)
                 owned_files.replace(self._installation_path, fresh.hex().encode())
                 return fresh

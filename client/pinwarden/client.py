@@ -9,71 +9,29 @@ import os
 import ssl
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from pinwarden import tls
+from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, read_bootstrap
 from pinwarden.background import BackgroundRefresh
-from pinwarden.bundle import Bundle
 from pinwarden.cache import Cache, open_cache
-from pinwarden.documents import check_name
-from pinwarden.enforce import Chain, Policy, Unpinned, Verdict
-from pinwarden.errors import (
-    ConfigError,
-    FetchError,
-    MalformedError,
-    PinwardenError,
-    UntrustedError,
-)
-from pinwarden.guard import (
-    SECOND_LOOK_SECONDS,
-    ClientGuard,
-    Rules,
-    Snapshot,
-    WhenEmpty,
-    log,
-)
+from pinwarden.enforce import Chain, Policy, Verdict
+from pinwarden.errors import FetchError, PinwardenError
+from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot, log
 from pinwarden.spki import pin_of
 from pinwarden.status import Status, uncovered_libraries
-from pinwarden.trust import KeptDocuments, TrustState, absorb, begin
+from pinwarden.trust import TrustState, absorb
 from pinwarden.update import Updater
 
 if TYPE_CHECKING:
     from pinwarden.fetch import Fetcher
 
-POLL_SECONDS = 300.0
-MAX_POLL_SECONDS = 7 * 24 * 3600.0  # no timestamp lives longer
 # A refresh ends within its deadlines. Whoever waits longer for another's may be what that one waits for: a log handler
 # that ships records over a judged connection.
 REFRESH_WAIT_SECONDS = 30.0
-
-
-class Options(TypedDict, total=False):
-    """
-    The rarer arguments of :class:`PinClient`.
-
-    Attributes:
-        unpinned: ``"allow"`` (default) or ``"refuse"`` hosts that the pin set does not cover.
-        when_empty: ``"refuse"`` (default) every connection while nothing is trusted, or fall back to ``"platform"``
-            CA checks, which an attacker who blocks the first fetch can bring about.
-        ca_file: PEM file with the CAs that may certify the pin server; default: the system's.
-        allow_http: accept an ``http`` address beyond loopback; integrity does not depend on TLS, privacy does.
-        poll_seconds: mean time between background refreshes, 300 by default, a week at most.
-        telemetry: send the random per-process ``Pinwarden-Instance`` header; True by default.
-        clock: returns the present as an aware datetime; for tests.
-    """
-
-    unpinned: Unpinned
-    when_empty: WhenEmpty
-    ca_file: str | None
-    allow_http: bool
-    poll_seconds: float
-    telemetry: bool
-    clock: Callable[[], datetime]
 
 
 class PinClient:
@@ -109,9 +67,9 @@ class PinClient:
         # Here, and not in a thread later: a child forked meanwhile would wait for that thread's import for ever.
         from pinwarden.fetch import Fetcher
 
-        _check_options(options)
+        check_options(options)
         tls.check_platform()
-        trust = _begin(root, pinset)
+        trust = begin_with(root, pinset)
         self.url = url
         self._clock = options.get("clock", _utc_now)
         self._poll_seconds = options.get("poll_seconds", POLL_SECONDS)
@@ -123,7 +81,7 @@ class PinClient:
         )
         self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
         self._installation = self._cache.installation_id()
-        trust = absorb(absorb(trust, _read_bootstrap(bootstrap)), self._cache.load())
+        trust = absorb(absorb(trust, read_bootstrap(bootstrap)), self._cache.load())
         self._updater = Updater(self._fetcher, self._cache, adopt=self._adopt)
         self._guard = ClientGuard(
             self._snapshot_of(trust, None),
@@ -159,7 +117,7 @@ class PinClient:
 
     def refresh(self) -> Status:
         """
-        Fetch once and adopt what is newer; blocks for 10 seconds at most per request.
+        Fetch once and adopt what is newer; blocks for 10 seconds at most per request, after the resolver has answered.
 
         Raises:
             UntrustedError: the answer was refused; what was trusted stays. FetchError: there was no usable answer, or
@@ -315,7 +273,11 @@ class PinClient:
         if self._background.is_running:
             self._background.poke()
         elif self._is_older_than(SECOND_LOOK_SECONDS) and self._errand.acquire(blocking=False):
-            threading.Thread(target=self._run_errand, name="pinwarden-refresh", daemon=True).start()
+            try:
+                threading.Thread(target=self._run_errand, name="pinwarden-refresh", daemon=True).start()
+            except RuntimeError as error:  # too many threads, or the process is ending: no reason to fail a handshake
+                self._errand.release()
+                log.warning("no refresh in passing: %s", error)
 
     def _run_errand(self) -> None:
         try:
@@ -365,79 +327,3 @@ def _weakly(method: Callable[[], object]) -> Callable[[], object]:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def _check_options(options: Mapping[str, Any]) -> None:
-    known = Options.__annotations__
-    for name in options:
-        if name not in known:
-            import difflib
-
-            close = difflib.get_close_matches(name, known, 1)
-            raise ConfigError(
-                f"PinClient has no option {name!r}",
-                expected=f"one of {', '.join(sorted(known))}",
-                hint=f"Did you mean {close[0]!r}?" if close else None,
-            )
-    for name, choices in (("unpinned", ("allow", "refuse")), ("when_empty", ("refuse", "platform"))):
-        if options.get(name, choices[0]) not in choices:
-            raise ConfigError(f"{name} is unknown", expected=" or ".join(choices), got=repr(options[name]))
-    poll = options.get("poll_seconds", POLL_SECONDS)
-    if type(poll) not in (int, float) or not 0 < poll <= MAX_POLL_SECONDS:
-        expected = f"seconds, more than 0 and at most {MAX_POLL_SECONDS:.0f}"
-        raise ConfigError("poll_seconds is not a time", expected=expected, got=repr(poll))
-    if options.get("when_empty") == "platform":
-        warnings.warn(
-            "when_empty='platform': whoever blocks the first fetch switches pinning off for this process; "
-            "a bootstrap bundle avoids the need for it",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-
-
-def _begin(root: str | os.PathLike[str] | bytes, pinset: object) -> TrustState:
-    if not isinstance(pinset, str):
-        raise ConfigError("pinset is not a name", expected="text", got=repr(pinset))
-    try:
-        name = check_name(pinset)
-    except MalformedError as error:
-        raise ConfigError("pinset is not a name", expected=error.expected, got=error.got) from None
-    try:
-        return begin(_read(root, "root"), name=name)
-    except UntrustedError as error:
-        raise ConfigError(
-            f"the root that this application embeds is unusable: {error.what}",
-            expected=error.expected,
-            got=error.got,
-            hint="Take root.json as `pinwarden root` or the server's /v1/roots/1 gives it, unchanged.",
-        ) from error
-
-
-def _read_bootstrap(source: str | os.PathLike[str] | bytes | None) -> KeptDocuments:
-    if source is None:
-        return KeptDocuments()
-    try:
-        bundle = Bundle.parse(_read(source, "bootstrap"))
-    except UntrustedError as error:
-        raise ConfigError(
-            f"the bootstrap bundle is unusable: {error.what}",
-            expected=error.expected,
-            got=error.got,
-            hint="Take the answer of /v1/bundles/NAME/1, unchanged.",
-        ) from error
-    return KeptDocuments(bundle.roots, (bundle.timestamp,), (bundle.pinset,))
-
-
-def _read(source: object, setting: str) -> bytes:
-    if isinstance(source, bytes):
-        return source
-    if not isinstance(source, str | os.PathLike):
-        expected = "a path, or the bytes themselves"
-        raise ConfigError(f"{setting} is neither a path nor bytes", expected=expected, got=repr(source))
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"{setting} cannot be read from {os.fspath(source)!r}: {error.strerror}",
-            hint="Give a path, or the bytes themselves.",
-        ) from error

@@ -25,7 +25,10 @@ class Deadline:
         self.passed = False
 
     def __enter__(self) -> Self:
-        self._timer.start()
+        try:
+            self._timer.start()
+        except RuntimeError as error:  # the process has too many threads, or is ending
+            raise OSError(f"nothing can watch the time ({error})") from error
         return self
 
     def __exit__(self, *exc_info: object) -> None:

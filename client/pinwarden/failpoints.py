@@ -29,9 +29,14 @@ def hit(name: str) -> None:
     """Die by SIGKILL, as a power cut to this process would, when *name* is the armed point."""
     if _armed is None:
         return
-    if name not in NAMES:
-        raise LookupError(f"failpoint {name!r} was never registered")
+    for point in (name, _armed) if _room(name) == _room(_armed) else (name,):
+        if point not in NAMES:
+            raise LookupError(f"failpoint {point!r} was never registered")
     if name == _armed:
         import signal
 
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _room(name: str) -> str:
+    return name.partition(".")[0]

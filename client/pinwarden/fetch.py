@@ -119,24 +119,28 @@ class Fetcher:
     def _get(self, path: str, headers: dict[str, str], limit: int) -> Fetched | None:
         if time.monotonic() - self._idle_since > MAX_IDLE_SECONDS:
             self.close()
+        deadline = Deadline(self._deadline_seconds)
+        try:
+            with deadline:
+                return self._exchange_twice(path, headers, limit, deadline)
+        except (HTTPException, OSError) as error:
+            self.close()
+            raise self._failure(error, deadline) from error
+        except FetchError:
+            raise  # of an answer that was read to its end; _exchange() knows about others
+        except BaseException:
+            self.close()
+            raise
+
+    def _exchange_twice(self, path: str, headers: dict[str, str], limit: int, deadline: Deadline) -> Fetched | None:
         reused = self._connection is not None
-        with Deadline(self._deadline_seconds) as deadline:
-            try:
-                try:
-                    return self._exchange(path, headers, limit, deadline)
-                except (HTTPException, ConnectionError, ssl.SSLError):
-                    if not reused or deadline.passed:
-                        raise
-                    self.close()  # the server closed a kept connection meanwhile, which is no failure
-                    return self._exchange(path, headers, limit, deadline)
-            except (HTTPException, OSError) as error:
-                self.close()
-                raise self._failure(error, deadline) from error
-            except FetchError:
-                raise  # of an answer that was read to its end; _exchange() knows about others
-            except BaseException:
-                self.close()
+        try:
+            return self._exchange(path, headers, limit, deadline)
+        except (HTTPException, ConnectionError, ssl.SSLError):
+            if not reused or deadline.passed:
                 raise
+            self.close()  # the server closed a kept connection meanwhile, which is no failure
+            return self._exchange(path, headers, limit, deadline)
 
     def _exchange(self, path: str, headers: dict[str, str], limit: int, deadline: Deadline) -> Fetched | None:
         connection = self._connect(deadline)

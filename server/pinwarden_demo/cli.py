@@ -78,7 +78,8 @@ def _perform(only: tuple[str, ...], sabotage: str | None, *, as_json: bool, keep
     with open_stage(keep=keep) as stage:
         story.stage_is_set(stage, time.monotonic() - start, sabotage)
         kept = str(stage.folder) if keep else None
-        parts = {"authority": stage.authority, "pin_server": stage.server.url, "hosts": [h.name for h in stage.hosts]}
+        hosts = [host.name for host in stage.hosts]
+        parts = {"authority": stage.authority, "pin_server": stage.server.url, "hosts": hosts}
         set_up = time.monotonic() - start
         outcomes = play(stage, chosen(only), sabotage=sabotage, before=story.step_begins, after=story.step_ends)
     held = all(one.held for one in outcomes)

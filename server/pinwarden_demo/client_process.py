@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 
 from pinwarden import PinClient, PinwardenError
 from pinwarden_demo.environment import plain_environment
-from pinwarden_demo.errors import CannotStart
+from pinwarden_demo.errors import CannotMeasure, CannotStart
 from pinwarden_demo.libraries import LIBRARIES, Call, Result, call
 from pinwarden_demo.names import names_on_loopback
 
@@ -56,7 +56,7 @@ class ClientProcess:
     """
 
     def __init__(self, application: Application, log: Path) -> None:
-        # The three variables by which applications are told which CAs to trust, without a line of code.
+        # The two variables by which applications are told which CAs to trust, without a line of code.
         trust = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), application.trusted)
         with log.open("ab") as errors:
             try:
@@ -106,7 +106,7 @@ class ClientProcess:
         line = _open(self._process.stdout).readline()
         if not line:
             lines = self._log.read_text("utf-8", "replace").strip().splitlines()
-            raise CannotStart(f"a client process ended: {lines[-1] if lines else 'it said nothing'}")
+            raise CannotMeasure(f"a client process ended: {lines[-1] if lines else 'it said nothing'}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -73,7 +73,11 @@ class HostileProxy:
         passed_on = {
             name: request.headers[name] for name in ("If-None-Match", "Pinwarden-Held") if request.headers[name]
         }
-        real = self._http.request("GET", self._upstream + request.path, headers=passed_on)
+        try:
+            real = self._http.request("GET", self._upstream + request.path, headers=passed_on)
+        except urllib3.exceptions.HTTPError:
+            self._send(request, 502, b"", {})
+            return
         kept = {name: real.headers[name] for name in ("Content-Type", "ETag") if name in real.headers}
         self._send(request, real.status, real.data, kept)
 

@@ -63,7 +63,7 @@ Getter = Callable[[str, ssl.SSLContext | None, bool], tuple[int, str]]
 
 def call(library: str, url: str, context: ssl.SSLContext | None = None, *, verify: bool = True) -> Result:
     """
-    GET *url* and return what became of it; only the failures that HTTP libraries raise become results.
+    GET *url* and return what became of it; whatever the library raises becomes a result.
 
     Args:
         library: one of :data:`LIBRARIES`.

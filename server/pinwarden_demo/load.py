@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Self
 
-from pinwarden_demo.errors import CannotStart
 from pinwarden_demo.libraries import Call
 
 PAUSE_SECONDS = 0.01
@@ -43,14 +42,12 @@ class SteadyLoad:
         return sum(self._sent.values())
 
     def wait_for(self, more: int) -> None:
-        """Return when every caller has made *more* whole calls from now on: begun and ended."""
+        """Return when every caller has made *more* whole calls from now on, or when that takes too long."""
         with self._progress:
             goal = {name: count + more + 1 for name, count in self._sent.items()}  # one may be under way
-            done = self._progress.wait_for(
+            self._progress.wait_for(
                 lambda: all(self._sent[name] >= wanted for name, wanted in goal.items()), PATIENCE_SECONDS
             )
-        if not done:
-            raise CannotStart(f"the load does not move: no {more} calls each in {PATIENCE_SECONDS:g} s")
 
     def __enter__(self) -> Self:
         for thread in self._threads:

@@ -5,17 +5,17 @@ It may import ``ssl``, ``socket`` and certificates. Each peer counts every appli
 handshake; nothing here knows of pins.
 """
 
+import re
 import socket
 import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 
 from pinwarden.strict_json import encode_base64
 from pinwarden_demo.certificates import Identity
-from pinwarden_demo.errors import CannotStart
+from pinwarden_demo.errors import CannotMeasure
 
 PATIENCE_SECONDS = 10.0
 _MOST_BYTES = 64 * 1024
@@ -59,7 +59,7 @@ class Peer:
         """Return when every connection has ended, so that the counters are final."""
         with self._quiet:
             if not self._quiet.wait_for(lambda: self._open == 0, PATIENCE_SECONDS):
-                raise CannotStart(f"{self._open} connections did not end within {PATIENCE_SECONDS:g} s")
+                raise CannotMeasure(f"{self._open} connections did not end within {PATIENCE_SECONDS:g} s")
 
     def answer(self, request: bytes) -> bytes:
         """Return the whole answer to *request*."""
@@ -100,8 +100,8 @@ class Service(Peer):
 
     def answer(self, request: bytes) -> bytes:
         """Return 200 with a line of text."""
-        host = request.partition(b"\r\nHost: ")[2].partition(b"\r\n")[0].decode("ascii", "replace")
-        body = f"hello from {host.partition(':')[0] or 'nobody'}, request {sha256(request).hexdigest()[:8]}\n".encode()
+        host = re.search(rb"^Host: *([A-Za-z0-9.-]+)", request, re.MULTILINE | re.IGNORECASE)
+        body = b"hello from %s\n" % (host[1] if host else b"nobody")
         head = (
             f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )

@@ -19,14 +19,16 @@ from typing import Any
 
 import urllib3
 
+from pinwarden import PinwardenError
 from pinwarden_demo.environment import plain_environment
-from pinwarden_demo.errors import CannotStart
+from pinwarden_demo.errors import CannotMeasure, CannotStart
 from pinwarden_demo.names import LOOPBACK
 from pinwarden_server.installation import Installation, init_development
 
 ANY_PORT = f"{LOOPBACK}:0"
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+KEEP = "To read its whole log, give `demo` the option --keep, or `dev` a --folder."
 # What the command `pinwarden server` runs; by its name it might not be on PATH.
 _COMMAND = (sys.executable, "-P", "-c", "from pinwarden_server.cli import server; server()")
 
@@ -84,7 +86,7 @@ class PinServer:
             time.sleep(0.02)
         self.url = json.loads(self._addresses.read_text())[0]
         # The listener stands before its workers do; the first answer is the proof that they came up.
-        while self._http.request("GET", f"{self.url}/readyz").status != 200:
+        while self._ask("GET", "/readyz", CannotStart).status != 200:
             self._check_alive(deadline)
             time.sleep(0.02)
 
@@ -92,12 +94,12 @@ class PinServer:
         """Return never: raise CannotStart when the server ends by itself, and whatever interrupts the waiting."""
         if self._process is not None:
             self._process.wait()
-        raise CannotStart(f"the pin server ended by itself: {self._last_words()}", hint=f"Its log is {self.log}.")
+        raise CannotStart(f"the pin server ended by itself: {self._last_words()}", hint=KEEP)
 
     def current(self, name: str) -> str | None:
         """Return the ETag of the pin set *name*, or None when there is none."""
         headers = {"Authorization": f"Bearer {self._token()}"}
-        answer = self._http.request("GET", f"{self.url}/admin/v1/pinsets/{name}", headers=headers)
+        answer = self._ask("GET", f"/admin/v1/pinsets/{name}", headers=headers)
         return answer.headers.get("ETag") if answer.status == 200 else None
 
     def put(self, name: str, draft: Mapping[str, Any], *, replaces: str | None, token: str | None = None) -> Answer:
@@ -111,14 +113,14 @@ class PinServer:
         condition = {"If-Match": replaces} if replaces else {"If-None-Match": "*"}
         headers = {"Authorization": f"Bearer {token or self._token()}", "Content-Type": "application/json", **condition}
         body = json.dumps(draft).encode()
-        answer = self._http.request("PUT", f"{self.url}/admin/v1/pinsets/{name}", body=body, headers=headers)
+        answer = self._ask("PUT", f"/admin/v1/pinsets/{name}", body=body, headers=headers)
         return Answer(answer.status, answer.headers.get("ETag"), answer.json())
 
     def bundle(self, name: str) -> bytes:
         """Return the bundle of *name* as a fresh client would get it."""
-        answer = self._http.request("GET", f"{self.url}/v1/bundles/{name}/1")
+        answer = self._ask("GET", f"/v1/bundles/{name}/1")
         if answer.status != 200:
-            raise CannotStart(f"the pin server does not serve {name!r}", expected=200, got=answer.status)
+            raise CannotMeasure(f"the pin server does not serve {name!r}", expected=200, got=answer.status)
         return answer.data
 
     @property
@@ -154,7 +156,15 @@ class PinServer:
         if not ended and time.monotonic() < deadline:
             return
         what = "the pin server ended at once" if ended else f"the pin server does not answer for {START_SECONDS:g} s"
-        raise CannotStart(f"{what}: {self._last_words()}", hint=f"Its log was {self.log}; --keep keeps it.")
+        raise CannotStart(f"{what}: {self._last_words()}", hint=KEEP)
+
+    def _ask(
+        self, method: str, path: str, failure: type[PinwardenError] = CannotMeasure, **request: Any
+    ) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._http.request(method, self.url + path, **request)
+        except urllib3.exceptions.HTTPError as error:
+            raise failure(f"the pin server cannot be asked ({error}): {self._last_words()}", hint=KEEP) from error
 
     def _token(self) -> str:
         return self.installation.admin_token.read_text().strip()

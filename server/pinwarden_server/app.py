@@ -74,6 +74,12 @@ def _finish(response: Response) -> Response:
             path=request.path,
             status=response.status_code,
             milliseconds=round((perf_counter() - g.began) * 1000, 1),
-            remote=request.remote_addr,
+            remote=_remote(),
         )
     return response
+
+
+def _remote() -> str | None:
+    # Whoever may open the Unix socket is the web server of this machine, and says whom it speaks for; over TCP the same
+    # header is anyone's claim.
+    return request.remote_addr or request.headers.get("X-Forwarded-For", "")[:64] or None

@@ -67,6 +67,7 @@ WITH_GOAL = {
     "warm start, 10 hosts",
     "cold start, HTTP requests",
     "cold start",
+    "cold start, server 10 ms away",
 }
 
 

@@ -134,7 +134,7 @@ def test_a_server_that_ends_at_once_is_reported_with_its_last_words(monkeypatch,
     done = CliRunner().invoke(demo_command, ["--only", "publish"])
     assert done.exit_code == 3
     assert "error: the pin server ended at once: the disk is on fire." in done.stderr
-    assert "hint: Its log was " in done.stderr
+    assert "hint: To read its whole log, give `demo` the option --keep" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

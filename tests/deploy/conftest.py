@@ -76,6 +76,8 @@ class Deployment:
     def __init__(self, base: Path, nginx: Path, **settings: str) -> None:
         self.base = base
         self._settings = settings
+        self.nginx: subprocess.Popen[bytes] | None = None
+        self.gunicorn: subprocess.Popen[bytes] | None = None
         self.nginx_program = nginx
         self.installation: Installation = init_development(
             base / "state", bind=None, label="test", now=datetime.now(UTC)
@@ -85,11 +87,14 @@ class Deployment:
         self._lay_passphrase()
         self._authority = trustme.CA()
         self._lay_certificate()
-        self.gunicorn = self.start_gunicorn()
-        self.nginx = self._start_nginx()
         self.http = urllib3.PoolManager(
             retries=False, timeout=20, ssl_context=ssl.create_default_context(cafile=str(self.ca_file))
         )
+
+    def start(self) -> None:
+        """Start gunicorn, then nginx; ``stop`` ends what was started, also when the other one was not."""
+        self.gunicorn = self.start_gunicorn()
+        self.nginx = self._start_nginx()
 
     @property
     def ca_file(self) -> Path:
@@ -107,6 +112,7 @@ class Deployment:
         with (self.base / "log/gunicorn.log").open("ab") as log:
             options = {"cwd": self.base / "state", "stdout": log, "stderr": log, "umask": int(umask, 8), **_in_group()}
             process = subprocess.Popen(command.split(), env=environ, **options)
+        self.gunicorn = process
         self._wait(process, lambda: self.behind("GET", "/livez").status == 200, "log/gunicorn.log")
         return process
 
@@ -129,7 +135,7 @@ class Deployment:
 
     def stop(self) -> None:
         for process in (self.nginx, self.gunicorn):
-            if process.poll() is None:
+            if process is not None and process.poll() is None:
                 process.terminate()
                 process.wait(START_SECONDS)
 
@@ -254,6 +260,7 @@ def deploy(program: Callable[[str], Path]) -> Iterator[Callable[..., Deployment]
         folders.append(Path(tempfile.mkdtemp(prefix="pinwarden-")))
         folders[-1].chmod(0o711)
         started.append(Deployment(folders[-1], nginx, **settings))
+        started[-1].start()
         return started[-1]
 
     yield start

@@ -269,10 +269,9 @@ PARTS = ("groupadd --gid 10001", "useradd --uid 10001 --gid 10001")
 def test_the_wheel_has_every_package_its_types_and_its_migrations_and_nothing_else(wheel: zipfile.ZipFile):
     names = set(wheel.namelist())
     packages = [path for room in ("client", "keys", "server") for path in (REPOSITORY / room).glob("*/__init__.py")]
-    tracked = subprocess.run(
-        ["git", "ls-files", "client", "keys", "server"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    ).stdout.split()
-    wanted = {file.partition("/")[2] for file in tracked if (REPOSITORY / file).is_file()}
+    rooms = (REPOSITORY / room for room in ("client", "keys", "server"))
+    files = {path.relative_to(room).as_posix() for room in rooms for path in room.rglob("*") if path.is_file()}
+    wanted = {file for file in files if "__pycache__" not in file}
     assert {path.parent.name for path in packages} == {name.split("/")[0] for name in names if "dist-info" not in name}
     assert wanted <= names
     assert {"pinwarden/py.typed", "pinwarden_keys/py.typed"} <= names

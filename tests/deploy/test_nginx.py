@@ -29,8 +29,8 @@ PUBLISHED = {
     "/v1/roots/1": (ENVELOPE, FOREVER),
 }
 published = pytest.mark.parametrize("path", PUBLISHED)
-# What only nginx sends with a file; docs/server.md names them.
-NGINX_ALONE = {"Last-Modified", "Accept-Ranges", "Server"}
+# What only nginx sends with a file; docs/server.md names it.
+NGINX_ALONE = {"Server"}
 PROBLEM = "application/problem+json"
 
 
@@ -89,6 +89,9 @@ def test_head_and_conditions_are_answered_by_nginx(deployment, path: str):
         held = deployment.ask("GET", deployment.public + path, If_None_Match=condition)
         assert (held.status, held.data, held.headers["ETag"]) == (304, b"", etag)
         assert held.headers["Cache-Control"] == PUBLISHED[path][1]
+    for header in ({"If_Modified_Since": "Mon, 01 Jan 2035 00:00:00 GMT"}, {"Range": "bytes=0-1"}):
+        again = deployment.ask("GET", deployment.public + path, **header)
+        assert (again.status, again.data, again.headers["ETag"]) == (200, whole.data, etag)
     theirs = deployment.behind("GET", path).headers["ETag"]
     assert deployment.ask("GET", deployment.public + path, If_None_Match=theirs).status == 200
 
@@ -297,6 +300,17 @@ def test_access_logs_are_json_and_name_neither_tokens_nor_queries(fresh):
     }
     for name in ("pinwarden.log", "pinwarden-admin.log", "gunicorn.log", "nginx.log"):
         assert secret not in fresh.log(name)
+
+
+def test_the_log_of_gunicorn_names_the_client_that_nginx_saw_and_no_other(fresh):
+    authorization = {"Authorization": f"Bearer {fresh.token}", "X_Forwarded_For": "198.51.100.7"}
+    with from_address(fresh, "127.0.0.6") as other:
+        headers = {name.replace("_", "-"): value for name, value in authorization.items()}
+        assert other.request("GET", f"{fresh.admin}/admin/v1/roots", headers=headers).status == 200
+    fresh.stop()
+    lines = [json.loads(line) for line in fresh.log("gunicorn.log").splitlines() if line.startswith("{")]
+    remotes = {line["path"]: line["remote"] for line in lines if line["event"] == "admin request"}
+    assert remotes == {"/admin/v1/pinsets/payments": "127.0.0.1", "/admin/v1/roots": "127.0.0.6"}
 
 
 def test_the_shipped_configuration_of_gunicorn_is_in_force(deployment):

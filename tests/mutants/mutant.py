@@ -24,14 +24,19 @@ TESTS: dict[str, tuple[str, ...]] = {
     "documents/pinset": ("tests/trust/test_documents.py", *PURE),
     "documents/timestamp": ("tests/trust/test_documents.py", *PURE),
     "documents/root": ("tests/trust/test_root_document.py", *PURE),
-    "trust": ("tests/trust/test_refusals.py", "tests/trust/test_roots.py", "tests/trust/test_floors.py", *PURE),
+    "trust/state": ("tests/trust/test_states.py", "tests/trust/test_floors.py", *PURE),
+    "trust/advance": ("tests/trust/test_refusals.py", "tests/trust/test_roots.py", *PURE),
+    "trust/floors": ("tests/trust/test_floors.py", *PURE),
     "enforce": ("tests/trust/test_enforce.py", *PURE),
     "errors": ("tests/trust/test_errors.py", *PURE),
-    "guard": ("tests/sdk", "tests/tls"),
-    "client": ("tests/sdk",),
-    "update": ("tests/sdk",),
-    "fetch": ("tests/sdk",),
-    "cache": ("tests/sdk",),
+    "guard": ("tests/sdk/test_guard.py", "tests/sdk", "tests/tls"),
+    "update": ("tests/sdk/test_update.py", "tests/sdk"),
+    "fetch": ("tests/sdk/test_fetch.py", "tests/sdk"),
+    "address": ("tests/sdk/test_fetch.py", "tests/sdk"),
+    "answer": ("tests/sdk/test_fetch_http.py", "tests/sdk"),
+    "deadline": ("tests/sdk/test_fetch_http.py", "tests/sdk"),
+    "cache": ("tests/sdk/test_cache.py", "tests/sdk"),
+    "owned_files": ("tests/sdk/test_cache.py", "tests/sdk"),
     "tls/gate": LIVE,
     "tls/contexts": LIVE,
     "tls/hooks": LIVE,
@@ -88,5 +93,6 @@ def tests_for(room: str) -> list[str]:
     found: dict[str, None] = {}
     for place in TESTS[room]:
         paths = [ROOT / place] if place.endswith(".py") else sorted((ROOT / place).rglob("test_*.py"))
+        paths = [path for path in paths if path.exists()]
         found |= dict.fromkeys(str(path.relative_to(ROOT)) for path in paths if path.name != "test_mutants.py")
     return list(found)

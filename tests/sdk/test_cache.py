@@ -289,6 +289,28 @@ def run_apart(body: str, *arguments: object) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+def test_a_write_is_synced_then_renamed_then_its_folder_is_synced(
+    desk: Desk, authority: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def traced_fsync(descriptor: int) -> None:
+        steps.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        fsync(descriptor)
+
+    def traced_replace(source: Path, target: Path) -> None:
+        steps.append(f"rename {source.name} {target.name}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(os, "replace", traced_replace)
+    authority.publish({HOST: [os.urandom(32), b"2" * 32]})
+    desk.keep(authority.bundle())
+    name = desk.path.name
+    assert steps == [f"sync .{name}.new", f"rename .{name}.new {name}", f"sync {desk.folder.name}"]
+
+
 def test_a_write_that_the_kernel_cuts_short_leaves_the_old_file(desk: Desk, authority: Any) -> None:
     authority.publish({f"h{n}.example.com": [os.urandom(32), os.urandom(32)] for n in range(100)})
     bundle = authority.bundle().to_bytes()
@@ -444,6 +466,12 @@ def test_eight_processes_that_start_at_once_agree_on_one_installation_id(spoilt:
     assert ids == {bytes.fromhex(path.read_text())}
     assert DiskCache(path.parent, "b-12345678", "other").installation_id() in ids
     assert sorted(p.name for p in path.parent.iterdir()) == ["installation-id", "installation-id.lock"]
+
+
+def test_an_installation_id_that_was_written_by_hand_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "installation-id").write_text("0123456789abcdef0123456789ABCDEF\n")
+    cache = DiskCache(tmp_path, "a-12345678", "app")
+    assert cache.installation_id().hex() == "0123456789abcdef0123456789abcdef"
 
 
 def test_an_installation_id_that_cannot_be_kept_lives_as_long_as_the_process(tmp_path: Path, caplog: Any) -> None:

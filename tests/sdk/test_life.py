@@ -277,6 +277,27 @@ def test_refreshes_in_passing_back_off_and_honour_retry_after(
     assert round(client._guard.due - time.monotonic(), -1) == 300
 
 
+def test_a_process_that_can_start_no_thread_still_judges_connections(
+    server: Any, authority: Any, make_client: Any, caplog: Any
+) -> None:
+    server.serve(authority)
+    client = make_client(bootstrap=authority.bundle().to_bytes())
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        admit(client, GOOD)
+        with pytest.raises(PinMismatchError):
+            admit(client, WRONG)
+        with pytest.raises(FetchError, match=r"nothing can watch the time \(can't create new thread"):
+            client.refresh()
+    assert "no refresh in passing: can't create new thread" in caplog.text
+    assert not client._errand.locked()
+    assert client.refresh().version == 1
+
+
 def test_a_defect_in_a_refresh_is_told_in_the_status_too(
     make_client: Any, monkeypatch: pytest.MonkeyPatch, server: Any, authority: Any
 ) -> None:

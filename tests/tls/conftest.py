@@ -1,32 +1,24 @@
-"""
-A pinned service, its attackers, and clients whose pins come from a real pin server over TLS.
-
-The pin sets are signed by a throw-away authority; the clients are PinClient itself, under a clock that a test moves.
-"""
+"""A pinned service, its attackers, and clients whose pins come from a real pin server over TLS."""
 
 import math
-import socket
-import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# The certificates and servers are too long for this file, and pytest's import mode gives test folders no names.
+# pytest's import mode gives test folders no names, so what fills more than this file is found by its path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from pinned_chains import Chain, World
-from pinned_peers import Dialogue, Http, Peer, echo
+from pinned_dialogues import Http
+from pinned_peers import Dialogue, Peer, echo
+from pinned_service import Pins
 
 from pinwarden import PinClient, tls
 from pinwarden.documents import Host
 from pinwarden.testing import ThrowawayAuthority
-
-SECRET = b"the application's secret"
-WRONG = b"w" * 32
 
 
 @pytest.fixture(scope="session")
@@ -56,39 +48,6 @@ def serve(world: World) -> Iterator[Callable[..., Peer]]:
     yield start
     for peer in peers:
         peer.finish()
-
-
-class Pins:
-    """
-    One pin set under way: the authority that signs it, the server that serves it, the client that enforces it.
-
-    Attributes:
-        client: the PinClient.
-        server: the pin server's dialogue; ``server.paths`` are the requests so far.
-    """
-
-    def __init__(self, world: World, authority: ThrowawayAuthority, peer: Peer, server: Http) -> None:
-        self._world, self.authority, self.peer, self.server = world, authority, peer, server
-        self.now: datetime = authority.now
-        self.client: PinClient
-
-    def publish(self, hosts: Sequence[Host] | Mapping[str, Sequence[bytes]], **changes: Any) -> None:
-        """Sign the next version and serve it; the client does not know yet."""
-        self.authority.publish(hosts, **changes)
-        self.server.pages["/v1/bundles/app/1"] = self.authority.bundle().to_bytes()
-
-    def switch(self, hosts: Sequence[Host] | Mapping[str, Sequence[bytes]], **changes: Any) -> None:
-        """Publish, and have the client adopt it."""
-        self.publish(hosts, **changes)
-        self.client.refresh()
-
-    def advance(self, **span: float) -> None:
-        """Move the client's clock, and the authority's."""
-        self.now += timedelta(**span)
-
-    def context(self, **changes: Any) -> ssl.SSLContext:
-        """Return an armed client context that trusts the world's roots; *changes* are attributes to set before."""
-        return self.client.ssl_context(self._world.client_context(**changes))
 
 
 @pytest.fixture
@@ -135,8 +94,3 @@ def everywhere() -> Iterator[Callable[[Pins], None]]:
     """Return a function that enforces pins in the whole process, until the test ends."""
     yield lambda pins: pins.client.enforce()
     tls.lift_process()
-
-
-def dial(peer: Peer) -> socket.socket:
-    """Return a TCP connection to *peer*."""
-    return socket.create_connection(peer.address, timeout=10)

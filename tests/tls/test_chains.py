@@ -4,7 +4,7 @@ import ssl
 from typing import Any
 
 import pytest
-from conftest import SECRET, WRONG, dial
+from pinned_service import SECRET, WRONG, dial
 
 from pinwarden import PinMismatchError, tls
 from pinwarden.documents import Pin

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import WRONG
-from pinned_peers import Http
-from test_libraries import ROWS
+from pinned_dialogues import Http
+from pinned_libraries import ROWS
+from pinned_service import WRONG
 
 from pinwarden import PinClient, tls
 from pinwarden.testing import ThrowawayAuthority

@@ -5,71 +5,14 @@ docs/enforcement.md lists what each raises; this table is where that list comes 
 """
 
 import ssl
-from dataclasses import dataclass
 from typing import Any
-from urllib.error import URLError
 
 import aiohttp
-import httpx
-import pinned_clients as clients
 import pytest
-import requests
-import trio
-import urllib3
-from conftest import WRONG
-from pinned_peers import FTP, IMAP, POP3, SMTP, Http, echo, http2, websocket
+from pinned_libraries import ROWS, Row
+from pinned_service import WRONG
 
-from pinwarden import PinMismatchError, find_pin_error
-
-
-@dataclass(frozen=True)
-class Row:
-    """
-    One library, and what it talks to.
-
-    Attributes:
-        raises: what its users catch for a wrong pin.
-        connections: how many it makes before it gives up.
-    """
-
-    client: Any
-    dialogue: Any
-    raises: type[BaseException]
-    prelude: Any = None
-    connections: int = 1
-    alpn: str | None = None
-
-
-def page() -> Http:
-    return Http({"/": b"hello"})
-
-
-ROWS = {
-    "http.client": Row(clients.http_client, page, PinMismatchError),
-    "urllib.request": Row(clients.urllib_request, page, URLError),
-    "urllib3": Row(clients.urllib3_pool, page, urllib3.exceptions.MaxRetryError, connections=4),
-    "urllib3, retries=False": Row(clients.urllib3_once, page, urllib3.exceptions.SSLError),
-    "requests": Row(clients.requests_session, page, requests.exceptions.SSLError),
-    "httpx": Row(clients.httpx_sync, page, httpx.ConnectError),
-    "httpx on asyncio": Row(clients.httpx_asyncio, page, httpx.ConnectError),
-    "httpx on trio": Row(clients.httpx_trio, page, httpx.ConnectError),
-    "httpx, HTTP/2": Row(clients.httpx_http2, lambda: http2, httpx.ConnectError, alpn="h2"),
-    "httpx on asyncio, HTTP/2": Row(clients.httpx_asyncio_http2, lambda: http2, httpx.ConnectError, alpn="h2"),
-    "aiohttp": Row(clients.aiohttp_session, page, aiohttp.ClientConnectorCertificateError),
-    "aiohttp on uvloop": Row(clients.aiohttp_uvloop, page, aiohttp.ClientConnectorCertificateError),
-    "asyncio streams": Row(clients.asyncio_streams, lambda: echo, PinMismatchError),
-    "asyncio start_tls": Row(clients.asyncio_start_tls, lambda: POP3, PinMismatchError, prelude=POP3.prelude),
-    "uvloop streams": Row(clients.uvloop_streams, lambda: echo, PinMismatchError),
-    "uvloop start_tls": Row(clients.uvloop_start_tls, lambda: POP3, PinMismatchError, prelude=POP3.prelude),
-    "trio": Row(clients.trio_stream, lambda: echo, trio.BrokenResourceError),
-    "websockets": Row(clients.websockets_asyncio, lambda: websocket, PinMismatchError),
-    "websockets, threads": Row(clients.websockets_sync, lambda: websocket, PinMismatchError),
-    "ssl": Row(clients.wrapped_socket, lambda: echo, PinMismatchError),
-    "smtplib starttls": Row(clients.smtp, lambda: SMTP, PinMismatchError, prelude=SMTP.prelude),
-    "imaplib starttls": Row(clients.imap, lambda: IMAP, PinMismatchError, prelude=IMAP.prelude),
-    "poplib stls": Row(clients.pop3, lambda: POP3, PinMismatchError, prelude=POP3.prelude),
-    "ftplib": Row(clients.ftp, lambda: FTP, PinMismatchError, prelude=FTP.prelude),
-}
+from pinwarden import PinMismatchError, PinsUnavailableError, find_pin_error
 
 # How the context comes about: armed alone, ordinary and made before enforce(), or made by the library itself.
 WAYS = ("one context", "whole process", "whole process, the library's own context")
@@ -125,3 +68,19 @@ def test_with_a_wrong_pin_no_byte_arrives_and_the_error_is_the_librarys_own(
     assert (found.host, len(found.presented)) == ("localhost", 3)
     assert peer.finish() == b""
     assert (peer.connections, pins.client.status().refused) == (row.connections, row.connections)
+
+
+# What is raised when nothing is trusted, where that differs from what a wrong pin raises.
+WITHOUT_PINS = {
+    PinMismatchError: PinsUnavailableError,
+    aiohttp.ClientConnectorCertificateError: aiohttp.ClientConnectorSSLError,
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_without_any_pins_no_byte_arrives_either(world: Any, serve: Any, pin: Any, row: Row) -> None:
+    peer, pins = peer_for(serve, row), pin(None)
+    with pytest.raises(WITHOUT_PINS.get(row.raises, row.raises)) as raised:
+        row.client(peer.port, pins.context())
+    assert isinstance(find_pin_error(raised.value), PinsUnavailableError)
+    assert peer.finish() == b""

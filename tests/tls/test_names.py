@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import urllib3
-from conftest import SECRET, WRONG, dial
-from pinned_peers import Http
+from pinned_dialogues import Http
+from pinned_service import SECRET, WRONG, dial
 
 from pinwarden import PinMismatchError
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import io
+import socket
 import ssl
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,9 +17,10 @@ import requests
 import trio
 import urllib3
 import uvloop
-from conftest import SECRET, WRONG, dial
 from pinned_clients import ContextAdapter
-from pinned_peers import Http, Peer
+from pinned_dialogues import Http
+from pinned_peers import Peer
+from pinned_service import SECRET, WRONG, dial
 
 from pinwarden import PinMismatchError, PinsUnavailableError, find_pin_error
 from pinwarden.testing import pinned
@@ -150,6 +152,17 @@ def test_time_alone_does_not_end_an_open_connection_but_the_next_handshake_fails
     assert peer.finish() == SECRET + b"?" + SECRET
 
 
+def test_a_connection_without_tls_any_more_holds_no_key_for_its_first_pins(world: Any, serve: Any, pin: Any) -> None:
+    pins, peer = pin({"other.example.com": [WRONG]}), serve()
+    with opened(peer, pins.context()) as line:
+        line.shutdown(socket.SHUT_RD)  # ssl forgets its state here, and would send plaintext
+        pins.switch({HOST: [world.leaf.pin]})
+        with pytest.raises(PinMismatchError, match="no verified key"):
+            line.sendall(SECRET)
+    peer.finish()
+    assert SECRET not in peer.wire
+
+
 def test_files_over_the_socket_fail_too_and_keep_failing(world: Any, serve: Any, pin: Any) -> None:
     pins, peer = pin({HOST: [world.leaf.pin]}), serve()
     with opened(peer, pins.context()) as line:
@@ -225,6 +238,34 @@ async def _aiohttp(port: int, context: ssl.SSLContext, change: Callable[[], None
         await asyncio.to_thread(change)
         async with session.post(f"https://{HOST}:{port}/", ssl=context, data=SECRET) as response:
             await response.read()
+
+
+async def _waiting(port: int, context: ssl.SSLContext, change: Callable[[], None]) -> None:
+    reader, writer = await asyncio.open_connection(HOST, port, ssl=context)
+    try:
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await writer.drain()
+        await asyncio.to_thread(change)
+        received = await reader.read(1)
+        pytest.fail(f"{received!r} was read")
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_on_an_event_loop_no_byte_is_read_after_the_pin_is_gone(
+    world: Any, serve: Any, pin: Any, run: Callable[..., None]
+) -> None:
+    pins, dialogue = pin({HOST: [world.leaf.pin]}), Http()
+    peer = serve(dialogue=dialogue)
+    dialogue.gate.clear()
+
+    def change() -> None:
+        pins.switch({HOST: [WRONG]})
+        dialogue.gate.set()  # only now the server answers
+
+    with pytest.raises(PinMismatchError):
+        run(_waiting(peer.port, pins.context(), change))
 
 
 KEPT: dict[str, tuple[Callable[..., Any], bool]] = {

@@ -13,9 +13,9 @@ import httpx
 import pytest
 import requests
 import urllib3
-from conftest import WRONG
 from pinned_clients import ContextAdapter
-from pinned_peers import Http, Proxy
+from pinned_dialogues import Http, Proxy
+from pinned_service import WRONG
 
 from pinwarden import PinMismatchError, find_pin_error
 

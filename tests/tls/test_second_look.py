@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import trio
 import uvloop
-from conftest import SECRET, WRONG, Pins, dial
 from pinned_peers import Peer
+from pinned_service import SECRET, WRONG, Pins, dial
 
 from pinwarden import PinMismatchError, PinsUnavailableError, guard
+from pinwarden.enforce import Chain
 from pinwarden.testing import pinned
 
 HOST = "localhost"
@@ -103,6 +104,18 @@ def test_a_look_that_finds_another_wrong_pin_refuses_by_the_newer_one(world: Any
     with pytest.raises(PinMismatchError, match=r"app 1\.2"):
         exchange(peer, pins.context())
     assert (peer.finish(), pins.client.status().refused) == (b"", 1)
+
+
+def test_pins_that_arrive_during_the_judgement_count_even_where_nothing_may_block(world: Any, pin: Any) -> None:
+    pins = pin({HOST: [WRONG]})
+
+    def chain() -> Chain:
+        if pins.client.status().version == 1:
+            pins.switch({HOST: [world.leaf.pin]})
+        return Chain((world.leaf.pin,), True)
+
+    assert pins.client._guard.admit(HOST, chain, may_block=False) is pins.client._guard.token
+    assert pins.client.status().refused == 0
 
 
 def test_report_mode_and_unpinned_hosts_cause_no_look(world: Any, serve: Any, pin: Any) -> None:

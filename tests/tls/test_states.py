@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from conftest import SECRET, WRONG, dial
+from pinned_service import SECRET, WRONG, dial
 
 from pinwarden import PinMismatchError, PinsUnavailableError
 from pinwarden.testing import pinned

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinwarden import enforce
 from pinwarden.documents import Host, Pin, PinSet
 from pinwarden.enforce import (
     MAX_REMEMBERED_NAMES,
@@ -79,6 +80,21 @@ def test_a_denied_key_fails_a_chain_whatever_else_matches(policy: Policy, pins: 
     with pytest.raises(PinMismatchError) as refused:
         verdict(policy, *pins)
     assert (refused.value.step, refused.value.denied) == ("E3", encode_base64(DENIED))
+
+
+@pytest.mark.parametrize("deny", [(), (DENIED,)], ids=["nothing denied", "a key denied"])
+@pytest.mark.parametrize("leaf", [LEAF, CA, BACKUP, OTHER, DENIED, None])
+def test_a_leaf_at_first_sight_decides_only_where_the_whole_chain_would_say_the_same(
+    pinset: PinSet, deny: tuple[bytes, ...], leaf: bytes | None
+) -> None:
+    policy = Policy(replace(pinset, deny=deny), bytes(16))
+    rule = policy.find(HOST)
+    assert rule is not None
+    early = enforce.match_leaf(policy, rule, HOST, leaf)
+    assert (early is not None) is (not deny and leaf in (LEAF, CA))
+    if early is not None and leaf is not None:
+        chains = [((), True), ((), False), ((DENIED,), True), ((DENIED,), False)]
+        assert [early] * 4 == [verdict(policy, leaf, *behind, verified=verified) for behind, verified in chains]
 
 
 @pytest.mark.parametrize(

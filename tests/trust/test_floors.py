@@ -394,6 +394,16 @@ def test_poisoned_time_in_a_cache_expires_everything_until_an_epoch_is_raised(
     assert trust.advance_bundle(reached, forge.next(), now=forge.now).state_at(forge.now) is State.FRESH
 
 
+def test_the_bundle_that_brings_the_new_epoch_is_judged_by_the_time_that_it_freed(
+    holding: Any, authority: Any, forge: Any
+) -> None:
+    far = {"issued": forge.at(days=4000), "expires": forge.at(days=4001)}
+    poisoned = absorb(holding, KeptDocuments(timestamps=(forge.next(timestamp_changes=far).timestamp,)))
+    root, bundle = authority.rotate_root(timestamp_epoch=2), forge.next()
+    recovered = trust.advance_bundle(poisoned, replace(bundle, roots=(root,)), now=forge.now)
+    assert recovered.state_at(forge.now) is State.FRESH
+
+
 def test_a_timestamp_from_ahead_ends_a_pin_set_whose_time_has_then_passed(holding: Any, forge: Any) -> None:
     ahead = forge.at(days=30)
     times = {"issued": ahead, "expires": ahead + timedelta(days=1)}

@@ -14,7 +14,9 @@ from tests.mutants.mutant import PACKAGE, TESTS
 # The rooms that judge: here a refusal that no mutant takes away is a check that could vanish unnoticed.
 JUDGES = (
     "strict_json", "fields", "hosts", "spki", "envelope", "bundle", "documents/frame", "documents/root",
-    "documents/pinset", "trust", "enforce",
+    "documents/pinset", "trust/advance",
+    "trust/floors",
+    "trust/state", "enforce",
 )  # fmt: skip
 
 

@@ -155,6 +155,14 @@ def test_what_is_not_a_certificate_is_refused(refuses: Any, der: bytes) -> None:
         spki_of(der)
 
 
+@pytest.mark.parametrize("length", [b"\x80", b"\x85\x00\x00\x00\x00\x10", b"\x85\x01\x00\x00\x00\x00", b"\x84\xff\xff"])
+def test_a_length_that_der_does_not_have_is_told_as_what_it_is(refuses: Any, length: bytes) -> None:
+    body = b"" if length.startswith(b"\x84") else bytes(16)
+    with refuses(MalformedError, None) as refusal:
+        spki_of(wrapped(0x30, length, body))
+    assert refusal.error.what == "not a certificate: no definite length at byte 1"
+
+
 SUBJECT = b"\x30\x00"
 
 

@@ -89,6 +89,8 @@ class _Gate:
 
     def _pw_read_chain(self) -> Chain:
         """Return the keys of the peer, read once per connection."""
+        if self._sslobj is None and self._pw_chain is None:
+            return Chain((), False)  # TLS was taken off again before anybody asked for the keys
         if self._pw_chain is None:
             verified = self._pw_weakest != 0 and mode_of(self.context) != 0
             self._pw_chain = self._pw_verified_chain() if verified else None

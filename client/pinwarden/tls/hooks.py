@@ -13,7 +13,6 @@ from pinwarden.errors import ConfigError
 from pinwarden.tls.contexts import (
     Guard,
     check_platform,
-    forbid_renegotiation,
     guard_of,
     is_exempt,
     put_guard,
@@ -42,6 +41,8 @@ class _ClassHook:
         if context is None:
             return self.original
         base = context.__dict__.get(self.name) or self.original
+        if not isinstance(base, type):  # a property of a subclass
+            base = base.__get__(context, owner)
         return base if is_exempt(context) else armed(base)
 
     def __set__(self, context: ssl.SSLContext, value: Any) -> None:
@@ -65,7 +66,6 @@ def arm_context(context: ssl.SSLContext, guard: Guard) -> ssl.SSLContext:
         )
     for inner in with_inner(context):
         put_guard(inner, guard)
-        forbid_renegotiation(inner)
         for name in _HOOKED:
             setattr(inner, name, armed(getattr(inner, name)))
     return context

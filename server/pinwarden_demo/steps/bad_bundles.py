@@ -1,4 +1,8 @@
-"""Three lies of a pin server, told to a client that it had served well before. It may import the stage."""
+"""
+Three lies of a pin server, told to a client that it had served well before.
+
+It may import the stage. The liar holds no key of the authority, and changes nothing but what it serves.
+"""
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing

@@ -1,4 +1,8 @@
-"""Put an interceptor in the way, with pins and without. It may import the stage."""
+"""
+Put an interceptor in the way, with pins and without.
+
+It may import the stage. The calls and the interceptor are the same in both cases.
+"""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,8 @@
-"""Every library calls both services under pins, in both ways of pinning. It may import the stage."""
+"""
+Every library calls both services under pins, in both ways of pinning.
+
+It may import the stage. No library is told anything that its users could not tell it.
+"""
 
 import ssl
 import warnings

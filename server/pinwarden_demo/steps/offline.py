@@ -1,4 +1,8 @@
-"""Kill the pin server; go on from memory, then from disk. It may import the stage."""
+"""
+Kill the pin server; go on from memory, then from disk.
+
+It may import the stage. Nothing starts the server again.
+"""
 
 import shutil
 import warnings
@@ -41,9 +45,7 @@ class Facts:
 
 def measure_outage(stage: Stage, sabotaged: bool) -> Facts:
     """Kill the server under a running client; sabotaged: the client is one that then does without pins."""
-    if not stage.server.is_killed:
-        stage.pins.refresh()
-    stage.server.kill()
+    _kill_server(stage)
     pins = _careless_client(stage) if sabotaged else stage.pins
     after, orders = refreshed(pins), stage.orders
     calls = every_library(pins.ssl_context(stage.context()), orders.url)
@@ -55,9 +57,7 @@ def measure_outage(stage: Stage, sabotaged: bool) -> Facts:
 
 def measure_restart(stage: Stage, sabotaged: bool) -> Facts:
     """Start a new client process without a server; sabotaged: its cache was deleted."""
-    if not stage.server.is_killed:
-        stage.pins.refresh()
-    stage.server.kill()
+    _kill_server(stage)
     if sabotaged:
         shutil.rmtree(Path(stage.application.cache))
     orders = stage.orders
@@ -81,6 +81,13 @@ def tell(facts: Facts) -> list[str]:
             f"{wrong.sent} calls refused, {facts.leaked} bytes read."
         ),
     ]
+
+
+def _kill_server(stage: Stage) -> None:
+    """Kill it once the long-lived client, and the cache that it shares with every process, hold the latest version."""
+    if not stage.server.is_killed:
+        stage.pins.refresh()
+        stage.server.kill()
 
 
 def _careless_client(stage: Stage) -> PinClient:

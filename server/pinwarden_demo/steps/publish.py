@@ -1,11 +1,15 @@
-"""Publish a pin set from probed keys, and let a stranger try the same. It may import the stage."""
+"""
+Publish a pin set from probed keys, and let a stranger try the same.
+
+It may import the stage. What the stranger knows is public, unless the step is sabotaged.
+"""
 
 from dataclasses import dataclass
 
 from pinwarden.strict_json import encode_base64
 from pinwarden_demo.client_process import refreshed
 from pinwarden_demo.libraries import Round, call, play_round
-from pinwarden_demo.stage import Stage
+from pinwarden_demo.stage import Host, Stage
 
 FORGED_TOKEN = "pw_00000000_" + "0" * 43
 
@@ -44,7 +48,7 @@ def measure(stage: Stage, sabotaged: bool) -> Facts:
         host.pins, host.backups = [stage.probe(host)], [host.backup.pin]
     created, version = stage.publish(), stage.version
     token = stage.server.installation.admin_token.read_text().strip() if sabotaged else FORGED_TOKEN
-    stranger = stage.publish(token=token, hosts=[_turned(stage, number) for number in range(len(stage.hosts))])
+    stranger = stage.publish(token=token, hosts=[_turned(host) for host in stage.hosts])
     held = refreshed(stage.pins)
     with stage.payments.wire.leading_to(stage.payments.interceptor) as interceptor:
         context = stage.pins.ssl_context(stage.context())
@@ -76,7 +80,6 @@ def tell(facts: Facts) -> list[str]:
     ]
 
 
-def _turned(stage: Stage, number: int) -> dict[str, object]:
-    """Return a host entry as the stranger would like it."""
-    host = stage.hosts[number]
+def _turned(host: Host) -> dict[str, object]:
+    """Return the entry of *host* as the stranger would like it."""
     return {**host.entry(), "pins": [{"sha256": encode_base64(host.interceptor.identity.pin)}]}

@@ -8,9 +8,8 @@ from tests.mutants.mutant import Mutant
 enforce, guard, errors = (partial(Mutant, room) for room in ("enforce", "guard", "errors"))
 
 ENFORCEMENT = [
-    enforce("E9", "unpinned hosts that the application refuses", '        if unpinned == "refuse":', "        if False:"),
-    enforce("E9", "unpinned hosts, always refused", '        if unpinned == "refuse":', "        if True:"),
-    enforce("E9", "a handshake without a name as a pinned host", "    if rule is None or host is None:", "    if rule is None:"),
+    enforce("E9", "unpinned hosts that the application refuses", '    if unpinned == "refuse":', "    if False:"),
+    enforce("E9", "unpinned hosts, always refused", '    if unpinned == "refuse":', "    if True:"),
     enforce("state", "an old pin set that refuses", "            _check_in_time(policy, rule, host, state)", "            pass"),
     enforce("state", "an old pin set that refuses, found and let go", "    raise PinsUnavailableError(\n        f\"pin set", "    _ = PinsUnavailableError(\n        f\"pin set"),
     enforce("state", "a stale pin set that refuses", '    if state is State.STALE and pinset.on_stale == "enforce":', "    if state is State.STALE:"),
@@ -33,6 +32,8 @@ ENFORCEMENT = [
     enforce("E3", "a denied key behind the leaf", "    if not policy.deny.isdisjoint(candidates):  # spec E3: before any match", "    if not policy.deny.isdisjoint(candidates[:1]):"),
     enforce("E3", "denied keys of an expired pin set", "    if state is State.EXPIRED:\n        return Verdict(Outcome.PLATFORM, host, rule.entry.host)\n    for pin in candidates:  # spec E2", "    for pin in candidates:  # spec E2"),
     enforce("E2", "any key at all", "        if pin in rule.pins:", "        if True:"),
+    enforce("E3", "a denied key behind a leaf that is pinned", "    if leaf is None or policy.deny or leaf not in rule.pins:", "    if leaf is None or leaf not in rule.pins:"),
+    enforce("E2", "any leaf, at first sight", "    if leaf is None or policy.deny or leaf not in rule.pins:", "    if leaf is None or policy.deny:"),
     enforce("E2", "a backup before a pin", "        if pin in rule.pins:", "        if pin in rule.pins and pin == candidates[0]:"),
     enforce("E2", "any key as a backup", "        if pin in rule.backups:", "        if True:"),
     enforce("E2", "backups that do not count", "        if pin in rule.backups:", "        if False:"),
@@ -54,10 +55,11 @@ ENFORCEMENT = [
     guard("E11", "a refresh that stops an event loop", "        if not may_block or is_event_loop_thread():", "        if not may_block:"),
     guard("E11", "a refresh where the call must not block", "        if not may_block or is_event_loop_thread():", "        if is_event_loop_thread():"),
     guard("E11", "no refresh after a refusal on an event loop", "            self._refresh_soon()\n            return None", "            return None"),
-    guard("E11", "a refresh that fails, in place of the refusal", "            except PinwardenError as error:\n                log.warning(\"refresh after", "            except ZeroDivisionError as error:\n                log.warning(\"refresh after"),
+    guard("E11", "a refresh that fails, in place of the refusal", "            except PinwardenError as error:\n                failure", "            except ZeroDivisionError as error:\n                failure"),
     guard("E11", "a refresh for a host that was never pinned", "        if isinstance(refusal, PinMismatchError) and not refusal.expected_pins:", "        if False:"),
     guard("E8", "open connections, never judged again", "        self.token: object = _token_of(snapshot)", "        self.token: object = _NOTHING"),
-    guard("E9", "unpinned hosts that the application refuses", "judge_rule(policy, rule, name, keys, state, self._rules.unpinned)", 'judge_rule(policy, rule, name, keys, state, "allow")'),
+    guard("E9", "unpinned hosts that the application refuses", "judge_unpinned(policy, name, self._rules.unpinned)", 'judge_unpinned(policy, name, "allow")'),
     guard("state", "any time taken for fresh", "        state = snapshot.trust.state_at(self._rules.clock())", "        state = State.FRESH"),
-    guard("E2", "a chain that is never read", "        keys = chain() if rule is not None else _NO_KEYS", "        keys = Chain(tuple(rule.pins), True) if rule is not None else _NO_KEYS"),
+    guard("E2", "a chain that is never read", "judge_rule(policy, rule, name, chain(), state)", "judge_rule(policy, rule, name, Chain(tuple(rule.pins), True), state)"),
+    guard("state", "an old pin set, where the leaf is pinned", "        if leaf is not None and state is _FRESH and (", "        if leaf is not None and ("),
 ]  # fmt: skip

@@ -190,6 +190,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
+@pytest.fixture
+def refused(shared: Service) -> Callable[..., dict[str, Any]]:
+    """Send a request to the shared service and return the problem document of its answer; nothing may have moved."""
+
+    def send(method: str, path: str, status: int, slug: str, **request: Any) -> dict[str, Any]:
+        before = shared.stored()
+        document = shared.problem(shared.ask(method, path, **request), status, slug)
+        assert shared.stored() == before
+        return document
+
+    return send
+
+
 class Running(Words):
     """One real server: gunicorn under ``pinwarden server run``, on a free loopback address."""
 
@@ -203,8 +216,12 @@ class Running(Words):
             arguments = command or [*COMMAND, *config, "run"]
             self.process = subprocess.Popen(arguments, stdout=log, stderr=log, env=environ, cwd=installation.folder)
         self.http = urllib3.PoolManager(retries=False, timeout=20)
-        self.url = self._wait_for_address()
-        self.wait_until(lambda: self.log.count("Booting worker") >= 2)
+        try:
+            self.url = self._wait_for_address()
+            self.wait_until(lambda: self.log.count("Booting worker") >= 2)
+        except BaseException:
+            self.process.kill()
+            raise
 
     @property
     def log(self) -> str:

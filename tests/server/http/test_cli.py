@@ -16,8 +16,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pinwarden_keys import found_authority
+from pinwarden import trust
+from pinwarden.bundle import Bundle
+from pinwarden.strict_json import encode_base64
+from pinwarden_keys import LIGHT_KDF, found_authority, read_key_file, write_key_file, write_passphrase_file
+from pinwarden_keys.cli_root import root
 from pinwarden_server.cli import server
+from pinwarden_server.installation import Installation
 from pinwarden_server.settings import TABLE
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -93,6 +98,57 @@ def stranger(tmp_path: Path) -> Path:
     return file
 
 
+PLAN = """
+label = "acme"
+{keys}
+[root]
+keys = ["alice", "bob", "carol"]
+threshold = 2
+[timestamp]
+keys = ["timestamp"]
+threshold = 1
+epoch = 1
+max_lifetime_seconds = 604800
+[[pinset]]
+names = ["pay*"]
+keys = ["pinset"]
+threshold = 1
+epoch = 1
+max_lifetime_seconds = 7776000
+"""
+
+
+def test_a_production_server_publishes_under_the_root_of_its_ceremony(shell: Run, serve, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keys = shell("init", str(tmp_path / "server")).stdout.partition("[keys]\n")[2]
+    write_passphrase_file("pass", b"of everyone")
+    for name in ("alice", "bob", "carol"):
+        write_key_file(Path(f"{name}.key"), os.urandom(32), b"of everyone", label=name, kdf=LIGHT_KDF)
+        keys += f'{name} = "{encode_base64(read_key_file(Path(f"{name}.key")).public)}"\n'
+    Path("plan.toml").write_text(PLAN.format(keys=f"[keys]\n{keys}"))
+    for words, typed in (
+        (["draft", "--plan", "plan.toml"], None),
+        (["sign", "root.1.draft", "--key", "alice.key", "--passphrase-file", "pass", "--out", "a.sig"], "1\n"),
+        (["sign", "root.1.draft", "--key", "carol.key", "--passphrase-file", "pass", "--out", "c.sig"], "1\n"),
+        (["assemble", "root.1.draft", "a.sig", "c.sig"], None),
+    ):
+        held = CliRunner().invoke(root, words, input=typed)
+        assert held.exit_code == 0, held.output
+    founded = shell("init", str(tmp_path / "server"), "--root", "root.1.json")
+    assert founded.returncode == 0, founded.stderr
+    made = Installation(tmp_path / "server")
+    assert made.root_json.read_bytes() == Path("root.1.json").read_bytes()
+    elsewhere = made.passphrase.rename(tmp_path / "elsewhere")
+    service = serve(made, passphrase_file=elsewhere)
+    service.create()
+    state = trust.begin(made.root_json.read_bytes(), name="payments")
+    bundle = Bundle.parse(service.client.get("/v1/bundles/payments/1").data)
+    assert trust.advance_bundle(state, bundle, now=service.clock()).pinset.version == 1
+    other = service.ask("PUT", "/admin/v1/pinsets/orders", body=service.draft(), If_None_Match="*")
+    document = service.problem(other, 409, "conflict")
+    assert document["detail"].endswith("Choose another name, or let a new root grant this one.")
+
+
 def test_a_server_is_founded_once(shell: Run, installation, tmp_path: Path):
     before = content(installation.folder / "published")
     same = shell("init", str(installation.folder), "--root", str(installation.root_json))
@@ -123,7 +179,7 @@ INIT_REFUSALS = {
     "a root that is none": (["NEW", "--root", "HERE/server.toml"], 1, "", ""),
     "another address": (["HERE", "--bind", "127.0.0.1:9"], 1, "HERE/server.toml names another address", "Change the"),
     "an open address": (["NEW", "--bind", "0.0.0.0:80"], 1, "the server would listen beyond this machine", "TLS proxy"),
-    "no address": (["NEW", "--bind", "nonsense"], 1, "setting bind has an impossible value", ""),
+    "no address": (["NEW", "--bind", "nonsense"], 1, "setting bind, from settings file ", ""),
     "a label that is none": (["NEW", "--dev", "--label", "No Good"], 1, "", ""),
     "a folder below a file": (["HERE/server.toml/x"], 1, "folder HERE/server.toml/x cannot be made", ""),
 }
@@ -228,10 +284,22 @@ def test_a_command_refuses_what_it_cannot_do(service, command_line, tmp_path: Pa
 SETTINGS_REFUSALS = {
     "misspelt": ({"WORKRES": "2"}, "the environment has an unknown setting", "Did you mean PINWARDEN_SERVER_WORKERS"),
     "unlike any": ({"ZZZZZZ": "2"}, "the environment has an unknown setting", "settings --table` lists all of them"),
-    "no number": ({"WORKERS": "two"}, "setting workers has an impossible value: expected an integer from 1 to 64", ""),
-    "too many": ({"WORKERS": "65"}, "setting workers has an impossible value", ""),
-    "relative": ({"DATA_DIR": "server"}, "setting data_dir has an impossible value: expected an absolute path", ""),
-    "no switch": ({"TLS_TERMINATED_IN_FRONT": "yes"}, "setting tls_terminated_in_front has an impossible value", ""),
+    "no number": (
+        {"WORKERS": "two"},
+        "setting workers, from the environment, has an impossible value: expected an integer from 1 to 64",
+        "",
+    ),
+    "too many": ({"WORKERS": "65"}, "setting workers, from the environment, has an impossible value", ""),
+    "relative": (
+        {"DATA_DIR": "server"},
+        "setting data_dir, from the environment, has an impossible value: expected an absolute path",
+        "",
+    ),
+    "no switch": (
+        {"TLS_TERMINATED_IN_FRONT": "yes"},
+        "setting tls_terminated_in_front, from the environment, has an impossible value",
+        "",
+    ),
     "twins": (
         {"DATABASE_URL": "sqlite:////x/y", "DATABASE_URL_FILE": "/x/z"},
         "database_url and database_url_file are both set",
@@ -261,13 +329,15 @@ def test_settings_show_what_is_in_effect_without_the_password(shell: Run, tmp_pa
     plain = shell("--config", str(file), "settings", **given)
     assert "hunter2" not in done.stdout + plain.stdout
     assert 'data_dir = "/srv/pins"' in plain.stdout.splitlines()
-    assert len(plain.stdout.splitlines()) == len(values) == len(TABLE) - 1
+    assert len(plain.stdout.splitlines()) == len(values) == len(list(TABLE)) - 1
 
 
 def test_the_table_of_settings_is_shown_even_when_the_settings_are_wrong(shell: Run):
     done = shell("settings", "--table", PINWARDEN_SERVER_WORKRES="2")
     assert done.returncode == 0
-    assert [line for line in done.stdout.splitlines() if not line.startswith(" ")] == [row.variable for row in TABLE]
+    assert [line for line in done.stdout.splitlines() if not line.startswith(" ")] == [
+        TABLE.variable(row.name) for row in TABLE
+    ]
 
 
 def test_what_kubernetes_injects_is_no_setting(shell: Run):

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import sqlite3
+import stat
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from pinwarden import trust
 from pinwarden.bundle import Bundle
 from pinwarden.errors import RollbackError
+from pinwarden_keys.cli import keys
+from pinwarden_keys.cli_root import root
 from pinwarden_server import problems, rules
 from pinwarden_server.auth import RIGHTS, WIDE_RIGHTS, Right
 from pinwarden_server.cli import server as commands
@@ -165,6 +168,21 @@ def test_every_command_is_documented_with_its_options():
             assert f"`{option}" in section[1], f"{name} {option}"
 
 
+def test_the_files_of_an_installation_are_documented_with_their_modes(service):
+    folder = service.installation.folder
+    documented = {}
+    for names, mode, _ in rows_of(SERVER, "file in `data_dir`"):
+        documented |= dict.fromkeys(re.findall(r"`([\w./]+)`", names), mode)
+    modes = {name: f"{stat.S_IMODE((folder / name).stat().st_mode):04o}" for name in documented}
+    assert modes == documented
+    found = {
+        path.relative_to(folder).as_posix() + "/" * path.is_dir()
+        for path in (*folder.iterdir(), *folder.glob("keys/*"))
+    }
+    passing = {"keys/", "keys/root.key", "pinwarden.db-wal", "pinwarden.db-shm"}
+    assert found - passing == set(documented)
+
+
 def test_a_restored_copy_goes_on_above_every_number_that_clients_hold(installation, serve, command_line, tmp_path):
     (raise_counters,) = re.findall(r"```sql\n(.*?)```", SERVER, re.DOTALL)
     (copy_command,) = re.findall(r"\"(VACUUM INTO '.*')\"", SERVER)
@@ -195,6 +213,18 @@ def test_a_restored_copy_goes_on_above_every_number_that_clients_hold(installati
 
 def bundle(service: Any) -> Bundle:
     return Bundle.parse(service.client.get("/v1/bundles/payments/1").data)
+
+
+def test_hints_of_the_server_name_only_commands_and_pages_that_exist():
+    groups = {"server": commands, "root": root, "keys": keys}
+    sources = [path.read_text() for path in (DOCS.parent / "server/pinwarden_server").rglob("*.py")]
+    named = {found for text in sources for found in re.findall(r"`pinwarden (server|root|keys) ([a-z-]+)", text)}
+    assert {(group, word) for group, word in named if word not in groups[group].commands} == set()
+    pages = {found for text in sources for found in re.findall(r"docs/[a-z-]+\.md", text)}
+    assert pages == {"docs/admin-api.md", "docs/server.md"}
+    routes = {found for text in sources for found in re.findall(r"\b(?:GET|POST|PUT) (/admin/v1/[a-z]+) ", text)}
+    assert routes == {"/admin/v1/pinsets", "/admin/v1/tokens"}
+    assert len(named) > 5
 
 
 @pytest.mark.parametrize("page", ["admin-api.md", "server.md"])

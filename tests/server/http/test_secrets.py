@@ -29,7 +29,7 @@ def test_no_secret_reaches_a_log_a_metric_an_answer_or_the_audit(loud):
     forged = f"pw_0123456789abcdef_{CANARY}{'A' * 31}"
     basic = "Basic " + base64.b64encode(f"admin:{CANARY}".encode()).decode()
     answers = [
-        loud.ask("GET", "/admin/v1/pinsets", token=forged),
+        loud.ask("GET", "/admin/v1/pinsets", token=forged, X_Forwarded_For=f"{CANARY}.example"),
         loud.ask("GET", "/admin/v1/pinsets", Authorization=basic),
         loud.ask("GET", f"/admin/v1/pinsets/{forged}", token=forged),
         loud.ask("GET", f"/admin/v1/pinsets?access_token={token}", token=token),

@@ -144,11 +144,15 @@ ACCEPTED = [
     ("an empty subject", _with(5, der(SEQUENCE)), P256),
     ("a serial number of 20 bytes", _with(1, der(INTEGER, b"\x7f" * 20)), P256),
     ("a negative serial number", _with(1, der(INTEGER, b"\xff")), P256),
+    ("a subject of 127 bytes, the longest short length", _with(5, der(SEQUENCE, bytes(127))), P256),
+    ("a subject of 128 bytes, the shortest long length", _with(5, der(SEQUENCE, bytes(128))), P256),
+    ("an empty key as the last element", certificate(*PARTS[:6], der(SEQUENCE)), der(SEQUENCE)),
     ("names of 300 bytes, so that lengths take three bytes", _with(5, _name("a" * 300)), P256),
 ]  # fmt: skip
 
 _SPOILED_LENGTHS = [
     ("an indefinite length", b"\x30\x80" + _REST + b"\0\0"),
+    ("an indefinite length that would fit as 128", _with(5, b"\x30\x80" + bytes(128))),
     ("a length with a zero in front", _lengthened(_REST, b"\x83\0" + len(_REST).to_bytes(2, "big"))),
     ("a length of five bytes", _lengthened(_REST, b"\x85\0\0\0" + len(_REST).to_bytes(2, "big"))),
     ("a length of 127 bytes", b"\x30\xff" + _REST),

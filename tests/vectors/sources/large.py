@@ -9,6 +9,7 @@ from tests.vectors.sources.author import (
     PINSET_TYPE,
     ROOT_KEYS,
     ROOT_TYPE,
+    STRANGER,
     TIMESTAMP_KEY,
     TIMESTAMP_TYPE,
     Json,
@@ -62,10 +63,10 @@ def _pinset(payload: list[Any], timestamp: Json | None = None) -> Json:
     return _framed(bundle(stamp, _signed(PINSET_TYPE, payload, PINSET_KEY)), payload)
 
 
-def _timestamp(size: int) -> Json:
+def _timestamp(size: int, key: Any = TIMESTAMP_KEY) -> Json:
     pinset = spell(pinset_payload())
     payload = _padded(timestamp_payload(pinset), size)
-    stamp = _signed(TIMESTAMP_TYPE, payload, TIMESTAMP_KEY)
+    stamp = _signed(TIMESTAMP_TYPE, payload, key)
     return _framed(bundle(stamp, envelope(PINSET_TYPE, pinset, PINSET_KEY)), payload)
 
 
@@ -108,6 +109,7 @@ LIMITS = [
          _pinset(_padded(pinset_payload(), KIB * KIB + 1)), BAD),
     once("a timestamp of 4 KiB is accepted", "P1", _timestamp(4 * KIB)),
     once("a timestamp of a byte more than 4 KiB is refused", "P1", _timestamp(4 * KIB + 1), BAD),
+    once("the size of a payload is judged before its signatures", "P1", _timestamp(4 * KIB + 1, STRANGER), BAD),
     once("a root of 16 KiB is accepted", "P1", _root(16 * KIB), then=SECOND),
     once("a root of a byte more than 16 KiB is refused", "P1", _root(16 * KIB + 1), BAD),
     once("a bundle of 2 MiB is accepted", "P1", _loose(update(), 2 * KIB * KIB)),

@@ -1,0 +1,126 @@
+"""
+What an application may tell a PinClient, checked before anything else happens.
+
+It may import the rules, errors and the standard library, and reads the files that it is given. It never guesses: a
+wrong argument is a ConfigError that says how to mend it, because no later refresh could.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypedDict
+
+from pinwarden.bundle import Bundle
+from pinwarden.documents import check_name
+from pinwarden.enforce import Unpinned
+from pinwarden.errors import ConfigError, MalformedError, UntrustedError
+from pinwarden.guard import WhenEmpty
+from pinwarden.trust import KeptDocuments, TrustState, begin
+
+POLL_SECONDS = 300.0
+MAX_POLL_SECONDS = 7 * 24 * 3600.0  # no timestamp lives longer
+
+
+class Options(TypedDict, total=False):
+    """
+    The rarer arguments of :class:`PinClient`.
+
+    Attributes:
+        unpinned: ``"allow"`` (default) or ``"refuse"`` hosts that the pin set does not cover.
+        when_empty: ``"refuse"`` (default) every connection while nothing is trusted, or fall back to ``"platform"``
+            CA checks, which an attacker who blocks the first fetch can bring about.
+        ca_file: PEM file with the CAs that may certify the pin server; default: the system's.
+        allow_http: accept an ``http`` address beyond loopback; integrity does not depend on TLS, privacy does.
+        poll_seconds: mean time between background refreshes, 300 by default, a week at most.
+        telemetry: send the random per-process ``Pinwarden-Instance`` header; True by default.
+        clock: returns the present as an aware datetime; for tests.
+    """
+
+    unpinned: Unpinned
+    when_empty: WhenEmpty
+    ca_file: str | None
+    allow_http: bool
+    poll_seconds: float
+    telemetry: bool
+    clock: Callable[[], datetime]
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an option that does not exist or cannot be; warn, three calls up, of a dangerous one."""
+    known = Options.__annotations__
+    for name in options:
+        if name not in known:
+            import difflib
+
+            close = difflib.get_close_matches(name, known, 1)
+            raise ConfigError(
+                f"PinClient has no option {name!r}",
+                expected=f"one of {', '.join(sorted(known))}",
+                hint=f"Did you mean {close[0]!r}?" if close else None,
+            )
+    for name, choices in (("unpinned", ("allow", "refuse")), ("when_empty", ("refuse", "platform"))):
+        if options.get(name, choices[0]) not in choices:
+            raise ConfigError(f"{name} is unknown", expected=" or ".join(choices), got=repr(options[name]))
+    poll = options.get("poll_seconds", POLL_SECONDS)
+    if type(poll) not in (int, float) or not 0 < poll <= MAX_POLL_SECONDS:
+        expected = f"seconds, more than 0 and at most {MAX_POLL_SECONDS:.0f}"
+        raise ConfigError("poll_seconds is not a time", expected=expected, got=repr(poll))
+    if options.get("when_empty") == "platform":
+        warnings.warn(
+            "when_empty='platform': whoever blocks the first fetch switches pinning off for this process; "
+            "a bootstrap bundle avoids the need for it",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def begin_with(root: str | os.PathLike[str] | bytes, pinset: object) -> TrustState:
+    """Return the state of a client that knows nothing but its embedded *root*; ConfigError when that is unusable."""
+    if not isinstance(pinset, str):
+        raise ConfigError("pinset is not a name", expected="text", got=repr(pinset))
+    try:
+        name = check_name(pinset)
+    except MalformedError as error:
+        raise ConfigError("pinset is not a name", expected=error.expected, got=error.got) from None
+    try:
+        return begin(_read(root, "root"), name=name)
+    except UntrustedError as error:
+        raise ConfigError(
+            f"the root that this application embeds is unusable: {error.what}",
+            expected=error.expected,
+            got=error.got,
+            hint="Take root.json as `pinwarden root` or the server's /v1/roots/1 gives it, unchanged.",
+        ) from error
+
+
+def read_bootstrap(source: str | os.PathLike[str] | bytes | None) -> KeptDocuments:
+    """Return the documents of a bootstrap bundle, unjudged; ConfigError when it is none."""
+    if source is None:
+        return KeptDocuments()
+    try:
+        bundle = Bundle.parse(_read(source, "bootstrap"))
+    except UntrustedError as error:
+        raise ConfigError(
+            f"the bootstrap bundle is unusable: {error.what}",
+            expected=error.expected,
+            got=error.got,
+            hint="Take the answer of /v1/bundles/NAME/1, unchanged.",
+        ) from error
+    return KeptDocuments(bundle.roots, (bundle.timestamp,), (bundle.pinset,))
+
+
+def _read(source: object, setting: str) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    if not isinstance(source, str | os.PathLike):
+        expected = "a path, or the bytes themselves"
+        raise ConfigError(f"{setting} is neither a path nor bytes", expected=expected, got=repr(source))
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{setting} cannot be read from {os.fspath(source)!r}: {error.strerror}",
+            hint="Give a path, or the bytes themselves.",
+        ) from error
