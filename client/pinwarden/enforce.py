@@ -154,18 +154,6 @@ def judge_unpinned(policy: Policy, host: str | None, unpinned: Unpinned) -> Verd
     return Verdict(_UNPINNED, host)
 
 
-def match_leaf(policy: Policy, rule: HostRule, host: str, leaf: bytes | None) -> Verdict | None:
-    """
-    Return what :func:`judge_rule` would in the state FRESH, or None when that takes more than the leaf.
-
-    A pinned leaf is the first match of any chain, verified or not (spec E2, E5, E6); only a deny list makes the keys
-    behind it matter (spec E3).
-    """
-    if leaf is None or policy.deny or leaf not in rule.pins:
-        return None
-    return Verdict(_MATCHED, host, rule.entry.host, rule.pins[leaf])
-
-
 def judge_rule(policy: Policy, rule: HostRule, host: str, chain: Chain, state: State) -> Verdict:
     """As :func:`judge`, for a caller that has looked up *rule* for *host* already."""
     if state is not _FRESH:
