@@ -143,7 +143,7 @@ class ClientGuard:
 
     def _evidence_at_hand(
         self, snapshot: Snapshot, policy: Policy, host: str | None, leaf: Callable[[], bytes | None]
-    ) -> str | None:
+    ) -> object:
         """
         Return what admits the two kinds that nearly all connections are of, or None: judge in full.
 
