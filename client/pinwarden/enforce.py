@@ -154,6 +154,16 @@ def judge_unpinned(policy: Policy, host: str | None, unpinned: Unpinned) -> Verd
     return Verdict(_UNPINNED, host)
 
 
+def match_leaf(policy: Policy, rule: HostRule, leaf: bytes | None) -> Pin | None:
+    """
+    Return the pin that decides a connection in the state FRESH by its leaf alone, None when that takes more.
+
+    A pinned leaf is the first match of any chain, verified or not (spec E2, E5, E6); only a deny list makes the keys
+    behind it matter (spec E3).
+    """
+    return None if policy.deny else rule.pins.get(leaf or b"")
+
+
 def judge_rule(policy: Policy, rule: HostRule, host: str, chain: Chain, state: State) -> Verdict:
     """As :func:`judge`, for a caller that has looked up *rule* for *host* already."""
     if state is not _FRESH:
@@ -191,7 +201,6 @@ def _check_in_time(policy: Policy, rule: HostRule, host: str, state: State) -> N
         got=state.value,
         holds=REFUSED,
         hint="Look at `pinwarden status` for what keeps the refresh from succeeding.",
-        step="E3",
     )
 
 

@@ -23,6 +23,7 @@ from pinwarden.enforce import (
     Verdict,
     judge_rule,
     judge_unpinned,
+    match_leaf,
 )
 from pinwarden.errors import PinMismatchError, PinsUnavailableError, PinwardenError
 from pinwarden.trust import State, TrustState
@@ -147,18 +148,17 @@ class ClientGuard:
         """
         Return what admits the two kinds that nearly all connections are of, or None: judge in full.
 
-        A host without a rule needs no key. A pinned leaf is the first match of any chain, verified or not (spec E2, E5,
-        E6), unless a deny list makes the keys behind it matter (E3) or the pins are not fresh. verdict() says the same
-        of both, and counts and logs neither; it takes three times as long, which each handshake would pay.
+        A host without a rule needs no key, and a pinned leaf decides alone while the pins are fresh. verdict() says the
+        same of both, and counts and logs neither; it takes three times as long, which each handshake would pay.
         """
         if host is None:
             return None
         name, rule = policy.resolve(host)
         if rule is None:
             return name if self._rules.unpinned == "allow" else None
-        if policy.deny or self._rules.clock() >= snapshot.trust.fresh_until:
+        if self._rules.clock() >= snapshot.trust.fresh_until:
             return None
-        return rule.pins.get(leaf() or b"")
+        return match_leaf(policy, rule, leaf())
 
     def verdict(self, snapshot: Snapshot, host: str | None, chain: Callable[[], Chain]) -> Verdict:
         """Judge once by *snapshot*, count and log what is noteworthy; refreshes nothing."""

@@ -95,7 +95,7 @@ READ = {
     f"{REFUSED} Judged by pin set AUTHORITY/app 1.1. Either the connection is intercepted, or the service changed its "
     "key before a pin for it was published: compare with `pinwarden pin api.example.com` from another network.",
     "PinsUnavailableError": "pin set AUTHORITY/app 1.1 is stale, and for api.example.com that means to refuse: "
-    f"expected a fresh pin set, got stale (step E3). {REFUSED} Look at `pinwarden status` for what keeps the refresh "
+    f"expected a fresh pin set, got stale. {REFUSED} Look at `pinwarden status` for what keeps the refresh "
     "from succeeding.",
 }
 

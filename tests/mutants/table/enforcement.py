@@ -59,8 +59,8 @@ ENFORCEMENT = [
     guard("E9", "unpinned hosts that the application refuses", "judge_unpinned(policy, name, self._rules.unpinned)", 'judge_unpinned(policy, name, "allow")'),
     guard("state", "any time taken for fresh", "        state = snapshot.trust.state_at(self._rules.clock())", "        state = State.FRESH"),
     guard("E2", "a chain that is never read", "judge_rule(policy, rule, name, chain(), state)", "judge_rule(policy, rule, name, Chain(tuple(rule.pins), True), state)"),
-    guard("E3", "a denied key behind a leaf that is pinned", "        if policy.deny or self._rules.clock() >=", "        if self._rules.clock() >="),
-    guard("E2", "any leaf, at first sight", '        return rule.pins.get(leaf() or b"")', "        return rule.pins"),
+    enforce("E3", "a denied key behind a leaf that is pinned", 'None if policy.deny else rule.pins.get(leaf or b"")', 'rule.pins.get(leaf or b"")'),
+    enforce("E2", "any leaf, at first sight", 'None if policy.deny else rule.pins.get(leaf or b"")', "None if policy.deny else next(iter(rule.pins.values()))"),
     guard("E9", "an unpinned host, at first sight", '            return name if self._rules.unpinned == "allow" else None', "            return name"),
-    guard("state", "an old pin set, where the leaf is pinned", "policy.deny or self._rules.clock() >= snapshot.trust.fresh_until:", "policy.deny:"),
+    guard("state", "an old pin set, where the leaf is pinned", "        if self._rules.clock() >= snapshot.trust.fresh_until:", "        if False:"),
 ]  # fmt: skip
