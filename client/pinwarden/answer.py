@@ -1,15 +1,17 @@
 """
 One HTTP answer within bounds: at most 64 KiB of head, and a body counted before and after decompression (spec P1).
 
-It may import ``http.client`` and errors. It never judges a status or a content, and lets nothing that a server sent
-into a message unless it is short and printable.
+It may import ``http.client``, ``deadline`` and errors. It never judges a status or a content, and lets nothing that a
+server sent into a message unless it is short and printable.
 """
 
 import zlib
 from http.client import HTTPException, HTTPResponse
 from io import BufferedReader
+from socket import socket
 from typing import Any, cast
 
+from pinwarden.deadline import Deadline, TimedReader
 from pinwarden.errors import FetchError, MalformedError
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -19,7 +21,16 @@ _GZIP = 31
 
 
 class BoundedResponse(HTTPResponse):
-    """A response whose whole head is bounded; http.client alone would hold 100 headers of 64 KiB, several times."""
+    """
+    A response that ends with a deadline, and whose whole head is bounded.
+
+    http.client alone would wait anew for each byte, and hold 100 headers of 64 KiB, several times.
+    """
+
+    def __init__(self, line: socket, *arguments: Any, deadline: Deadline, **options: Any) -> None:
+        super().__init__(line, *arguments, **options)
+        self.fp.close()
+        self.fp = BufferedReader(TimedReader(line, deadline))
 
     def begin(self) -> None:
         """Read the head; HTTPException when it is too long or none."""

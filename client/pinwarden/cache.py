@@ -143,7 +143,8 @@ class DiskCache:
                 with suppress(FileNotFoundError, ValueError):  # another process was first
                     return _parse_installation(owned_files.read(self._installation_path, _INSTALLATION_FILE_BYTES))
                 fresh = os.urandom(INSTALLATION_BYTES)
-                owned_files.replace(self._installation_path, fresh.hex().encode())
+                # Not worth waiting for the disk: what a power cut spoils is no id, and is drawn anew.
+                owned_files.replace(self._installation_path, fresh.hex().encode(), durable=False)
                 return fresh
         except OSError as error:
             reason = error.strerror or error

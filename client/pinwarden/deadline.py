@@ -1,66 +1,59 @@
 """
 The time for one exchange, however many addresses and steps it takes.
 
-It may import the standard library's sockets and clocks. It never reads or writes a byte, and never gives more time than
+It may import the standard library's sockets and clocks. It never judges what it reads, and never gives more time than
 it was made with.
 """
 
-import os
 import socket
-import threading
 import time
-from contextlib import suppress
-from typing import Self
+from io import RawIOBase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 class Deadline:
-    """Cuts a connection when the time for the whole exchange is over, however steadily single bytes drip in."""
+    """Gives every step of an exchange what is left of the time for all of them."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-        self._lock = threading.Lock()
-        self._line: socket.socket | None = None
-        self.passed = False
-
-    def __enter__(self) -> Self:
-        try:
-            self._timer.start()
-        except RuntimeError as error:  # the process has too many threads, or is ending
-            raise OSError(f"nothing can watch the time ({error})") from error
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._timer.cancel()
-        self._watch(None)
 
     def check(self) -> float:
         """Return the seconds that are left; TimeoutError when none are."""
         left = self._end - time.monotonic()
-        if self.passed or left <= 0:
-            self.passed = True
+        if left <= 0:
             raise TimeoutError("the time for this request is over")
         return left
 
-    def watch(self, line: socket.socket) -> None:
-        """Cut *line* when the time is over; a duplicate descriptor survives its being wrapped in TLS."""
-        # Not dup(), which SSLSocket forbids because a copy could not speak TLS; this one is only ever shut down.
-        self._watch(socket.socket(line.family, line.type, line.proto, fileno=os.dup(line.fileno())))
-        self.check()
 
-    def _watch(self, line: socket.socket | None) -> None:
-        with self._lock:  # or the timer might cut whatever took over the number of a descriptor just closed
-            watched, self._line = self._line, line
-            if watched is not None:
-                watched.close()
+class TimedReader(RawIOBase):
+    """
+    Reads from a socket until the deadline, however steadily single bytes drip in.
 
-    def _cut(self) -> None:
-        with self._lock:
-            self.passed = True
-            if self._line is not None:
-                with suppress(OSError):  # closed by the server already
-                    self._line.shutdown(socket.SHUT_RDWR)
+    A timeout of the socket alone would begin anew with each byte. Connecting, handshakes and sending need no such care:
+    for each of them Python keeps one timeout over all its steps.
+    """
+
+    def __init__(self, line: socket.socket, deadline: Deadline) -> None:
+        self._line = line
+        self._stream = line.makefile("rb", buffering=0)  # keeps the socket open when http.client lets go of it
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        """Tell io.BufferedReader that this can be read."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
+        """Read what has come, or wait for it; TimeoutError when the time is over."""
+        self._line.settimeout(self._deadline.check())
+        return self._stream.readinto(buffer)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._stream.close()
+        super().close()
 
 
 def open_socket(host: str, port: int, deadline: Deadline) -> socket.socket:

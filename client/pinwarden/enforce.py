@@ -11,7 +11,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
-from pinwarden.documents import Host, PinSet
+from pinwarden.documents import Host, Pin, PinSet
 from pinwarden.errors import PinMismatchError, PinsUnavailableError
 from pinwarden.hosts import PatternIndex, canonical_host
 from pinwarden.strict_json import encode_base64, format_time
@@ -71,11 +71,11 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HostRule:
-    """One host entry as base64 texts by pin, with this installation's share of the roll-out decided."""
+    """One host entry by its pins, with this installation's share of the roll-out decided."""
 
     entry: Host
-    pins: Mapping[bytes, str]
-    backups: Mapping[bytes, str]
+    pins: Mapping[bytes, Pin]
+    backups: Mapping[bytes, Pin]
     enforced: bool
 
 
@@ -154,16 +154,14 @@ def judge_unpinned(policy: Policy, host: str | None, unpinned: Unpinned) -> Verd
     return Verdict(_UNPINNED, host)
 
 
-def match_leaf(policy: Policy, rule: HostRule, host: str, leaf: bytes | None) -> Verdict | None:
+def match_leaf(policy: Policy, rule: HostRule, leaf: bytes | None) -> Pin | None:
     """
-    Return what :func:`judge_rule` would in the state FRESH, or None when that takes more than the leaf.
+    Return the pin that decides a connection in the state FRESH by its leaf alone, None when that takes more.
 
     A pinned leaf is the first match of any chain, verified or not (spec E2, E5, E6); only a deny list makes the keys
     behind it matter (spec E3).
     """
-    if leaf is None or policy.deny or leaf not in rule.pins:
-        return None
-    return Verdict(_MATCHED, host, rule.entry.host, rule.pins[leaf])
+    return None if policy.deny else rule.pins.get(leaf or b"")
 
 
 def judge_rule(policy: Policy, rule: HostRule, host: str, chain: Chain, state: State) -> Verdict:
@@ -184,8 +182,8 @@ def judge_rule(policy: Policy, rule: HostRule, host: str, chain: Chain, state: S
 def _rule_for(pinset: PinSet, host: Host, installation: bytes) -> HostRule:
     return HostRule(
         host,
-        {pin.sha256: str(pin) for pin in host.pins},
-        {pin.sha256: str(pin) for pin in host.backups},
+        {pin.sha256: pin for pin in host.pins},
+        {pin.sha256: pin for pin in host.backups},
         is_enforced_here(pinset, host, installation),
     )
 
@@ -203,7 +201,6 @@ def _check_in_time(policy: Policy, rule: HostRule, host: str, state: State) -> N
         got=state.value,
         holds=REFUSED,
         hint="Look at `pinwarden status` for what keeps the refresh from succeeding.",
-        step="E3",
     )
 
 
@@ -217,10 +214,10 @@ def _match(policy: Policy, rule: HostRule, host: str, chain: Chain, state: State
         return Verdict(Outcome.PLATFORM, host, rule.entry.host)
     for pin in candidates:  # spec E2
         if pin in rule.pins:
-            return Verdict(_MATCHED, host, rule.entry.host, rule.pins[pin])
+            return Verdict(_MATCHED, host, rule.entry.host, str(rule.pins[pin]))
     for pin in candidates:
         if pin in rule.backups:
-            return Verdict(Outcome.BACKUP_USED, host, rule.entry.host, rule.backups[pin])
+            return Verdict(Outcome.BACKUP_USED, host, rule.entry.host, str(rule.backups[pin]))
     raise _mismatch(policy, rule, host, chain, None)
 
 

@@ -11,6 +11,8 @@ import os
 import re
 import ssl
 import time
+from contextlib import suppress
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, responses
 from typing import NamedTuple
 
@@ -119,13 +121,11 @@ class Fetcher:
     def _get(self, path: str, headers: dict[str, str], limit: int) -> Fetched | None:
         if time.monotonic() - self._idle_since > MAX_IDLE_SECONDS:
             self.close()
-        deadline = Deadline(self._deadline_seconds)
         try:
-            with deadline:
-                return self._exchange_twice(path, headers, limit, deadline)
+            return self._exchange_twice(path, headers, limit, Deadline(self._deadline_seconds))
         except (HTTPException, OSError) as error:
             self.close()
-            raise self._failure(error, deadline) from error
+            raise self._failure(error) from error
         except FetchError:
             raise  # of an answer that was read to its end; _exchange() knows about others
         except BaseException:
@@ -137,7 +137,7 @@ class Fetcher:
         try:
             return self._exchange(path, headers, limit, deadline)
         except (HTTPException, ConnectionError, ssl.SSLError):
-            if not reused or deadline.passed:
+            if not reused:
                 raise
             self.close()  # the server closed a kept connection meanwhile, which is no failure
             return self._exchange(path, headers, limit, deadline)
@@ -148,13 +148,14 @@ class Fetcher:
         response = connection.getresponse()
         try:
             if response.status == 200:
-                return self._read_answer(response, limit, deadline)
+                return self._read_answer(response, limit)
             if response.status == 304:
                 response.close()  # without reading: it has no body, whatever its headers say
                 if "If-None-Match" in headers:
                     return None
             else:
-                response.read(PIECE)
+                with suppress(TimeoutError):  # the status tells more
+                    response.read(PIECE)
             raise self._refusal(response, path)
         finally:
             # What was not read to its end, or announces another answer, would be taken for the next answer.
@@ -163,7 +164,7 @@ class Fetcher:
                 self.close()
                 response.close()  # an error that somebody keeps would keep the socket open
 
-    def _read_answer(self, response: HTTPResponse, limit: int, deadline: Deadline) -> Fetched:
+    def _read_answer(self, response: HTTPResponse, limit: int) -> Fetched:
         if response.headers.get_content_type() == "text/html":
             raise FetchError(
                 f"{self._address.origin} answered with a web page",
@@ -174,7 +175,6 @@ class Fetcher:
                 status=200,
             )
         body = read_body(response, limit)
-        deadline.check()  # a body whose length nobody told ends well even when it was cut
         etag = response.headers.get("ETag")
         return Fetched(body, etag if etag and _ETAG.fullmatch(etag) else None)
 
@@ -184,7 +184,6 @@ class Fetcher:
             connection = HTTPConnection(self._address.host, self._address.port)
             line = open_socket(self._address.host, self._address.port, deadline)
             try:
-                deadline.watch(line)
                 if self._address.secure:
                     self._context = self._context or _tls_context(None)
                     line = self._context.wrap_socket(line, server_hostname=self._address.host)
@@ -192,10 +191,8 @@ class Fetcher:
                 line.close()
                 raise
             connection.sock = line
-            connection.response_class = BoundedResponse
             self._connection = connection
-        else:
-            deadline.watch(connection.sock)
+        connection.response_class = partial(BoundedResponse, deadline=deadline)  # type: ignore[assignment]
         connection.sock.settimeout(deadline.check())
         return connection
 
@@ -216,9 +213,9 @@ class Fetcher:
             retry_after=_retry_after(response.headers.get("Retry-After")),
         )
 
-    def _failure(self, error: Exception, deadline: Deadline) -> FetchError:
+    def _failure(self, error: Exception) -> FetchError:
         reason, hint = _spell(error), None
-        if deadline.passed or isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError):
             reason = f"no complete answer within {self._deadline_seconds:g} s"
         elif not isinstance(error, OSError):
             reason = f"its answer is not HTTP ({reason})"

@@ -76,19 +76,25 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write *content* beside *path* and rename it there; the caller holds the lock."""
+def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """
+    Write *content* beside *path* and rename it there; the caller holds the lock.
+
+    Args:
+        durable: wait for the disk. Without it, a power cut may leave an empty file, or none.
+    """
     temporary = path.parent / f".{path.name}.new"
     temporary.unlink(missing_ok=True)  # of a process that was killed between writing and renaming
     try:
-        _write_new(temporary, content)
+        _write_new(temporary, content, durable=durable)
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
     failpoints.hit("cache.renamed")
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
     failpoints.hit("cache.folder-synced")
 
 
@@ -118,13 +124,14 @@ def _distrust(facts: os.stat_result, limit: int) -> str | None:
     return None
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def _write_new(path: Path, content: bytes, *, durable: bool) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         failpoints.hit("cache.temp-written")
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
         failpoints.hit("cache.synced")
 
 

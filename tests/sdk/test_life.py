@@ -291,7 +291,7 @@ def test_a_process_that_can_start_no_thread_still_judges_connections(
         admit(client, GOOD)
         with pytest.raises(PinMismatchError):
             admit(client, WRONG)
-        with pytest.raises(FetchError, match=r"nothing can watch the time \(can't create new thread"):
+        with pytest.raises(FetchError, match="cannot be asked"):  # the server of this test needs threads, a fetch none
             client.refresh()
     assert "no refresh in passing: can't create new thread" in caplog.text
     assert not client._errand.locked()

@@ -288,7 +288,7 @@ def test_a_guard_that_fails_for_a_reason_of_its_own_refuses(
 ) -> None:
     pins, peer = pin({HOST: [world.leaf.pin]}), serve()
     context = pins.context()
-    monkeypatch.setattr(pins.client._guard, "verdict", lambda *_: 1 / 0)
+    monkeypatch.setattr(pins.client._guard, "admit", lambda *_, **__: 1 / 0)
     with context.wrap_socket(dial(peer), server_hostname=HOST, do_handshake_on_connect=False) as line:
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):

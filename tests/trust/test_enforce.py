@@ -90,11 +90,12 @@ def test_a_leaf_at_first_sight_decides_only_where_the_whole_chain_would_say_the_
     policy = Policy(replace(pinset, deny=deny), bytes(16))
     rule = policy.find(HOST)
     assert rule is not None
-    early = enforce.match_leaf(policy, rule, HOST, leaf)
+    early = enforce.match_leaf(policy, rule, leaf)
     assert (early is not None) is (not deny and leaf in (LEAF, CA))
     if early is not None and leaf is not None:
         chains = [((), True), ((), False), ((DENIED,), True), ((DENIED,), False)]
-        assert [early] * 4 == [verdict(policy, leaf, *behind, verified=verified) for behind, verified in chains]
+        verdicts = [verdict(policy, leaf, *behind, verified=verified) for behind, verified in chains]
+        assert [(Outcome.MATCHED, str(early))] * 4 == [(each.outcome, each.pin) for each in verdicts]
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ READ = {
     "SignatureError": "too few valid signatures: expected 1 of 1 keys, got 0 (of 0 signatures present) (step V3). "
     f"{TRUST_STAYS} Either the document was changed on its way, or its signers are not those that the root names.",
     "RollbackError": "timestamp of 'app' is older than one that was seen before: expected 1.2 or newer, got 1.1 "
-    "(step V6). The pins already trusted stay in force. If the server was restored from a backup, raise its floor with "
-    "`pinwarden server restore --floor`.",
+    "(step V6). The pins already trusted stay in force. If the server was restored from a backup, its operator must "
+    "raise its numbers (docs/server.md).",
     "ExpiredError": "timestamp has expired: expected an end after 2026-11-27T12:00:00Z, got 2026-11-27T12:00:00Z "
     f"(step V5). {TRUST_STAYS}",
     "StaleError": f"no accepted timestamp names a pin set of 'app' (step V10). {TRUST_STAYS}",
@@ -95,7 +95,7 @@ READ = {
     f"{REFUSED} Judged by pin set AUTHORITY/app 1.1. Either the connection is intercepted, or the service changed its "
     "key before a pin for it was published: compare with `pinwarden pin api.example.com` from another network.",
     "PinsUnavailableError": "pin set AUTHORITY/app 1.1 is stale, and for api.example.com that means to refuse: "
-    f"expected a fresh pin set, got stale (step E3). {REFUSED} Look at `pinwarden status` for what keeps the refresh "
+    f"expected a fresh pin set, got stale. {REFUSED} Look at `pinwarden status` for what keeps the refresh "
     "from succeeding.",
 }
 

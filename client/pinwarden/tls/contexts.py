@@ -18,9 +18,10 @@ DER = getattr(_ssl, "ENCODING_DER", None)
 
 # The properties of ssl.SSLContext turn numbers into enum members, ten times the cost of reading them; and their setters
 # look up the global name ssl.SSLContext, so that they recurse for ever once truststore has replaced it.
-_RAW_VERIFY_MODE = _ssl._SSLContext.verify_mode.__get__
-_RAW_OPTIONS = _ssl._SSLContext.options
-_NO_RENEGOTIATION = int(ssl.OP_NO_RENEGOTIATION)
+# mode_of(context) is context.verify_mode, options_of(context) is context.options, as numbers.
+mode_of: Callable[[ssl.SSLContext], int] = _ssl._SSLContext.verify_mode.__get__
+options_of: Callable[[ssl.SSLContext], int] = _ssl._SSLContext.options.__get__
+NO_RENEGOTIATION = int(ssl.OP_NO_RENEGOTIATION)
 
 _REAL_CONTEXT: type[ssl.SSLContext] = next(
     owner for owner in _ssl._SSLContext.__subclasses__() if (owner.__module__, owner.__name__) == ("ssl", "SSLContext")
@@ -131,19 +132,13 @@ def prepare(
 
 def forbid_renegotiation(context: ssl.SSLContext) -> None:
     """Set OP_NO_RENEGOTIATION, also where somebody took it away: a renegotiated handshake would not be judged."""
-    options = _RAW_OPTIONS.__get__(context)
-    if not options & _NO_RENEGOTIATION:
-        _RAW_OPTIONS.__set__(context, options | _NO_RENEGOTIATION)
+    options = options_of(context)
+    if not options & NO_RENEGOTIATION:
+        _ssl._SSLContext.options.__set__(context, options | NO_RENEGOTIATION)
 
 
 def _as_text(host: str | bytes | None) -> str | None:
     return host if host is None or isinstance(host, str) else host.decode("ascii")  # ssl takes bytes too
-
-
-def mode_of(context: ssl.SSLContext) -> int:
-    """Return ``context.verify_mode`` as a number."""
-    mode: int = _RAW_VERIFY_MODE(context)
-    return mode
 
 
 def with_inner(context: ssl.SSLContext) -> Iterator[ssl.SSLContext]:

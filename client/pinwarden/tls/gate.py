@@ -17,7 +17,7 @@ from typing import Any
 from pinwarden.enforce import Chain
 from pinwarden.errors import MalformedError
 from pinwarden.spki import pin_of
-from pinwarden.tls.contexts import DER, Guard, guard_of, mode_of, prepare
+from pinwarden.tls.contexts import DER, NO_RENEGOTIATION, Guard, guard_of, mode_of, options_of, prepare
 
 
 class _Free:
@@ -114,16 +114,13 @@ class _Gate:
         self._pw_guard, self._pw_token = _UNDECIDED, None
         self._pw_close()
 
-    def _pw_repeat_failure(self) -> None:
-        if self._pw_failure is not None:
-            raise _fresh(self._pw_failure)
-
     def _pw_close(self) -> None:
         """Make further bytes impossible, where this object owns a connection."""
 
     def _pw_gate(self) -> None:
         """Called when a byte is about to move on a connection that is unjudged, refused, or judged by older pins."""
-        self._pw_repeat_failure()
+        if self._pw_failure is not None:
+            raise _fresh(self._pw_failure)
         if self._pw_guard is _UNDECIDED:
             self._pw_first_byte()
         else:  # spec E8
@@ -168,7 +165,8 @@ class _SocketGate(_Gate):
         at_once = do_handshake_on_connect
         if guard is not None:
             mode = mode_of(context)
-            session = prepare(context, guard, server_hostname, session)
+            if session is not None or not options_of(context) & NO_RENEGOTIATION:  # a call that is seldom needed
+                session = prepare(context, guard, server_hostname, session)
             at_once = False  # the handshake waits until the new socket knows under which mode its SSL object was made
         self = cls._pw_plain_create(
             cls,
@@ -200,7 +198,8 @@ class _SocketGate(_Gate):
         return super()._real_connect(*args)  # type: ignore[misc]
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:
-        self._pw_repeat_failure()
+        if self._pw_failure is not None:
+            raise _fresh(self._pw_failure)
         try:
             self._pw_plain_do_handshake(*args, **kwargs)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -210,15 +209,6 @@ class _SocketGate(_Gate):
                 self._pw_fail(failure)
             raise
         self._pw_judge(may_block=self.gettimeout() != 0.0)  # type: ignore[attr-defined]
-
-    # Libraries set a timeout before each read; on a closed socket that would fail first, and hide why (httpx does).
-    def settimeout(self, value: float | None) -> None:
-        self._pw_repeat_failure()
-        super().settimeout(value)  # type: ignore[misc]
-
-    def setblocking(self, flag: bool) -> None:
-        self._pw_repeat_failure()
-        super().setblocking(flag)  # type: ignore[misc]
 
     def _pw_first_byte(self) -> None:
         if self.server_side or guard_of(self.context) is None:
@@ -235,6 +225,15 @@ class _SocketGate(_Gate):
             base.shutdown(socket.SHUT_RDWR)  # makefile() objects may keep the descriptor open after close()
         with suppress(OSError):
             base.close()
+        # Libraries set a timeout before each read; on a closed socket that would fail first, and hide why (httpx does).
+        # Attributes of this object alone: as methods of the class they would be paid by each handshake and read.
+        failure = self._pw_failure
+
+        def repeat(*_: object) -> None:
+            if failure is not None:
+                raise _fresh(failure)
+
+        self.settimeout = self.setblocking = repeat
 
 
 class _ObjectGate(_Gate):
@@ -253,7 +252,8 @@ class _ObjectGate(_Gate):
         return self
 
     def do_handshake(self) -> None:
-        self._pw_repeat_failure()
+        if self._pw_failure is not None:
+            raise _fresh(self._pw_failure)
         super().do_handshake()  # type: ignore[misc]
         self._pw_judge(may_block=True)
 

@@ -206,7 +206,7 @@ def _check_floor(new: Held[Document], floor: Held[Document] | None, kind: str, *
             expected=f"{_spell(floor.tag)} or newer",
             got=_spell(new.tag),
             holds="The pins already trusted stay in force.",
-            hint="If the server was restored from a backup, raise its floor with `pinwarden server restore --floor`.",
+            hint="If the server was restored from a backup, its operator must raise its numbers (docs/server.md).",
             step=step,
         )
     if new.envelope.payload != floor.envelope.payload:

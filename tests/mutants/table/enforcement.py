@@ -32,8 +32,6 @@ ENFORCEMENT = [
     enforce("E3", "a denied key behind the leaf", "    if not policy.deny.isdisjoint(candidates):  # spec E3: before any match", "    if not policy.deny.isdisjoint(candidates[:1]):"),
     enforce("E3", "denied keys of an expired pin set", "    if state is State.EXPIRED:\n        return Verdict(Outcome.PLATFORM, host, rule.entry.host)\n    for pin in candidates:  # spec E2", "    for pin in candidates:  # spec E2"),
     enforce("E2", "any key at all", "        if pin in rule.pins:", "        if True:"),
-    enforce("E3", "a denied key behind a leaf that is pinned", "    if leaf is None or policy.deny or leaf not in rule.pins:", "    if leaf is None or leaf not in rule.pins:"),
-    enforce("E2", "any leaf, at first sight", "    if leaf is None or policy.deny or leaf not in rule.pins:", "    if leaf is None or policy.deny:"),
     enforce("E2", "a backup before a pin", "        if pin in rule.pins:", "        if pin in rule.pins and pin == candidates[0]:"),
     enforce("E2", "any key as a backup", "        if pin in rule.backups:", "        if True:"),
     enforce("E2", "backups that do not count", "        if pin in rule.backups:", "        if False:"),
@@ -61,5 +59,8 @@ ENFORCEMENT = [
     guard("E9", "unpinned hosts that the application refuses", "judge_unpinned(policy, name, self._rules.unpinned)", 'judge_unpinned(policy, name, "allow")'),
     guard("state", "any time taken for fresh", "        state = snapshot.trust.state_at(self._rules.clock())", "        state = State.FRESH"),
     guard("E2", "a chain that is never read", "judge_rule(policy, rule, name, chain(), state)", "judge_rule(policy, rule, name, Chain(tuple(rule.pins), True), state)"),
-    guard("state", "an old pin set, where the leaf is pinned", "        if leaf is not None and state is _FRESH and (", "        if leaf is not None and ("),
+    enforce("E3", "a denied key behind a leaf that is pinned", 'None if policy.deny else rule.pins.get(leaf or b"")', 'rule.pins.get(leaf or b"")'),
+    enforce("E2", "any leaf, at first sight", 'None if policy.deny else rule.pins.get(leaf or b"")', "None if policy.deny else next(iter(rule.pins.values()))"),
+    guard("E9", "an unpinned host, at first sight", '            return name if self._rules.unpinned == "allow" else None', "            return name"),
+    guard("state", "an old pin set, where the leaf is pinned", "        if self._rules.clock() >= snapshot.trust.fresh_until:", "        if False:"),
 ]  # fmt: skip

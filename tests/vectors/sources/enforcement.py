@@ -71,7 +71,7 @@ def _reported(pattern: str, step: str = "E2", denied: str | None = None) -> Json
     return {**_pass("reported", pattern), "would_refuse": {"error": MISMATCH, "step": step, "denied": denied}}
 
 
-def _refuse(error: str, step: str, denied: str | None = None) -> Json:
+def _refuse(error: str, step: str | None, denied: str | None = None) -> Json:
     return {"result": "refuse", "error": error, "step": step, "denied": denied}
 
 
@@ -127,7 +127,7 @@ MODES = [
             state=EXPIRED),
 ]  # fmt: skip
 
-GONE = _refuse(UNAVAILABLE, "E3")
+GONE = _refuse(UNAVAILABLE, None)
 ON = {"pinset": "refuse when stale"}
 
 STATES = [
