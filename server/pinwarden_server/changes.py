@@ -28,7 +28,7 @@ from pinwarden_server.commit import (
     kept_answer,
     stale,
 )
-from pinwarden_server.errors import Conflict, StaleVersion, Violation
+from pinwarden_server.errors import Conflict, SignatureRefused, StaleVersion, Violation
 from pinwarden_server.publishing import Plan, execute, grant_of, is_signed_by_people, replayed, survey
 from pinwarden_server.signing import Ground, check_as_clients_do, check_proposal, reserved, sign_timestamp
 from pinwarden_server.site import Act, Published, Site
@@ -256,7 +256,8 @@ def _once(site: Site, by: Act, first: Callable[[], Outcome]) -> Outcome:
         return answered
     try:
         return first()
-    except Conflict:
+    except (Conflict, SignatureRefused):
+        # A request that is sent again before its first answer came finds its own change, or signature, in the way.
         answered = _answered(site, by)
         if answered is None:
             raise

@@ -1,17 +1,18 @@
 """
 Changes as the admin API shows them: who signed, who is missing, and the bytes that are to be signed.
 
-It may import the store's values and documents. Whoever signs believes none of this but the payload, and judges that
-by their own root.
+It may import the store's values, documents and the ceremony's arithmetic. Whoever signs believes none of this but the
+payload, and judges that by their own root.
 """
 
 from datetime import datetime
 from typing import Any
 
-from pinwarden.documents import Grant, Root
+from pinwarden.documents import Root
 from pinwarden.envelope import Envelope
 from pinwarden.errors import WrongPinSetError
 from pinwarden.strict_json import encode_base64, format_time
+from pinwarden_keys.ceremony import Tally
 from pinwarden_server.store import ChangeRow
 from pinwarden_server.tags import format_tag
 
@@ -53,24 +54,19 @@ def whole(row: ChangeRow, root: Root, base: Envelope | None, now: datetime) -> d
 
 
 def tally(row: ChangeRow, root: Root) -> dict[str, Any] | None:
-    """Return who signed and who may still, as the newest root says now; None when it grants the name to nobody."""
+    """
+    Return who signed and who may still, as the newest root says now; None when it grants the name to nobody.
+
+    ``says`` spells it: ``1 of 2: missing 0f3a... or 77c1...``, keyids cut to 16 digits.
+    """
     try:
         grant = root.grant_for(row.name)
     except WrongPinSetError:
         return None
-    signed = [entry.keyid for entry in row.signatures if entry.keyid in grant.keys]
-    missing = [keyid for keyid in grant.keys if keyid not in signed]
-    return {"threshold": grant.threshold, "signed": signed, "missing": missing, "says": _spell(grant, signed, missing)}
-
-
-def _spell(grant: Grant, signed: list[str], missing: list[str]) -> str:
-    """Return ``"1 of 2: missing 0f3a… or 77c1…"``, keyids cut to 16 digits."""
-    lacking = grant.threshold - len(signed)
-    words = f"{len(signed)} of {grant.threshold}"
-    if lacking <= 0:
-        return words
-    joined = " and " if lacking == len(missing) else " or "
-    return f"{words}: missing {joined.join(keyid[:16] for keyid in missing)}"
+    signed = tuple(entry.keyid for entry in row.signatures if entry.keyid in grant.keys)
+    missing = tuple(keyid for keyid in grant.keys if keyid not in signed)
+    says = Tally("", grant.threshold, signed, missing).spell({}).strip()
+    return {"threshold": grant.threshold, "signed": list(signed), "missing": list(missing), "says": says}
 
 
 def _closed(row: ChangeRow) -> dict[str, Any] | None:

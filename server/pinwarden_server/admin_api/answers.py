@@ -28,14 +28,19 @@ def counted(change: Callable[[], Outcome]) -> Outcome:
     return outcome
 
 
-def answer_change(node: Node, outcome: Outcome) -> Response:
-    """Return 200 or 201 with what was published, or 202 with the change that waits and its address."""
+def answer_change(node: Node, outcome: Outcome, *, creates: bool = True) -> Response:
+    """
+    Return what was published, or 202 with the change that waits and its address.
+
+    Args:
+        creates: a new pin set is answered with 201; else every publication with 200.
+    """
     headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
     if isinstance(outcome, Waiting):
         root = Root.parse(node.site.store.reader.roots()[-1].payload)
         status, value = 202, summary(outcome.row, root, node.clock())
         headers["Location"] = f"/admin/v1/changes/{outcome.row.id}"
     else:
-        status, value = 201 if outcome.created else 200, outcome.to_json()
+        status, value = 201 if outcome.created and creates else 200, outcome.to_json()
         headers["ETag"] = outcome.etag
     return Response(json.dumps(value), status, headers, content_type="application/json")

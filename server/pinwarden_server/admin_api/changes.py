@@ -71,7 +71,8 @@ def change_views(admin: Blueprint, node: Node) -> None:
         check_query()
         body = read_body()
         signature = parse_signature(body)
-        return answer_change(node, counted(lambda: sign_change(site, row.id, signature, act(node, principal, body))))
+        by = act(node, principal, body)
+        return answer_change(node, counted(lambda: sign_change(site, row.id, signature, by)), creates=False)
 
     @admin.post("/changes/<change_id>/rejection")
     def reject(change_id: str) -> Response:

@@ -1,0 +1,63 @@
+"""Several people at once: a change is published once, by whoever completes it, and no signature is lost."""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pinwarden.bundle import Bundle
+
+if TYPE_CHECKING:
+    from conftest import Office
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Run *calls* in threads that start together, and return what each returned, in order."""
+    barrier, answers = threading.Barrier(len(calls)), [None] * len(calls)
+
+    def run(index: int) -> None:
+        barrier.wait()
+        answers[index] = calls[index]()
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def published(office: "Office") -> list[tuple[int, int]]:
+    return [(row[0], row[1]) for row in office.rows("SELECT epoch, version FROM versions WHERE name = 'payments'")]
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_three_signatures_at_once_publish_once(office: "Office", turn: int) -> None:
+    number = office.propose("live", "spare")["id"]
+    payload = office.payload(number)
+    bodies = [person.signature(payload) for person in office.town.people]
+    answers = at_once(*(lambda body=body: office.hand_in(number, body) for body in bodies))
+    # One waits, one publishes, and the third comes too late or was the one that waited.
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [200, 202, 409]
+    assert published(office) == [(1, 1)]
+    assert office.change(number)["state"] == "published"
+    signed = Bundle.parse(office.client.get("/v1/bundles/payments/1").data).pinset.signatures
+    assert len(signed) == 2
+    late = next(answer for answer in answers if answer.status_code == 409)
+    assert office.problem(late, 409, "change-closed")["state"] == "published"
+
+
+def test_two_changes_that_are_completed_at_once_publish_one_and_outdate_the_other(office: "Office") -> None:
+    office.publish("live", "spare")
+    alice, bob, _ = office.town.people
+    numbers = [office.propose(word, "spare", base="1.1")["id"] for word in ("a", "b")]
+    for number in numbers:
+        office.sign(number, alice)
+    pairs = [(number, bob.signature(office.payload(number))) for number in numbers]
+    answers = at_once(*(lambda pair=pair: office.hand_in(*pair) for pair in pairs))
+    assert sorted((signed.status_code, rejected.status_code)) == [200, 409]
+    state = "published" if signed.status_code == 200 else "rejected"
+    assert office.change(number)["state"] == state
+    assert published(office) == ([(1, 1)] if state == "published" else [])
