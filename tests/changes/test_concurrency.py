@@ -57,6 +57,36 @@ def test_two_changes_that_are_completed_at_once_publish_one_and_outdate_the_othe
         office.sign(number, alice)
     pairs = [(number, bob.signature(office.payload(number))) for number in numbers]
     answers = at_once(*(lambda pair=pair: office.hand_in(*pair) for pair in pairs))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert sorted(office.change(number)["state"] for number in numbers) == ["published", "stale"]
+    assert len(published(office)) == 2
+
+
+def test_the_same_signature_under_one_key_at_once_is_counted_once(office: "Office") -> None:
+    number = office.propose("live", "spare")["id"]
+    body = office.town.people[0].signature(office.payload(number))
+    answers = at_once(*[lambda: office.hand_in(number, body, Idempotency_Key="same")] * 4)
+    assert [answer.status_code for answer in answers] == [202] * 4
+    assert len(office.change(number)["signatures"]) == 1
+    assert [action for action, _ in office.audit()].count("change.sign") == 1
+
+
+def test_the_same_proposal_under_one_key_at_once_is_one_change(office: "Office") -> None:
+    asked = {"body": office.draft("live", "spare"), "If_None_Match": "*", "Idempotency_Key": "same"}
+    answers = at_once(*[lambda: office.ask("PUT", "/admin/v1/pinsets/payments", **asked)] * 4)
+    assert {(answer.status_code, answer.json["id"]) for answer in answers} == {(202, answers[0].json["id"])}
+    assert len(office.ask("GET", "/admin/v1/changes").json["changes"]) == 1
+
+
+def test_a_rejection_and_the_last_signature_at_once_leave_one_of_the_two(office: "Office") -> None:
+    number = office.propose("live", "spare")["id"]
+    alice, bob, _ = office.town.people
+    office.sign(number, alice)
+    body = bob.signature(office.payload(number))
+    signed, rejected = at_once(
+        lambda: office.hand_in(number, body),
+        lambda: office.ask("POST", f"/admin/v1/changes/{number}/rejection", body={"reason": "no"}),
+    )
     assert sorted((signed.status_code, rejected.status_code)) == [200, 409]
     state = "published" if signed.status_code == 200 else "rejected"
     assert office.change(number)["state"] == state
