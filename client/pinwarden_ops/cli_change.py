@@ -1,5 +1,5 @@
 """
-``pinwarden change``: look at what waits for signatures, sign it with your own key, reject it, renew by it.
+``pinwarden change``: propose, look at what waits for signatures, sign it with your own key, reject it, renew.
 
 It may import click and this package. Nothing is signed that was not verified and shown here, and nothing that a server
 says besides the payload is taken for a fact.
@@ -18,22 +18,25 @@ from pinwarden.cli.refusals import WAITING, say
 from pinwarden.documents import check_name
 from pinwarden.envelope import PINSET_TYPE, Signature
 from pinwarden.errors import FetchError
-from pinwarden.strict_json import encode_base64
+from pinwarden.strict_json import encode_base64, parse_object
 from pinwarden_keys import SignerError, file_uri, open_signer, sign_envelope
+from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE, passphrase_from
+from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_desk import Desk, Opened, desk_options, open_change
 from pinwarden_ops.change_review import Review
 from pinwarden_ops.change_view import as_json, as_lines, claims
 from pinwarden_ops.commands import OpsGroup, admin_client, server_options
 from pinwarden_ops.errors import OpsRefused
 
+MAX_DRAFT_BYTES = 2 * 1024 * 1024
 NUMBER = click.IntRange(1, 2**53 - 1)
 JSON = click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
 
 
 @click.group(cls=OpsGroup)
 def change() -> None:
-    """List, show, sign and reject changes of pin sets that people sign."""
+    """Propose, list, show, sign and reject changes of pin sets that people sign."""
 
 
 @change.command("list")
@@ -49,7 +52,10 @@ def list_changes(
     state: str | None,
     json_wanted: bool,
 ) -> None:
-    """List changes, newest first, as the server tells them; `show` judges one."""
+    """List changes as the server tells them.
+
+    The newest comes first; `show` judges one.
+    """
     given = {"name": check_name(name) if name else None, "state": state}
     query = "&".join(f"{field}={value}" for field, value in given.items() if value)
     api = admin_client(server, token_file, ca_file)
@@ -70,7 +76,10 @@ def list_changes(
 @JSON
 @desk_options
 def show_change(desk: Desk, number: int, json_wanted: bool) -> None:
-    """Verify the change NUMBER against your own root, and print what it changes."""
+    """Verify a change by your own root, and print it.
+
+    What the change NUMBER does is computed here; what the server says besides is marked as claimed.
+    """
     opened = open_change(desk, number)
     if json_wanted:
         print_json({**as_json(number, opened.review), "claimed": _claimed(opened)})
@@ -98,8 +107,9 @@ def sign_change(
     json_wanted: bool,
 ) -> None:
     """
-    Verify the change NUMBER, show it, ask for its version, sign it and hand the signature in.
+    Verify a change, show it, and sign it.
 
+    Asks for the version of the change NUMBER before it signs, then hands the signature in.
     Exits with 0 when it was published, 5 while others have to sign, 4 when another version was published meanwhile.
     """
     opened = open_change(desk, number)
@@ -130,10 +140,44 @@ def sign_change(
 @click.option("--reason", required=True, help="Said to whoever proposed it, and audited.")
 @server_options
 def reject_change(server: str | None, token_file: Path | None, ca_file: Path | None, number: int, reason: str) -> None:
-    """End the change NUMBER: it can never be published."""
+    """End a change for good.
+
+    The change NUMBER can never be published then, whoever signed it.
+    """
     api = admin_client(server, token_file, ca_file)
     api.ask("POST", f"/changes/{number}/rejection", body={"reason": reason})
     click.echo(f"change {number} is rejected")
+
+
+@change.command("propose")
+@click.argument("name")
+@click.argument("file", type=FILE)
+@click.option("--replaces", metavar="VERSION", help="The version in force that FILE was made for, such as 1.7.")
+@click.option("--create", is_flag=True, help="The pin set does not exist yet.")
+@server_options
+@click.pass_context
+def propose(
+    ctx: click.Context,
+    server: str | None,
+    token_file: Path | None,
+    ca_file: Path | None,
+    name: str,
+    file: Path,
+    replaces: str | None,
+    create: bool,
+) -> None:
+    """
+    Propose a draft as a pin set's next version.
+
+    FILE holds the pin set NAME as JSON, with the fields that docs/admin-api.md lists for PUT.
+    Exits with 5 when people have to sign it, 0 when the server signed and published it by itself.
+    """
+    if create == (replaces is not None):
+        raise click.UsageError("say which version FILE replaces by --replaces, or --create")
+    api = admin_client(server, token_file, ca_file)
+    draft = parse_object(read_public(file, limit=MAX_DRAFT_BYTES, what="draft"), limit=MAX_DRAFT_BYTES, what=str(file))
+    condition = {"If-None-Match": "*"} if create else {"If-Match": f'"{replaces}"'}
+    _hand_over(ctx, api, "PUT", f"/pinsets/{check_name(name)}", draft, condition)
 
 
 @change.command("renew")
@@ -152,17 +196,26 @@ def renew(
     lifetime_seconds: int | None,
 ) -> None:
     """
-    Propose the content of the pin set NAME once more, with a new life.
+    Propose a new life for a pin set.
 
+    The content of the pin set NAME stays as it is.
     Exits with 5 when people have to sign it, 0 when the server signed and published it by itself.
     """
     api = admin_client(server, token_file, ca_file)
     current = api.ask("GET", f"/pinsets/{check_name(name)}")
     body = {"reason": reason, **({"lifetime_seconds": lifetime_seconds} if lifetime_seconds else {})}
-    headers = {"If-Match": current.etag or "", "Idempotency-Key": str(uuid.uuid4())}
-    answer = api.ask("POST", f"/pinsets/{name}/renewal", body=body, headers=headers)
+    _hand_over(ctx, api, "POST", f"/pinsets/{name}/renewal", body, {"If-Match": current.etag or ""})
+
+
+def _hand_over(
+    ctx: click.Context, api: AdminClient, method: str, path: str, body: dict[str, Any], condition: dict[str, str]
+) -> None:
+    """Send a proposal, and say whether it waits for people (exit code 5) or is published."""
+    answer = api.ask(method, path, body=body, headers={**condition, "Idempotency-Key": str(uuid.uuid4())})
     if answer.status == 202:
         click.echo(f"change {_claim(answer.value, 'id')} waits for signatures")
+        for warning in answer.value.get("warnings") or ():
+            say("warning", printable(f"{warning.get('code')} {warning.get('message')}"))
         ctx.exit(WAITING)
     click.echo(f"version {_claim(answer.value, 'version')} is published")
 

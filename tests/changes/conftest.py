@@ -21,7 +21,7 @@ import pytest
 from pinwarden.documents import Grant, Role, TimestampRole
 from pinwarden.envelope import PINSET_TYPE, keyid_of, pae
 from pinwarden_keys import LIGHT_KDF, file_uri, read_key_file, write_key_file, write_passphrase_file
-from pinwarden_keys.ceremony import Roles, assemble, first_root, keyed, next_root, sign_draft
+from pinwarden_keys.ceremony import Roles, assemble, first_root, keyed, sign_draft
 from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.signer_file import SoftwareSigner
 from pinwarden_server.installation import Installation, init_production
@@ -61,36 +61,17 @@ class Town:
 
     installation: Installation
     root_json: bytes
-    root_signer: SoftwareSigner
     people: tuple[Person, ...]
 
     @property
     def server_keyid(self) -> str:
         return read_key_file(self.installation.key("pinset")).keyid
 
-    def next_root(self, roles: Callable[[Roles], Roles], *, now: datetime) -> bytes:
-        """Return root version 2, with changed roles, signed as a ceremony signs it."""
-        draft = RootDraft.parse(self._draft(roles, now).to_bytes(), where="test")
-        return assemble(draft, [sign_draft(draft, self.root_signer)]).to_bytes()
 
-    def _draft(self, roles: Callable[[Roles], Roles], now: datetime) -> RootDraft:
-        from pinwarden.envelope import ROOT_TYPE, Envelope
-        from pinwarden_keys.ceremony import roles_of, verify_root
-
-        before = Envelope.parse(self.root_json, expect=ROOT_TYPE)
-        root = next_root(
-            verify_root(before, previous=None),
-            roles(roles_of(verify_root(before, previous=None))),
-            now=now,
-            lifetime=timedelta(days=300),
-        )
-        return RootDraft(root.encode(), before, {})
-
-
-def found_town(folder: Path, *, now: datetime) -> Town:
+def found_town(folder: Path, *, now: datetime, people: tuple[Person, ...] = ()) -> Town:
     """Make a server as `init` makes it, hold a ceremony for its keys and the people's, and found it."""
     made = init_production(folder / "server", bind="127.0.0.1:0", root_json=None, now=now)
-    people = tuple(_person(folder / name, name) for name in PEOPLE)
+    people = people or tuple(_person(folder / name, name) for name in PEOPLE)
     root_signer = SoftwareSigner(os.urandom(32), uri="memory:root")
     own = {name: read_key_file(made.key(name)).public for name in ("timestamp", "pinset")}
     publics = [person.signer.public for person in people]
@@ -107,7 +88,7 @@ def found_town(folder: Path, *, now: datetime) -> Town:
     draft = RootDraft(first_root(authority, roles, now=now, lifetime=timedelta(days=365)).encode(), None, {})
     root_json = assemble(draft, [sign_draft(draft, root_signer)]).to_bytes()
     init_production(folder / "server", bind=None, root_json=root_json, now=now)
-    return Town(made, root_json, root_signer, people)
+    return Town(made, root_json, people)
 
 
 def _grant(publics: list[bytes], threshold: int, *names: str) -> Grant:

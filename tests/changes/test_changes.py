@@ -1,7 +1,9 @@
 """Pin sets that people sign, over the admin API: from the proposal to the version that clients trust."""
 
 import json
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -225,6 +227,16 @@ def test_a_change_shows_the_bytes_to_be_signed_and_the_envelope_that_they_replac
     document = PinSet.parse(office.payload(shown["id"]))
     assert (document.epoch, document.version, str(document.hosts[0].pins[0])) == (1, 2, office.pin("next"))
     assert (shown["reason"], shown["base"], shown["closed"]) == ("rotation", "1.1", None)
+
+
+def test_every_member_of_a_change_is_documented(settled: "Office") -> None:
+    page = (Path(__file__).parents[2] / "docs/admin-api.md").read_text("utf-8")
+    table = page[page.index("| member | meaning |") :].partition("\n\n")[0]
+    documented = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    [row] = settled.ask("GET", "/admin/v1/changes?state=waiting").json["changes"]
+    assert row.keys() == documented
+    section = page.partition("### GET /admin/v1/changes/{change_id}")[2].partition("###")[0]
+    assert {name for name in settled.change(row["id"]).keys() - row.keys() if f"`{name}`" not in section} == set()
 
 
 def test_lists_are_filtered_paged_and_limited_to_what_the_token_reaches(office: "Office") -> None:
