@@ -274,32 +274,6 @@ def advance_pinset(state: TrustState, data: bytes | Envelope, *, clock: Clock) -
     )
 
 
-def check_unsigned_pinset(state: TrustState, payload: bytes, *, now: datetime) -> PinSet:
-    """
-    Return what *payload* says when *state* would adopt it once it were signed and named by a timestamp.
-
-    For those who propose and those who sign: all of spec V5, V7 and V8 but the signatures and the timestamp. It must
-    be newer than everything that *state* has seen. It changes no state, and what it returns is trusted by nobody yet.
-
-    Raises:
-        UntrustedError: clients like this one would refuse it.
-    """
-    pinset = PinSet.parse(payload)
-    grant, clock = state.root.grant_for(state.name), read_clock(state, now)
-    _check_root_in_time(state, clock)
-    _check_belongs(pinset, state, grant, clock)
-    held = Held(Envelope.of(PINSET_TYPE, payload, ()), pinset)
-    _check_floor(held, state.floor_pinset, "pin set", step="V7")
-    if state.floor_pinset and held.tag == state.floor_pinset.tag:
-        raise RollbackError(
-            f"pin set {_spell(held.tag)} of {state.name!r} exists already",
-            expected="a version above it",
-            got=_spell(held.tag),
-            step="V7",
-        )
-    return pinset
-
-
 def advance_bundle(state: TrustState, bundle: Bundle, *, now: datetime) -> TrustState:
     """
     Judge a whole bundle at system time *now*: its roots in turn, then timestamp and pin set together.

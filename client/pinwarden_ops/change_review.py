@@ -1,7 +1,7 @@
 """
 What a person is about to sign, computed on their own machine from the payload and from what their own root vouches for.
 
-It may import layer 0's rules and the ceremony's arithmetic. It touches no file, socket or clock, and takes nothing from
+It may import layer 0's rules and the keys' arithmetic. It touches no file, socket or clock, and takes nothing from
 a server but the bytes that shall be signed.
 """
 
@@ -14,8 +14,9 @@ from pinwarden.documents import Grant, Host, Pin, PinSet
 from pinwarden.envelope import PINSET_TYPE, Signature, is_signature, pae
 from pinwarden.errors import MalformedError
 from pinwarden.strict_json import encode_base64, format_time
-from pinwarden.trust import TrustState, check_unsigned_pinset
+from pinwarden.trust import TrustState
 from pinwarden_keys.ceremony import Tally
+from pinwarden_keys.unsigned import judge_unsigned_pinset
 
 EVERYWHERE = "(pin set)"
 # SHA-256 of nothing, of one line end, and of DER that encodes nothing: what broken shell lines print.
@@ -67,7 +68,7 @@ def review(state: TrustState, payload: bytes, signatures: Iterable[Signature], *
     Raises:
         UntrustedError: clients would refuse it, or it says more than can be shown here.
     """
-    document = check_unsigned_pinset(state, payload, now=now)
+    document = judge_unsigned_pinset(state, payload, now=now)
     if document.encode() != payload:
         raise MalformedError(
             "the payload is spelt otherwise than this program would spell what it understands of it",

@@ -13,6 +13,7 @@ from pinwarden.bundle import MAX_BUNDLE_BYTES
 from pinwarden.documents import PinSet, PinSetRef, Root, Timestamp, TimestampRole
 from pinwarden.envelope import PINSET_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import MalformedError, UntrustedError
+from pinwarden_keys.unsigned import judge_unsigned_pinset
 from pinwarden_server.errors import BadDraft, PublicationRefused, Tag, Violation
 from pinwarden_server.public_files import bundles
 from pinwarden_server.signers import Signers
@@ -142,7 +143,7 @@ def check_proposal(ground: Ground, payload: bytes, *, now: datetime) -> PinSet:
         PublicationRefused: nobody should be asked to sign it.
     """
     try:
-        return trust.check_unsigned_pinset(_up_to_date(ground), payload, now=now)
+        return judge_unsigned_pinset(_up_to_date(ground), payload, now=now)
     except UntrustedError as error:
         raise PublicationRefused(
             f"a client would refuse what shall be signed: {error.what}",
