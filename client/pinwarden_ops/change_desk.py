@@ -124,7 +124,7 @@ def _check_waits(number: int, claimed: dict[str, Any], found: PinSet | None) -> 
             expected=f"base {in_force or 'none'}",
             got=printable(str(base)),
             holds="Nothing was signed.",
-            hint="Propose it again on top of what is in force; if that was published this minute, look again in the next.",
+            hint="Propose it again on top of what is in force; if that is only a minute old, look again first.",
         )
 
 

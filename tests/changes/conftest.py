@@ -61,6 +61,7 @@ class Town:
 
     installation: Installation
     root_json: bytes
+    root_signer: SoftwareSigner
     people: tuple[Person, ...]
 
     @property
@@ -79,19 +80,19 @@ def found_town(folder: Path, *, now: datetime, people: tuple[Person, ...] = ()) 
         Role((root_signer.keyid,), 1, {root_signer.keyid: root_signer.public}),
         TimestampRole((keyid_of(own["timestamp"]),), 1, keyed([own["timestamp"]]), 1, 7 * DAY),
         (
-            _grant(publics, 2, "payments*"),
-            _grant([own["pinset"], publics[0]], 2, "mixed"),
-            _grant([own["pinset"]], 1, "*"),
+            grant_of(publics, 2, "payments*"),
+            grant_of([own["pinset"], publics[0]], 2, "mixed"),
+            grant_of([own["pinset"]], 1, "*"),
         ),
     )
     authority = f"town-{os.urandom(8).hex()}"
     draft = RootDraft(first_root(authority, roles, now=now, lifetime=timedelta(days=365)).encode(), None, {})
     root_json = assemble(draft, [sign_draft(draft, root_signer)]).to_bytes()
     init_production(folder / "server", bind=None, root_json=root_json, now=now)
-    return Town(made, root_json, people)
+    return Town(made, root_json, root_signer, people)
 
 
-def _grant(publics: list[bytes], threshold: int, *names: str) -> Grant:
+def grant_of(publics: list[bytes], threshold: int, *names: str) -> Grant:
     keys = keyed(publics)
     return Grant(tuple(keys), threshold, keys, 1, 90 * DAY, names)
 

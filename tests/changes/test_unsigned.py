@@ -1,4 +1,4 @@
-"""A pin set that nobody has signed yet is judged by the client's own verifier, and nothing comes out of it but a word."""
+"""A pin set that nobody has signed yet is judged by the client's own verifier, and nothing else comes of it."""
 
 from collections.abc import Callable
 from dataclasses import replace
