@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,21 @@ from typing import Any
 import pytest
 
 from pinwarden.documents import Grant, Role, TimestampRole
-from pinwarden.envelope import PINSET_TYPE, keyid_of, pae
+from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, Envelope, keyid_of, pae
 from pinwarden_keys import LIGHT_KDF, file_uri, read_key_file, write_key_file, write_passphrase_file
-from pinwarden_keys.ceremony import Roles, assemble, first_root, keyed, sign_draft
+from pinwarden_keys.ceremony import (
+    Roles,
+    assemble,
+    first_root,
+    keyed,
+    next_root,
+    roles_of,
+    sign_draft,
+    verify_root,
+)
 from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.signer_file import SoftwareSigner
+from pinwarden_server.founding import reconcile
 from pinwarden_server.installation import Installation, init_production
 from tests.server.http.conftest import Running, Service, serving
 
@@ -140,6 +150,20 @@ class Office(Service):
         answer = self.sign(self.propose(*words, name=name, base=base, **fields)["id"], *self.town.people[:2])
         assert answer.status_code == 200, answer.text
         return str(answer.json["version"])
+
+    def rotate(self, change: Callable[[Grant], Grant] = lambda grant: grant) -> bytes:
+        """Put root version 2 in force, with another grant for payments, as a ceremony makes it; return it."""
+        before = Envelope.parse(self.town.root_json, expect=ROOT_TYPE)
+        previous = verify_root(before, previous=None)
+        roles = roles_of(previous)
+        roles = replace(roles, pinset=(change(roles.pinset[0]), *roles.pinset[1:]))
+        root = next_root(previous, roles, now=self.clock(), lifetime=timedelta(days=365))
+        draft = RootDraft(root.encode(), before, {})
+        envelope = assemble(draft, [sign_draft(draft, self.town.root_signer)])
+        with self.node.site.store.writer.transaction() as transaction:
+            transaction.append_root(2, envelope, self.clock())
+        reconcile(self.node.site)
+        return envelope.to_bytes()
 
     def audit(self) -> list[tuple[str, dict[str, Any]]]:
         """Return action and detail of every audit row."""

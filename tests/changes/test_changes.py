@@ -188,6 +188,7 @@ def test_a_change_becomes_stale_when_another_is_published_and_says_so(office: "O
 def test_a_change_whose_name_was_created_meanwhile_is_stale(office: "Office") -> None:
     first, second = office.propose("a", "spare")["id"], office.propose("b", "spare")["id"]
     office.sign(second, *office.town.people[:2])
+    assert office.change(first)["state"] == "stale"
     assert office.problem(office.sign(first, office.town.people[2]), 409, "change-closed")["state"] == "stale"
 
 
@@ -202,6 +203,19 @@ def test_a_change_that_was_not_signed_in_its_life_has_expired(office: "Office") 
     assert office.problem(rejection, 409, "change-closed")["state"] == "expired"
     assert office.stored() == before
     assert [row["state"] for row in office.ask("GET", "/admin/v1/changes?state=expired").json["changes"]] == ["expired"]
+
+
+def test_nobody_is_asked_to_sign_what_clients_would_refuse(office: "Office") -> None:
+    office.publish("live", "spare")
+    token = office.token("editor", "payments", seconds=400 * 86_400)
+    office.clock.advance(days=366)  # past the end of the root
+    before = office.audit()
+    body = office.draft("next", "spare")
+    refused = office.ask("PUT", "/admin/v1/pinsets/payments", token=token, body=body, If_Match='"1.1"')
+    document = office.problem(refused, 500, "publication-refused")
+    assert document["detail"].startswith("a client would refuse what shall be signed: root 1 is past its end")
+    assert office.audit() == before
+    assert office.rows("SELECT count(*) FROM changes WHERE state = 'waiting'") == [(0,)]
 
 
 def test_a_rejected_change_is_never_published(office: "Office") -> None:

@@ -18,11 +18,12 @@ from werkzeug.serving import make_server
 
 from pinwarden.bundle import Bundle
 from pinwarden.cli import pinwarden
-from pinwarden.documents import PinSet
-from pinwarden.envelope import PINSET_TYPE, is_signature, pae
+from pinwarden.documents import PinSet, Root
+from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, Envelope, is_signature, pae
 from pinwarden.strict_json import encode, parse_object
 from pinwarden.testing import pinned
-from tests.changes.conftest import found_town
+from pinwarden_keys import file_uri, open_signer, passphrase_file, sign_envelope
+from tests.changes.conftest import found_town, grant_of
 
 if TYPE_CHECKING:
     from conftest import Office, Person
@@ -363,6 +364,31 @@ def test_a_server_that_goes_back_is_refused_by_the_memory_of_this_machine(desk: 
         done = desk.sign(alice, number, typed="1.3\n")
         assert (done.exit_code, desk.handed_in) == (1, [])
         assert sentence in done.stderr
+
+
+def test_the_chain_of_roots_is_walked_from_the_persons_own_copy(desk: Desk) -> None:
+    alice, _, carol = desk.office.town.people
+    desk.office.rotate()
+    number = desk.office.propose("next", "spare", base="1.1")["id"]
+    assert desk.run(alice, "show", str(number)).stdout.splitlines()[5].endswith(", as root 2 counts")
+    assert [desk.sign(person, number).exit_code for person in (alice, carol)] == [5, 0]
+
+
+def test_a_root_that_the_server_made_for_itself_is_refused(desk: Desk) -> None:
+    alice, town = desk.office.town.people[0], desk.office.town
+    number = desk.office.propose("next", "spare", base="1.1")["id"]
+    key = open_signer(
+        file_uri(town.installation.key("pinset")), passphrase=passphrase_file(town.installation.passphrase)
+    )
+    previous = Root.parse(Envelope.parse(town.root_json, expect=ROOT_TYPE).payload)
+    own = replace(previous, version=2, pinset=(grant_of([key.public], 1, "*"),))
+    forged = sign_envelope(ROOT_TYPE, own.encode(), [key])
+    genuine = Bundle.parse(desk.office.client.get("/v1/bundles/payments/1").data)
+    desk.lies["/v1/bundles/payments/1"] = lambda body: Bundle((forged,), genuine.timestamp, genuine.pinset).to_bytes()
+    done = desk.sign(alice, number)
+    assert (done.exit_code, desk.handed_in) == (1, [])
+    assert "too few valid signatures" in done.stderr
+    assert "(step V3)" in done.stderr
 
 
 def test_a_new_pin_set_shows_every_host_as_new(desk: Desk) -> None:

@@ -1,12 +1,16 @@
 """Several people at once: a change is published once, by whoever completes it, and no signature is lost."""
 
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pinwarden.bundle import Bundle
+from pinwarden_server import changes
+from pinwarden_server.publishing import renew_timestamp
 
 if TYPE_CHECKING:
     from conftest import Office
@@ -76,6 +80,64 @@ def test_the_same_proposal_under_one_key_at_once_is_one_change(office: "Office")
     answers = at_once(*[lambda: office.ask("PUT", "/admin/v1/pinsets/payments", **asked)] * 4)
     assert {(answer.status_code, answer.json["id"]) for answer in answers} == {(202, answers[0].json["id"])}
     assert len(office.ask("GET", "/admin/v1/changes").json["changes"]) == 1
+
+
+def between(monkeypatch: pytest.MonkeyPatch, step: str, meanwhile: Callable[[], object]) -> None:
+    """Let *meanwhile* happen once, right before a use case takes *step*: the order that threads meet by chance only."""
+    original, happened = getattr(changes, step), []
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        if not happened:
+            happened.append(True)
+            meanwhile()
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(changes, step, interrupted)
+
+
+def test_a_change_that_is_rejected_while_someone_signs_gets_no_signature(
+    office: "Office", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = office.propose("live", "spare")["id"]
+    body, reject = office.town.people[0].signature(office.payload(number)), f"/admin/v1/changes/{number}/rejection"
+    between(monkeypatch, "checked_signature", lambda: office.ask("POST", reject, body={"reason": "no"}))
+    assert office.problem(office.hand_in(number, body), 409, "change-closed")["state"] == "rejected"
+    assert office.change(number)["signatures"] == []
+
+
+def test_a_proposal_is_refused_when_its_base_is_replaced_while_it_is_made(
+    office: "Office", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.publish("live", "spare")
+    number = office.propose("first", "spare", base="1.1")["id"]
+    between(monkeypatch, "check_proposal", lambda: office.sign(number, *office.town.people[:2]))
+    late = office.ask("PUT", "/admin/v1/pinsets/payments", body=office.draft("late", "spare"), If_Match='"1.1"')
+    assert office.problem(late, 412, "stale-version")["current"] == "1.2"
+    assert office.ask("GET", "/admin/v1/changes?state=waiting").json["changes"] == []
+
+
+def test_a_timestamp_that_is_renewed_while_a_change_is_published_does_not_stop_it(
+    office: "Office", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.publish("live", "spare")
+    number = office.propose("next", "spare", base="1.1")["id"]
+    site, now = office.node.site, office.clock()
+    between(monkeypatch, "bring_into_force", lambda: renew_timestamp(site, "payments", now))
+    assert office.sign(number, *office.town.people[:2]).json["version"] == "1.2"
+    assert office.ask("GET", "/admin/v1/pinsets/payments").json["version"] == "1.2"
+
+
+def test_a_change_is_stale_by_what_is_in_force_whatever_its_own_row_says(office: "Office") -> None:
+    office.publish("live", "spare")
+    numbers = [office.propose(word, "spare", base="1.1")["id"] for word in ("a", "b")]
+    office.sign(numbers[0], *office.town.people[:2])
+    with closing(sqlite3.connect(office.installation.folder / "pinwarden.db")) as connection:
+        connection.execute("UPDATE changes SET state = 'waiting' WHERE id = ?", (numbers[1],))
+        connection.commit()
+    alice, bob, _ = office.town.people
+    for person in (alice, bob):
+        assert office.problem(office.sign(numbers[1], person), 409, "change-closed")["state"] == "stale"
+    assert published(office) == [(1, 1), (1, 2)]
 
 
 def test_a_rejection_and_the_last_signature_at_once_leave_one_of_the_two(office: "Office") -> None:

@@ -107,7 +107,7 @@ class Stage:
         try:
             reader = site.store.reader
             assert audit.verify_chain(reader).rows > 0
-            rows = reader.changes(now=self.now, before=None, limit=500)
+            rows = [reader.change(row.id) for row in reader.changes(now=self.now, before=None, limit=500)]
             self._check_changes(site, rows)
             reconcile(site)
             current = reader.find_current("payments")

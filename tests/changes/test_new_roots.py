@@ -1,33 +1,12 @@
 """A new root decides anew whose signatures count, also for changes that wait already."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pinwarden.documents import Grant
-from pinwarden.envelope import ROOT_TYPE, Envelope
-from pinwarden_keys.ceremony import assemble, next_root, roles_of, sign_draft, verify_root
-from pinwarden_keys.ceremony_files import RootDraft
-from pinwarden_server.founding import reconcile
 from tests.changes.conftest import grant_of
 
 if TYPE_CHECKING:
     from conftest import Office
-
-
-def rotate(office: "Office", change: Callable[[Grant], Grant]) -> None:
-    """Put root version 2 in force, with another grant for payments."""
-    before = Envelope.parse(office.town.root_json, expect=ROOT_TYPE)
-    previous = verify_root(before, previous=None)
-    roles = roles_of(previous)
-    roles = replace(roles, pinset=(change(roles.pinset[0]), *roles.pinset[1:]))
-    root = next_root(previous, roles, now=office.clock(), lifetime=timedelta(days=365))
-    draft = RootDraft(root.encode(), before, {})
-    envelope = assemble(draft, [sign_draft(draft, office.town.root_signer)])
-    with office.node.site.store.writer.transaction() as transaction:
-        transaction.append_root(2, envelope, office.clock())
-    reconcile(office.node.site)
 
 
 def test_a_signature_by_a_key_that_was_taken_away_does_not_count_any_more(office: "Office") -> None:
@@ -35,7 +14,7 @@ def test_a_signature_by_a_key_that_was_taken_away_does_not_count_any_more(office
     office.publish("live", "spare")
     number = office.propose("next", "spare", base="1.1")["id"]
     office.sign(number, alice)
-    rotate(office, lambda grant: grant_of([bob.signer.public, carol.signer.public], 2, *grant.names))
+    office.rotate(lambda grant: grant_of([bob.signer.public, carol.signer.public], 2, *grant.names))
     assert office.change(number)["tally"]["signed"] == []
     assert office.sign(number, bob).json["tally"]["says"] == f"1 of 2: missing {carol.keyid[:16]}"
     before = office.stored()
@@ -49,7 +28,7 @@ def test_when_a_new_root_asks_for_less_any_signature_publishes_even_a_repeated_o
     number = office.propose("live", "spare")["id"]
     office.sign(number, alice)
     publics = [person.signer.public for person in (alice, bob, carol)]
-    rotate(office, lambda grant: grant_of(publics, 1, *grant.names))
+    office.rotate(lambda grant: grant_of(publics, 1, *grant.names))
     assert office.sign(number, alice).json["version"] == "1.1"
     assert [entry["keyid"] for entry in office.change(number)["signatures"]] == [alice.keyid]
 
@@ -57,7 +36,7 @@ def test_when_a_new_root_asks_for_less_any_signature_publishes_even_a_repeated_o
 def test_a_change_of_an_epoch_that_is_over_is_stale(office: "Office") -> None:
     number = office.propose("live", "spare")["id"]
     office.sign(number, office.town.people[0])
-    rotate(office, lambda grant: replace(grant, epoch=2))
+    office.rotate(lambda grant: replace(grant, epoch=2))
     before = office.stored()
     assert office.problem(office.sign(number, office.town.people[1]), 409, "change-closed")["state"] == "stale"
     assert office.stored() == before

@@ -179,13 +179,14 @@ class Reader:
         self, *, name: str | None = None, state: str | None = None, now: datetime, before: int | None, limit: int
     ) -> list[ChangeRow]:
         """
-        Return changes with their signatures, newest first.
+        Return changes with their signatures and without their payloads (a megabyte each, perhaps), newest first.
 
         Args:
             state: as ``ChangeRow.state_at(now)`` spells it; None: any.
             before: only changes with a lower number.
         """
-        query = select(changes).order_by(changes.c.id.desc()).limit(limit)
+        columns = (column for column in changes.c if column is not changes.c.payload)
+        query = select(*columns).order_by(changes.c.id.desc()).limit(limit)
         if name is not None:
             query = query.where(changes.c.name == name)
         if before is not None:

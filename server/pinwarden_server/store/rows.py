@@ -168,7 +168,7 @@ class ChangeRow:
     Attributes:
         action: what the audit log will call its publication, such as ``pinset.publish``.
         base: the version that it was made for and replaces, None for a new pin set.
-        payload: the bytes to be signed, with the reserved version and times in them.
+        payload: the bytes to be signed, with the reserved version and times in them; empty in lists.
         warnings: lint findings that did not block, each with the four members of a violation.
         state: ``waiting``, ``published``, ``rejected`` or ``stale``; :meth:`state_at` also knows ``expired``.
     """
@@ -234,7 +234,7 @@ def as_change(row: Row[Any], signatures: tuple[ChangeSignature, ...] = ()) -> Ch
         action=row.action,
         base=None if row.base_epoch is None else (row.base_epoch, row.base_version),
         tag=(row.epoch, row.version),
-        payload=row.payload,
+        payload=getattr(row, "payload", b""),
         issued=row.issued,
         expires=row.expires,
         proposed_at=row.proposed_at,
