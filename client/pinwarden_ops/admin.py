@@ -20,6 +20,7 @@ from pinwarden_ops.errors import OpsConflict, OpsError, OpsRefused, OpsUnavailab
 from pinwarden_ops.settings import read_token
 
 TIMEOUT_SECONDS = 60.0  # a publication waits for signers and disks
+MAX_DETAIL = 2000  # characters
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 _KINDS: dict[int, type[OpsError]] = {409: OpsConflict, 412: OpsConflict, 429: OpsUnavailable}
 
@@ -102,7 +103,13 @@ class AdminClient:
         kind = _KINDS.get(status, OpsUnavailable if status >= 500 else OpsRefused)
         # The detail says everything: what happened, expected and got, what still holds, what to do.
         detail = value.get("detail") or value.get("title") or f"{method} {path} was answered with {status}"
-        raise kind(str(detail).rstrip("."), status=status, problem=value)
+        raise kind(_one_line(str(detail)).rstrip("."), status=status, problem=value)
+
+
+def _one_line(text: str) -> str:
+    """Return what a server says without the characters by which it could speak to the terminal."""
+    shown = "".join(character if character.isprintable() else "?" for character in text[:MAX_DETAIL])
+    return shown if len(text) <= MAX_DETAIL else f"{shown}..."
 
 
 def _as_object(data: bytes) -> dict[str, Any]:

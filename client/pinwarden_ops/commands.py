@@ -54,4 +54,5 @@ def admin_client(server: str | None, token_file: Path | None, ca_file: Path | No
     options = {"url": server, "token_file": str(token_file) if token_file else None}
     options["ca_file"] = str(ca_file) if ca_file else None
     given = {name: value for name, value in options.items() if value is not None}
-    return AdminClient(**ops_settings(given=given))
+    values = ops_settings(given=given)
+    return AdminClient(**{name: values[name] for name in ("url", "token_file", "ca_file", "allow_http")})

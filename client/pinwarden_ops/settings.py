@@ -18,6 +18,9 @@ TABLE = SettingsTable(
         Setting("url", text, None, "Address of the admin API, https://pins.example.com:8443.", may_be_secret=True),
         Setting("token_file", path, None, "File (0600) with your admin token."),
         Setting("ca_file", path, None, "PEM file with the CAs that may certify the server; default: the system's."),
+        Setting("root", path, None, "Your own copy of the authority's root.json, by which changes are judged."),
+        Setting("pins_url", text, None, "Where applications fetch, when that is another address.", may_be_secret=True),
+        Setting("state_dir", path, None, "Folder that remembers which versions this machine has seen."),
         Setting("allow_http", switch, False, "Accept an http address beyond this machine; the token travels in clear."),
     ),
     listed_by="pinwarden change --help",
@@ -26,7 +29,7 @@ TABLE = SettingsTable(
 
 def ops_settings(environ: Mapping[str, str] = os.environ, *, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """
-    Return the arguments of AdminClient that settings name.
+    Return every setting; those that :class:`AdminClient` needs are there.
 
     Args:
         environ: ``PINWARDEN_OPS_<NAME>`` each; ``PINWARDEN_OPS_CONFIG`` names a TOML file with the same names.

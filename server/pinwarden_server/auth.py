@@ -54,6 +54,7 @@ class Right(StrEnum):
     READ = "read"
     PREVIEW = "preview"
     PUBLISH = "publish"
+    SIGN = "sign"
     AUDIT = "audit"
     TOKENS = "tokens"
     METRICS = "metrics"
@@ -61,9 +62,10 @@ class Right(StrEnum):
 
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.READER: frozenset({Right.READ}),
-    Role.EDITOR: frozenset({Right.READ, Right.PREVIEW, Right.PUBLISH}),
-    Role.APPROVER: frozenset({Right.READ, Right.PREVIEW, Right.AUDIT}),
-    Role.OPERATOR: frozenset({Right.READ, Right.PREVIEW, Right.PUBLISH, Right.AUDIT, Right.METRICS}),
+    # Handing in a signature needs a right so that strangers cannot fill the table; what it is worth, the key decides.
+    Role.EDITOR: frozenset({Right.READ, Right.PREVIEW, Right.PUBLISH, Right.SIGN}),
+    Role.APPROVER: frozenset({Right.READ, Right.PREVIEW, Right.SIGN, Right.AUDIT}),
+    Role.OPERATOR: frozenset({Right.READ, Right.PREVIEW, Right.PUBLISH, Right.SIGN, Right.AUDIT, Right.METRICS}),
     Role.ADMIN: frozenset(Right),
 }
 # The audit log, tokens and metrics belong to no single pin set: a token for some of them only does not reach these.

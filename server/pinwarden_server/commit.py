@@ -14,11 +14,19 @@ from sqlalchemy.exc import IntegrityError
 from pinwarden import failpoints
 from pinwarden.strict_json import encode
 from pinwarden_server import audit
-from pinwarden_server.errors import IdempotencyMismatch, NotServedYet, StaleVersion, StoreUnavailable, Tag, Violation
+from pinwarden_server.errors import (
+    ChangeClosed,
+    IdempotencyMismatch,
+    NotServedYet,
+    StaleVersion,
+    StoreUnavailable,
+    Tag,
+    Violation,
+)
 from pinwarden_server.public_files import pinset_files
 from pinwarden_server.signing import Ground, Pair
 from pinwarden_server.site import Act, Published, Site
-from pinwarden_server.store import Transaction, VersionRow
+from pinwarden_server.store import ChangeSignature, Transaction, VersionRow
 from pinwarden_server.store.writer import TimestampRow
 from pinwarden_server.tags import format_tag
 
@@ -49,9 +57,11 @@ class Change:
     What is recorded about a publication.
 
     Attributes:
-        room: ``publish`` or ``renew``, prefix of the failpoints.
+        room: ``publish``, ``renew`` or ``change``, prefix of the failpoints.
         action: for the audit row.
         only_timestamp: the pin set stays as it is.
+        waited: number of the change that people signed and that this publishes, or None.
+        last_signature: the signature that completed it, to be kept with the others.
     """
 
     room: str
@@ -60,6 +70,8 @@ class Change:
     forced: tuple[str, ...] = ()
     warnings: tuple[Violation, ...] = ()
     only_timestamp: bool = False
+    waited: int | None = None
+    last_signature: ChangeSignature | None = None
 
 
 class TimestampMoved(Exception):
@@ -72,6 +84,7 @@ def bring_into_force(site: Site, ground: Ground, pair: Pair, change: Change, by:
 
     Raises:
         StaleVersion: another version is in force. TimestampMoved: only another timestamp is.
+        ChangeClosed: what was signed does not wait any more.
         NotServedYet: committed, and the tree could not be written. StoreUnavailable: not committed.
     """
     outcome = Published(
@@ -106,6 +119,12 @@ def replay(site: Site, by: Act) -> Published | None:
     Raises:
         IdempotencyMismatch: the key stood for another request.
     """
+    kept = kept_answer(site, by)
+    return Published.of_answer(kept) if kept else None
+
+
+def kept_answer(site: Site, by: Act) -> str | None:
+    """Return the text that was kept as the answer under the same Idempotency-Key, or None; IdempotencyMismatch."""
     kept = by.attempt and site.store.reader.attempt(by.actor, by.attempt.key)
     if not kept or by.attempt is None:
         return None
@@ -114,7 +133,14 @@ def replay(site: Site, by: Act) -> Published | None:
             f"the Idempotency-Key {by.attempt.key!r} was used for another request",
             hint="Send a fresh key with each new change, and the old one only to repeat the same request.",
         )
-    return Published.of_answer(kept[1])
+    return kept[1]
+
+
+def keep_answer(transaction: Transaction, by: Act, answer: dict[str, object]) -> None:
+    """Keep *answer* under the Idempotency-Key of the request, when it has one, in the transaction of the change."""
+    if by.attempt:
+        text, fingerprint = encode(answer).decode("ascii"), by.attempt.fingerprint
+        transaction.append_attempt(by.actor, by.attempt.key, fingerprint=fingerprint, answer=text, at=by.at)
 
 
 def stale(name: str, expected: Tag | None, current: Tag | None) -> StaleVersion:
@@ -136,21 +162,47 @@ def stale(name: str, expected: Tag | None, current: Tag | None) -> StaleVersion:
 def _commit(site: Site, ground: Ground, pair: Pair, change: Change, outcome: Published, by: Act) -> None:
     try:
         with site.store.writer.transaction() as transaction:
+            _close(transaction, change, pair, by)  # before the move, which outdates whatever still waits
             _move(transaction, ground, pair)
             failpoints.hit(f"{change.room}.moved")
             seq = _append_audit(transaction, ground, pair, change, by)
             if not change.only_timestamp:
                 transaction.append_version(_version_row(ground.name, pair, change, by), audit_seq=seq)
             failpoints.hit(f"{change.room}.appended")
-            if by.attempt:
-                answer = encode(outcome.to_json()).decode("ascii")
-                fingerprint = by.attempt.fingerprint
-                transaction.append_attempt(by.actor, by.attempt.key, fingerprint=fingerprint, answer=answer, at=by.at)
+            keep_answer(transaction, by, outcome.to_json())
             failpoints.hit(f"{change.room}.committing")
     except IntegrityError as error:
         # Someone wrote the same row between our look and our insert: the same name, or the same Idempotency-Key.
         current = site.store.reader.find_current(ground.name)
         raise stale(ground.name, ground.tag, current.tag if current else None) from error
+
+
+def _close(transaction: Transaction, change: Change, pair: Pair, by: Act) -> None:
+    if change.waited is None:
+        return
+    version = format_tag((pair.document.epoch, pair.document.version))
+    if not transaction.close_change(change.waited, "published", at=by.at, by=by.actor, reason=f"version {version}"):
+        found = transaction.lock_change(change.waited)
+        raise closed(change.waited, found.state if found else "unknown")
+    if change.last_signature:
+        transaction.append_change_signature(change.waited, change.last_signature)
+
+
+def closed(number: int, state: str) -> ChangeClosed:
+    """Return the error of a change that does not wait any more."""
+    hints = {
+        "published": "Nothing is left to sign; look at the version that is in force.",
+        "rejected": "Look at the reason, and propose it anew if it was wrong.",
+        "stale": "Look at the version that is in force now, and propose the change again on top of it.",
+        "expired": "Propose it again: a signed life that is over cannot be prolonged.",
+    }
+    return ChangeClosed(
+        f"change {number} does not wait for signatures any more",
+        state=state,
+        expected="a waiting change",
+        got=state,
+        hint=hints.get(state),
+    )
 
 
 def _move(transaction: Transaction, ground: Ground, pair: Pair) -> None:
@@ -184,6 +236,9 @@ def _append_audit(transaction: Transaction, ground: Ground, pair: Pair, change: 
         detail["reason"] = change.reason
     if change.forced:
         detail["forced"] = list(change.forced)
+    if change.waited is not None:
+        detail["change"] = change.waited
+        detail["signed_by"] = [entry.keyid for entry in pair.pinset.signatures]
     return audit.append(transaction, at=by.at, actor=by.actor, action=change.action, subject=ground.name, detail=detail)
 
 

@@ -15,11 +15,13 @@ import msgspec
 from msgspec import Meta
 
 from pinwarden.documents import MAX_DENIED, MAX_HOSTS, MAX_PINS_PER_HOST, PIN_BYTES, Host, Pin
+from pinwarden.envelope import Signature
 from pinwarden.errors import MalformedError
 from pinwarden.hosts import check_pattern
 from pinwarden.strict_json import decode_base64, parse_object
 from pinwarden_server.errors import BadDraft, Violation
 
+SIGNATURE_BYTES = 64
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
 _NAMED_FIELD = re.compile(r"field `([^`]*)`")
@@ -81,6 +83,20 @@ class _RollbackBody(_Body):
     force: Force = []
 
 
+class _RenewalBody(_Body):
+    lifetime_seconds: Seconds | None = None
+    reason: Text = ""
+
+
+class _SignatureBody(_Body):
+    keyid: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    sig: str
+
+
+class _RejectionBody(_Body):
+    reason: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
 class _TokenBody(_Body):
     role: Literal["reader", "editor", "approver", "operator", "admin"]
     lifetime_seconds: Seconds
@@ -111,6 +127,14 @@ class RollbackDraft:
     to: int
     reason: str = ""
     force: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalDraft:
+    """A new life for the content in force; *lifetime_seconds* None means as long as before."""
+
+    lifetime_seconds: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +170,31 @@ def parse_rollback(body: bytes) -> RollbackDraft:
     """Return which version shall come back; BadDraft."""
     raw = _convert(body, _RollbackBody)
     return RollbackDraft(raw.to, raw.reason, tuple(raw.force))
+
+
+def parse_renewal(body: bytes) -> RenewalDraft:
+    """Return how long the content in force shall live anew; BadDraft."""
+    raw = _convert(body, _RenewalBody)
+    return RenewalDraft(raw.lifetime_seconds, raw.reason)
+
+
+def parse_signature(body: bytes) -> Signature:
+    """Return the signature that *body* hands in, of which only the form is judged; BadDraft."""
+    raw = _convert(body, _SignatureBody)
+    try:
+        return Signature(raw.keyid, decode_base64(raw.sig, what="sig", length=SIGNATURE_BYTES))
+    except MalformedError as error:
+        violation = Violation("DRAFT", "/sig", str(error.what), "Send the 64 bytes in padded standard base64.")
+        raise BadDraft(error.what, expected=error.expected, got=error.got, violations=[violation]) from error
+
+
+def parse_rejection(body: bytes) -> str:
+    """Return why a change is rejected; BadDraft."""
+    reason = _convert(body, _RejectionBody).reason
+    if not reason.strip():
+        what = "a rejection needs a reason"
+        raise BadDraft(what, violations=[Violation("DRAFT", "/reason", what, "Say it to whoever proposed the change.")])
+    return reason
 
 
 def parse_token_draft(body: bytes) -> TokenDraft:

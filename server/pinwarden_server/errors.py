@@ -99,6 +99,32 @@ class IdempotencyMismatch(Conflict):
     """An Idempotency-Key was used before, for another request."""
 
 
+class ChangeClosed(Conflict):
+    """
+    The change does not wait for signatures any more.
+
+    Attributes:
+        state: ``published``, ``rejected``, ``stale`` or ``expired``.
+    """
+
+    def __init__(self, what: str, *, state: str, **values: Any) -> None:
+        super().__init__(what, **values)
+        self.state = state
+
+
+class SignatureRefused(ServerError):
+    """
+    A signature does not count for a change: a stranger's, a repeated one, or over other bytes.
+
+    Attributes:
+        violations: one, that says which.
+    """
+
+    def __init__(self, what: str, *, violations: Sequence[Violation], **values: Any) -> None:
+        super().__init__(what, **values)
+        self.violations = tuple(violations)
+
+
 class Unauthenticated(ServerError):
     """No token, or none that is valid now; which of the two is not told."""
 

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from pinwarden_server import metrics
 from pinwarden_server.errors import (
     BadDraft,
+    ChangeClosed,
     Conflict,
     Forbidden,
     IdempotencyMismatch,
@@ -25,6 +26,7 @@ from pinwarden_server.errors import (
     NotServedYet,
     PublicationRefused,
     ServerError,
+    SignatureRefused,
     SignerUnavailable,
     StaleVersion,
     StorageFull,
@@ -55,11 +57,13 @@ FORBIDDEN = Kind("forbidden", 403, "The token does not allow this")
 NOT_FOUND = Kind("not-found", 404, "There is no such thing")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The address does not take this method")
 CONFLICT = Kind("conflict", 409, "The change does not go together with what is stored")
+CHANGE_CLOSED = Kind("change-closed", 409, "The change does not wait any more")
 STALE_VERSION = Kind("stale-version", 412, "Someone published meanwhile")
 TOO_LARGE = Kind("too-large", 413, "The body is too large")
 NOT_JSON = Kind("unsupported-media-type", 415, "The body has to be application/json")
 INVALID = Kind("invalid", 422, "The content is not acceptable")
 LINT_REFUSED = Kind("lint-refused", 422, "Lint findings block the publication")
+SIGNATURE_REFUSED = Kind("signature-refused", 422, "The signature does not count")
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key stands for another request")
 PRECONDITION_REQUIRED = Kind("precondition-required", 428, "The version that the change replaces must be named")
 INTERNAL = Kind("internal", 500, "The server failed")
@@ -76,6 +80,8 @@ _KINDS: tuple[tuple[type[ServerError], Kind], ...] = (
     (NotFound, NOT_FOUND),
     (StaleVersion, STALE_VERSION),
     (IdempotencyMismatch, KEY_REUSED),
+    (ChangeClosed, CHANGE_CLOSED),
+    (SignatureRefused, SIGNATURE_REFUSED),
     (Conflict, CONFLICT),
     (Unauthenticated, UNAUTHENTICATED),
     (Forbidden, FORBIDDEN),
@@ -152,6 +158,8 @@ def _of_server_error(error: ServerError) -> Response:
         extensions["current"] = format_tag(error.current) if error.current else None
         if error.current:
             headers["ETag"] = f'"{format_tag(error.current)}"'
+    if isinstance(error, ChangeClosed):
+        extensions["state"] = error.state
     if kind.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="pinwarden"'
     if kind.status == 413:

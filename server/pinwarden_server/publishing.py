@@ -5,7 +5,7 @@ They may import everything here but the HTTP side. No lock and no transaction is
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pinwarden import failpoints
@@ -13,7 +13,7 @@ from pinwarden.documents import Grant, PinSet, Root, check_name
 from pinwarden.errors import MalformedError, WrongPinSetError
 from pinwarden_server import rules
 from pinwarden_server.commit import STEPS, Change, TimestampMoved, bring_into_force, replay, stale
-from pinwarden_server.drafts import Draft, RollbackDraft
+from pinwarden_server.drafts import Draft, RenewalDraft, RollbackDraft
 from pinwarden_server.errors import BadDraft, Conflict, NotFound, StaleVersion, Tag, Violation
 from pinwarden_server.founding import reconcile_pinset
 from pinwarden_server.signing import (
@@ -47,6 +47,15 @@ failpoints.register(*(f"publish.{step}" for step in STEPS))
 failpoints.register(*(f"renew.{step}" for step in STEPS if step != "checked"))
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A publication that lint and the clients' rules have passed, before anything is reserved or signed."""
+
+    ground: Ground
+    content: PinSet
+    change: Change
+
+
 def publish(site: Site, name: str, draft: Draft, expected: Tag | None, by: Act) -> Published:
     """
     Publish *draft* as the next version of *name*; when this returns, every worker of this node serves it.
@@ -58,18 +67,7 @@ def publish(site: Site, name: str, draft: Draft, expected: Tag | None, by: Act) 
         BadDraft, LintRefused, StaleVersion, NotFound, Conflict, IdempotencyMismatch, SignerUnavailable,
         PublicationRefused, StoreUnavailable: nothing was published. NotServedYet: it was, and cannot be served yet.
     """
-
-    def first() -> Published:
-        ground = survey_at(site, name, expected)
-        content = draft_content(site, ground, draft, by.at)
-        warnings = rules.check(draft, surroundings(site, ground, content))
-        check_content(content)
-        action = "pinset.publish" if expected else "pinset.create"
-        change = Change("publish", action, draft.reason, forced_codes(warnings, draft.force), warnings)
-        failpoints.hit("publish.checked")
-        return _publish(site, ground, content, change, by)
-
-    return _once(site, by, first)
+    return _once(site, by, lambda: execute(site, plan_publication(site, name, draft, expected, by), by))
 
 
 def rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by: Act) -> Published:
@@ -81,27 +79,80 @@ def rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by: Act
     Raises:
         as :func:`publish`; today's lint judges the old content too.
     """
+    return _once(site, by, lambda: execute(site, plan_rollback(site, name, draft, expected, by), by))
 
-    def first() -> Published:
-        ground = survey_at(site, name, expected)
-        old = site.store.reader.version(name, draft.to).document()
-        lifetime = int(within(grant_of(ground), old.expires - old.issued).total_seconds())
-        wanted = Draft(old.hosts, old.deny, old.on_stale, old.report_to, lifetime, draft.reason, draft.force)
-        content = draft_content(site, ground, wanted, by.at)
-        warnings = rules.check(wanted, surroundings(site, ground, content))
-        reason = f"rollback to version {draft.to}" + (f": {draft.reason}" if draft.reason else "")
-        change = Change("publish", "pinset.rollback", reason, forced_codes(warnings, draft.force), warnings)
-        failpoints.hit("publish.checked")
-        return _publish(site, ground, check_content(content), change, by)
 
-    return _once(site, by, first)
+def plan_publication(site: Site, name: str, draft: Draft, expected: Tag | None, by: Act) -> Plan:
+    """Return what publishing *draft* in place of *expected* consists of; errors as for :func:`publish`."""
+    ground = survey_at(site, name, expected)
+    content = draft_content(site, ground, draft, by.at)
+    warnings = rules.check(draft, surroundings(site, ground, content))
+    action = "pinset.publish" if expected else "pinset.create"
+    change = Change("publish", action, draft.reason, forced_codes(warnings, draft.force), warnings)
+    return Plan(ground, check_content(content), change)
+
+
+def plan_rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by: Act) -> Plan:
+    """Return what publishing an old version again consists of; errors as for :func:`rollback`."""
+    ground = survey_at(site, name, expected)
+    old = site.store.reader.version(name, draft.to).document()
+    lifetime = int(within(grant_of(ground), old.expires - old.issued).total_seconds())
+    wanted = Draft(old.hosts, old.deny, old.on_stale, old.report_to, lifetime, draft.reason, draft.force)
+    content = draft_content(site, ground, wanted, by.at)
+    warnings = rules.check(wanted, surroundings(site, ground, content))
+    reason = f"rollback to version {draft.to}" + (f": {draft.reason}" if draft.reason else "")
+    change = Change("publish", "pinset.rollback", reason, forced_codes(warnings, draft.force), warnings)
+    return Plan(ground, check_content(content), change)
+
+
+def plan_renewal(site: Site, name: str, draft: RenewalDraft, expected: Tag, by: Act) -> Plan:
+    """
+    Return what publishing the content in force once more, with a new life, consists of.
+
+    Lint does not block: the same content is in force already. What it finds is said all the same.
+
+    Raises:
+        BadDraft: a life that the root does not allow. Else as :func:`publish`.
+    """
+    ground = survey_at(site, name, expected)
+    now = PinSet.parse(_current(ground).pinset.payload)
+    lifetime = draft.lifetime_seconds or int(within(grant_of(ground), now.expires - now.issued).total_seconds())
+    wanted = Draft(now.hosts, now.deny, now.on_stale, now.report_to, lifetime, draft.reason)
+    content = draft_content(site, ground, wanted, by.at)
+    around = surroundings(site, ground, content)
+    if lifetime > around.grant.max_lifetime_seconds:
+        rules.check(wanted, around)
+    warnings = tuple(replace(found, blocking=False) for found in rules.lint(wanted, around))
+    change = Change("publish", "pinset.renew", draft.reason, (), warnings)
+    return Plan(ground, check_content(content), change)
+
+
+def execute(site: Site, plan: Plan, by: Act) -> Published:
+    """Sign and publish what was planned; errors as for :func:`publish`."""
+    failpoints.hit("publish.checked")
+    return _publish(site, plan.ground, plan.content, plan.change, by)
+
+
+def is_signed_by_people(site: Site, ground: Ground) -> bool:
+    """
+    Tell whether the keys of this name lie elsewhere, while the timestamp key is here: pin sets become changes then.
+
+    A server that has not even the timestamp key could publish nothing that people sign; it is broken, not careful.
+    """
+    return site.signers.can_sign(ground.root.timestamp) and not site.signers.can_sign(grant_of(ground))
 
 
 def renew_pinset(site: Site, name: str, now: datetime) -> Published | None:
-    """Publish the pin set in force once more with a new life; None when someone published meanwhile."""
+    """
+    Publish the pin set in force once more with a new life.
+
+    None when someone published meanwhile, and for names that people sign: renewing those takes a change.
+    """
     by = Act(RENEWAL, now)
     try:
         ground = survey(site, name)
+        if is_signed_by_people(site, ground):
+            return None
         content = PinSet.parse(_current(ground).pinset.payload)
         return _publish(site, ground, content, Change("renew", "pinset.renew"), by)
     except StaleVersion:
@@ -226,20 +277,21 @@ def _sign(site: Site, ground: Ground, content: PinSet, now: datetime, room: str)
 
 def _once(site: Site, by: Act, first: Callable[[], Published]) -> Published:
     """Return what *first* publishes, or the answer that the same request got before or meanwhile."""
-    answered = _replayed(site, by)
+    answered = replayed(site, by)
     if answered:
         return answered
     try:
         return first()
     except Conflict:
         # A client that sends a request again before the first answer came finds its own change in the way.
-        answered = _replayed(site, by)
+        answered = replayed(site, by)
         if answered is None:
             raise
         return answered
 
 
-def _replayed(site: Site, by: Act) -> Published | None:
+def replayed(site: Site, by: Act) -> Published | None:
+    """Return what the same request published before, served by now, or None; IdempotencyMismatch."""
     answered = replay(site, by)
     if answered:
         # The first attempt may have ended between its commit and its answer.

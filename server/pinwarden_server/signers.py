@@ -7,7 +7,7 @@ It may import ``pinwarden_keys``. It is opened once per process; nothing else he
 from collections.abc import Callable, Iterable, Sequence
 
 from pinwarden.documents import Role
-from pinwarden.envelope import Envelope
+from pinwarden.envelope import Envelope, Signature
 from pinwarden.errors import PinwardenError
 from pinwarden_keys import KeysError, Signer, check_envelope, open_signer, sign_envelope
 from pinwarden_server.errors import SignerUnavailable
@@ -67,6 +67,21 @@ class Signers:
             raise SignerUnavailable(error.what, expected=error.expected, got=error.got, hint=error.hint) from error
         except PinwardenError as error:
             raise SignerUnavailable(f"the signature does not satisfy the role: {error.what}") from error
+
+    def sign_in_part(self, payload_type: str, payload: bytes, role: Role) -> tuple[Signature, ...]:
+        """
+        Return a signature by each key of *role* that is here, which may be none: the others have to come from people.
+
+        Raises:
+            SignerUnavailable: a signer failed, or its signature does not verify.
+        """
+        chosen = [self._signers[keyid] for keyid in role.keyids if keyid in self._signers]
+        if not chosen:
+            return ()
+        try:
+            return sign_envelope(payload_type, payload, chosen).signatures
+        except KeysError as error:
+            raise SignerUnavailable(error.what, expected=error.expected, got=error.got, hint=error.hint) from error
 
     def close(self) -> None:
         """Forget every private key."""

@@ -13,6 +13,7 @@ from pinwarden.bundle import MAX_BUNDLE_BYTES
 from pinwarden.documents import PinSet, PinSetRef, Root, Timestamp, TimestampRole
 from pinwarden.envelope import PINSET_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import MalformedError, UntrustedError
+from pinwarden_keys.unsigned import judge_unsigned_pinset
 from pinwarden_server.errors import BadDraft, PublicationRefused, Tag, Violation
 from pinwarden_server.public_files import bundles
 from pinwarden_server.signers import Signers
@@ -65,14 +66,18 @@ def check_content(document: PinSet) -> PinSet:
 
 
 def sign_pinset(signers: Signers, ground: Ground, content: PinSet, reservation: Reservation) -> Envelope:
+    """Return *content* under the reserved version and time, signed."""
+    return signers.sign(PINSET_TYPE, reserved(content, reservation).encode(), ground.root.grant_for(ground.name))
+
+
+def reserved(content: PinSet, reservation: Reservation) -> PinSet:
     """Return *content* under the reserved version and time, living as long as *content* does."""
-    document = replace(
+    return replace(
         content,
         version=reservation.pinset_version,
         issued=reservation.issued,
         expires=reservation.issued + (content.expires - content.issued),
     )
-    return signers.sign(PINSET_TYPE, document.encode(), ground.root.grant_for(ground.name))
 
 
 def sign_timestamp(
@@ -128,6 +133,25 @@ def check_as_clients_do(ground: Ground, pair: Pair, *, now: datetime, room: str)
             hint=error.hint or "Check the server's clock and its root; nothing left this process.",
         ) from error
     failpoints.hit(f"{room}.verified")
+
+
+def check_proposal(ground: Ground, payload: bytes, *, now: datetime) -> PinSet:
+    """
+    Return what *payload* says when every client would take it once it is signed, judged as :func:`check_as_clients_do`.
+
+    Raises:
+        PublicationRefused: nobody should be asked to sign it.
+    """
+    try:
+        return judge_unsigned_pinset(_up_to_date(ground), payload, now=now)
+    except UntrustedError as error:
+        raise PublicationRefused(
+            f"a client would refuse what shall be signed: {error.what}",
+            expected=error.expected,
+            got=error.got,
+            step=error.step,
+            hint=error.hint or "Check the server's clock and its root; nothing was proposed.",
+        ) from error
 
 
 def _up_to_date(ground: Ground) -> trust.TrustState:

@@ -90,6 +90,14 @@ def test_each_refusal_is_a_typed_error_that_says_what_the_server_said(api, token
     assert str(caught.value) == "It is not so. Do this."
 
 
+def test_a_server_cannot_speak_to_the_terminal_through_its_refusals(api, token_file):
+    api.status, api.body = 409, json.dumps({"detail": "\x1b[2Jno\r\nhint: yes\u202e\x9b" + "x" * 3000}).encode()
+    with pytest.raises(OpsConflict) as caught:
+        AdminClient(api.url, token_file=token_file).ask("GET", "/x")
+    assert str(caught.value).startswith("?[2Jno??hint: yes??xxx")
+    assert len(str(caught.value)) < 2010
+
+
 def test_a_page_of_a_proxy_is_no_answer_of_ours(api, token_file):
     api.status, api.body = 502, b"<html>Bad gateway</html>"
     with pytest.raises(OpsUnavailable, match="GET /x was answered with 502"):

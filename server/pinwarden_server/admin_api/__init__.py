@@ -7,6 +7,7 @@ one names the right that it needs, and what is refused has changed nothing.
 
 from flask import Blueprint
 
+from pinwarden_server.admin_api.changes import change_views
 from pinwarden_server.admin_api.pinsets import pinset_views
 from pinwarden_server.admin_api.records import record_views
 from pinwarden_server.admin_api.tokens import token_views
@@ -19,6 +20,7 @@ def admin_api(node: Node) -> Blueprint:
     """Return the routes of the admin side."""
     admin = Blueprint("admin", __name__, url_prefix=PREFIX)
     pinset_views(admin, node)
+    change_views(admin, node)
     record_views(admin, node)
     token_views(admin, node)
     return admin

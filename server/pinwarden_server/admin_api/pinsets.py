@@ -1,4 +1,4 @@
-"""Pin sets over HTTP: list, show, publish, preview, roll back. It may import Flask, the use cases and the reader."""
+"""Pin sets over HTTP: list, show, publish, preview, roll back, renew. It may import Flask, use cases and the reader."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from pinwarden_server import metrics
+from pinwarden_server.admin_api.answers import answer_change, counted
 from pinwarden_server.admin_api.requests import (
     act,
     allowed,
@@ -17,11 +17,12 @@ from pinwarden_server.admin_api.requests import (
     replaced_version,
 )
 from pinwarden_server.auth import Right
-from pinwarden_server.drafts import parse_draft, parse_rollback
-from pinwarden_server.errors import NotFound, StaleVersion
+from pinwarden_server.changes import submit
+from pinwarden_server.drafts import parse_draft, parse_renewal, parse_rollback
+from pinwarden_server.errors import NotFound
 from pinwarden_server.node import Node
 from pinwarden_server.preview import preview
-from pinwarden_server.publishing import Published, publish, rollback
+from pinwarden_server.publishing import plan_publication, plan_renewal, plan_rollback
 from pinwarden_server.store import VersionRow
 from pinwarden_server.tags import format_tag
 
@@ -82,7 +83,10 @@ def pinset_views(admin: Blueprint, node: Node) -> None:
         expected = None if creates() else replaced_version(or_create=True)
         body = read_body()
         draft = parse_draft(body)
-        return _answer(_counted(lambda: publish(site, name, draft, expected, act(node, principal, body))))
+        by = act(node, principal, body)
+        return answer_change(
+            node, counted(lambda: submit(site, lambda: plan_publication(site, name, draft, expected, by), by))
+        )
 
     @admin.post("/pinsets/<name>/preview")
     def preview_draft(name: str) -> dict[str, Any]:
@@ -97,31 +101,25 @@ def pinset_views(admin: Blueprint, node: Node) -> None:
         expected = replaced_version()
         body = read_body()
         draft = parse_rollback(body)
-        return _answer(_counted(lambda: rollback(site, name, draft, expected, act(node, principal, body))))
+        by = act(node, principal, body)
+        return answer_change(
+            node, counted(lambda: submit(site, lambda: plan_rollback(site, name, draft, expected, by), by))
+        )
+
+    @admin.post("/pinsets/<name>/renewal")
+    def renew(name: str) -> Response:
+        principal = allowed(node, Right.PUBLISH, name)
+        check_query()
+        expected = replaced_version()
+        body = read_body()
+        draft = parse_renewal(body)
+        by = act(node, principal, body)
+        return answer_change(
+            node, counted(lambda: submit(site, lambda: plan_renewal(site, name, draft, expected, by), by))
+        )
 
 
 def content_of(row: VersionRow) -> dict[str, Any]:
     """Return the part of a version that a PUT may send back, as it was signed."""
     payload = json.loads(row.envelope.payload)
     return {name: payload[name] for name in CONTENT_FIELDS if name in payload}
-
-
-def _counted(change: Any) -> Published:
-    try:
-        published: Published = change()
-    except StaleVersion:
-        metrics.PUBLISHES.labels("stale").inc()
-        raise
-    except Exception:
-        metrics.PUBLISHES.labels("refused").inc()
-        raise
-    metrics.PUBLISHES.labels("replayed" if published.replayed else "published").inc()
-    return published
-
-
-def _answer(published: Published) -> Response:
-    headers = {"ETag": published.etag}
-    if published.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    body = json.dumps(published.to_json())
-    return Response(body, 201 if published.created else 200, headers, content_type="application/json")

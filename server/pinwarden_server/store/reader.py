@@ -16,15 +16,28 @@ from pinwarden_server.errors import NotFound, Tag
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.rows import (
     AuditRow,
+    ChangeRow,
+    ChangeSignature,
     Current,
     Summary,
     TokenRow,
     VersionRow,
+    as_change,
     as_current,
     as_token,
     as_version,
 )
-from pinwarden_server.store.tables import attempts, audit, audit_head, pinsets, roots, tokens, versions
+from pinwarden_server.store.tables import (
+    attempts,
+    audit,
+    audit_head,
+    change_signatures,
+    changes,
+    pinsets,
+    roots,
+    tokens,
+    versions,
+)
 
 
 class Reader:
@@ -162,10 +175,54 @@ class Reader:
             row = connection.execute(query).first()
         return None if row is None else (row[0], row[1])
 
+    def changes(
+        self, *, name: str | None = None, state: str | None = None, now: datetime, before: int | None, limit: int
+    ) -> list[ChangeRow]:
+        """
+        Return changes with their signatures and without their payloads (a megabyte each, perhaps), newest first.
+
+        Args:
+            state: as ``ChangeRow.state_at(now)`` spells it; None: any.
+            before: only changes with a lower number.
+        """
+        columns = (column for column in changes.c if column is not changes.c.payload)
+        query = select(*columns).order_by(changes.c.id.desc()).limit(limit)
+        if name is not None:
+            query = query.where(changes.c.name == name)
+        if before is not None:
+            query = query.where(changes.c.id < before)
+        if state in ("waiting", "expired"):
+            in_time = changes.c.expires > now
+            query = query.where(changes.c.state == "waiting", in_time if state == "waiting" else ~in_time)
+        elif state is not None:
+            query = query.where(changes.c.state == state)
+        with self._look() as connection:
+            rows = connection.execute(query).all()
+            signed = signatures_of(connection, [row.id for row in rows])
+        return [as_change(row, signed.get(row.id, ())) for row in rows]
+
+    def change(self, number: int) -> ChangeRow:
+        """Return one change with its signatures; NotFound."""
+        with self._look() as connection:
+            row = connection.execute(select(changes).where(changes.c.id == number)).first()
+            signed = signatures_of(connection, [number])
+        if row is None:
+            raise NotFound(f"no change {number}", hint="GET /admin/v1/changes lists those that exist.")
+        return as_change(row, signed.get(number, ()))
+
     @contextmanager
     def _look(self) -> Iterator[Connection]:
         with store_failures(), self.engine.begin() as connection:
             yield connection
+
+
+def signatures_of(connection: Connection, numbers: list[int]) -> dict[int, tuple[ChangeSignature, ...]]:
+    """Return the signatures of some changes, by the change's number, the first one first."""
+    query = select(change_signatures).where(change_signatures.c.change_id.in_(numbers))
+    found: dict[int, tuple[ChangeSignature, ...]] = {}
+    for row in connection.execute(query.order_by(change_signatures.c.at, change_signatures.c.keyid)):
+        found[row.change_id] = (*found.get(row.change_id, ()), ChangeSignature(row.keyid, row.sig, row.at, row.actor))
+    return found
 
 
 def _is_current() -> Any:

@@ -150,6 +150,53 @@ class TokenRow:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeSignature:
+    """One person's signature over a change, verified before it was stored."""
+
+    keyid: str
+    sig: bytes
+    at: datetime
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """
+    A pin set that somebody proposed and people have to sign.
+
+    Attributes:
+        action: what the audit log will call its publication, such as ``pinset.publish``.
+        base: the version that it was made for and replaces, None for a new pin set.
+        payload: the bytes to be signed, with the reserved version and times in them; empty in lists.
+        warnings: lint findings that did not block, each with the four members of a violation.
+        state: ``waiting``, ``published``, ``rejected`` or ``stale``; :meth:`state_at` also knows ``expired``.
+    """
+
+    id: int
+    name: str
+    action: str
+    base: Tag | None
+    tag: Tag
+    payload: bytes
+    issued: datetime
+    expires: datetime
+    proposed_at: datetime
+    actor: str
+    reason: str
+    forced: tuple[str, ...]
+    warnings: tuple[dict[str, str], ...]
+    state: str = "waiting"
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    closed_reason: str | None = None
+    signatures: tuple[ChangeSignature, ...] = ()
+
+    def state_at(self, now: datetime) -> str:
+        """Return the state at *now*: what waits beyond its own end has expired."""
+        return "expired" if self.state == "waiting" and now >= self.expires else self.state
+
+
 def as_current(row: Row[Any]) -> Current:
     """Return the value of a row of the current-pair query."""
     return Current(
@@ -176,6 +223,30 @@ def as_version(row: Row[Any]) -> VersionRow:
         actor=row.actor,
         reason=row.reason,
         forced=tuple(row.forced.split()),
+    )
+
+
+def as_change(row: Row[Any], signatures: tuple[ChangeSignature, ...] = ()) -> ChangeRow:
+    """Return the value of a row of the changes table."""
+    return ChangeRow(
+        id=row.id,
+        name=row.name,
+        action=row.action,
+        base=None if row.base_epoch is None else (row.base_epoch, row.base_version),
+        tag=(row.epoch, row.version),
+        payload=getattr(row, "payload", b""),
+        issued=row.issued,
+        expires=row.expires,
+        proposed_at=row.proposed_at,
+        actor=row.actor,
+        reason=row.reason,
+        forced=tuple(row.forced.split()),
+        warnings=tuple(json.loads(row.warnings)),
+        state=row.state,
+        closed_at=row.closed_at,
+        closed_by=row.closed_by,
+        closed_reason=row.closed_reason,
+        signatures=signatures,
     )
 
 

@@ -148,3 +148,40 @@ attempts = Table(
     Column("created_at", Moment, nullable=False),
     Index("ix_attempts_created_at", "created_at"),
 )
+
+# What somebody proposed and people have to sign; its number is that of the audit row that records the proposal. A row
+# is closed once, and never changes otherwise. The signed bytes are kept whole: they are what is signed.
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", BigInteger, ForeignKey("audit.seq"), primary_key=True, autoincrement=False),
+    Column("name", NAME, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("base_epoch", BigInteger),
+    Column("base_version", BigInteger),
+    Column("epoch", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("issued", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("proposed_at", Moment, nullable=False),
+    Column("actor", ACTOR, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("forced", Text, nullable=False),
+    Column("warnings", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("closed_at", Moment),
+    Column("closed_by", ACTOR),
+    Column("closed_reason", Text),
+    Index("ix_changes_name_state", "name", "state"),
+)
+
+change_signatures = Table(
+    "change_signatures",
+    metadata,
+    Column("change_id", BigInteger, ForeignKey("changes.id"), primary_key=True, autoincrement=False),
+    Column("keyid", String(64), primary_key=True),
+    Column("sig", LargeBinary, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("actor", ACTOR, nullable=False),
+)

@@ -19,11 +19,14 @@ from pinwarden import failpoints
 from pinwarden.envelope import Envelope
 from pinwarden_server.errors import Tag
 from pinwarden_server.store.failures import store_failures
-from pinwarden_server.store.rows import AuditRow, TokenRow, VersionRow
+from pinwarden_server.store.reader import signatures_of
+from pinwarden_server.store.rows import AuditRow, ChangeRow, ChangeSignature, TokenRow, VersionRow, as_change
 from pinwarden_server.store.tables import (
     attempts,
     audit,
     audit_head,
+    change_signatures,
+    changes,
     leases,
     pinsets,
     reservations,
@@ -169,16 +172,21 @@ class Transaction:
         )
 
     def create_pinset(self, name: str, tag: Tag, timestamp: TimestampRow) -> bool:
-        """Put the first pair of *name* in force; False when the name is taken."""
+        """Put the first pair of *name* in force; False when the name is taken. What waited to create it is stale."""
         if self.exists(select(pinsets.c.name).where(pinsets.c.name == name)):
             return False
+        self._outdate_changes(name)
         self.run(insert(pinsets).values(name=name, **_pair(tag, timestamp)))
         return True
 
     def move_pinset(
         self, name: str, *, expected: Tag, expected_timestamp: Tag, tag: Tag, timestamp: TimestampRow
     ) -> bool:
-        """Put a pair in force in place of the expected pair; False when that is not in force any more."""
+        """
+        Put a pair in force in place of the expected pair; False when that is not in force any more.
+
+        Every change of that name that still waits is stale once the version moves, whoever moved it.
+        """
         still = and_(
             pinsets.c.name == name,
             pinsets.c.epoch == expected[0],
@@ -186,7 +194,11 @@ class Transaction:
             pinsets.c.timestamp_epoch == expected_timestamp[0],
             pinsets.c.timestamp_version == expected_timestamp[1],
         )
-        return self.count(update(pinsets).where(still).values(**_pair(tag, timestamp))) == 1
+        if self.count(update(pinsets).where(still).values(**_pair(tag, timestamp))) != 1:
+            return False
+        if tag != expected:
+            self._outdate_changes(name)
+        return True
 
     def pair_of(self, name: str) -> tuple[Tag, Tag] | None:
         """Return the pair in force as this transaction sees it."""
@@ -221,6 +233,58 @@ class Transaction:
     def forget_attempts(self, before: datetime) -> int:
         """Drop answers older than *before*; return how many."""
         return self.count(delete(attempts).where(attempts.c.created_at < before))
+
+    def append_change(self, row: ChangeRow) -> None:
+        """Add a change that waits for signatures, and those that it has already."""
+        self.run(
+            insert(changes).values(
+                id=row.id,
+                name=row.name,
+                action=row.action,
+                base_epoch=row.base and row.base[0],
+                base_version=row.base and row.base[1],
+                epoch=row.tag[0],
+                version=row.tag[1],
+                payload=row.payload,
+                issued=row.issued,
+                expires=row.expires,
+                proposed_at=row.proposed_at,
+                actor=row.actor,
+                reason=row.reason,
+                forced=" ".join(row.forced),
+                warnings=json.dumps(list(row.warnings)),
+                state=row.state,
+            )
+        )
+        for signature in row.signatures:
+            self.append_change_signature(row.id, signature)
+
+    def lock_change(self, number: int) -> ChangeRow | None:
+        """Return a change with its signatures as this transaction sees it; other writers of it wait."""
+        row = self._connection.execute(select(changes).where(changes.c.id == number).with_for_update()).first()
+        return None if row is None else as_change(row, signatures_of(self._connection, [number]).get(number, ()))
+
+    def append_change_signature(self, number: int, signature: ChangeSignature) -> None:
+        """Add a signature; IntegrityError when that key has signed already."""
+        self.run(
+            insert(change_signatures).values(
+                change_id=number,
+                keyid=signature.keyid,
+                sig=signature.sig,
+                at=signature.at,
+                actor=signature.actor,
+            )
+        )
+
+    def close_change(self, number: int, state: str, *, at: datetime, by: str, reason: str) -> bool:
+        """End the waiting of a change; False when it does not wait any more."""
+        waiting = and_(changes.c.id == number, changes.c.state == "waiting")
+        values = {"state": state, "closed_at": at, "closed_by": by, "closed_reason": reason}
+        return self.count(update(changes).where(waiting).values(**values)) == 1
+
+    def _outdate_changes(self, name: str) -> None:
+        waiting = and_(changes.c.name == name, changes.c.state == "waiting")
+        self.run(update(changes).where(waiting).values(state="stale"))
 
     def append_token(self, row: TokenRow, secret_sha256: bytes) -> None:
         """Add a token."""

@@ -9,7 +9,7 @@ from pinwarden import trust
 from pinwarden.bundle import Bundle
 from pinwarden_server.errors import Conflict
 from pinwarden_server.publishing import publish, renew_timestamp
-from pinwarden_server.renewal import Renewer
+from pinwarden_server.renewal import Renewer, Round
 from pinwarden_server.site import Attempt
 
 if TYPE_CHECKING:
@@ -64,14 +64,21 @@ def test_only_the_holder_of_the_lease_renews_until_its_time_is_up(house: "House"
     assert one.tick().leased
 
 
-def test_without_the_pin_set_key_timestamps_are_renewed_alone(house: "House") -> None:
+def test_where_people_hold_the_pin_set_key_timestamps_are_renewed_alone(house: "House") -> None:
     house.publish()
     house.pass_time(days=16)  # past the half life of the pin set, and past the end of the timestamp
     site = house.without_keys(keep="timestamp")
     outcome = Renewer(site, holder="x", clock=lambda: house.now).tick()
-    assert outcome.renewed == ("payments",)
-    assert list(outcome.failed) == ["payments"]
-    assert house.site.store.reader.current("payments").timestamp_tag == (1, 3)
+    assert outcome == Round(("payments",), {})
+    current = house.site.store.reader.current("payments")
+    assert (current.tag, current.timestamp_tag) == ((1, 1), (1, 2))  # no number is spent on what cannot be signed
+
+
+def test_without_any_key_nothing_is_renewed_and_the_failure_is_told(house: "House") -> None:
+    house.publish()
+    house.pass_time(days=16)
+    outcome = Renewer(house.without_keys(), holder="x", clock=lambda: house.now).tick()
+    assert (outcome.renewed, list(outcome.failed)) == ((), ["payments"])
 
 
 def test_one_pin_set_that_cannot_be_renewed_keeps_no_other_from_it(house: "House") -> None:

@@ -30,7 +30,7 @@ class Route:
     @property
     def path(self) -> str:
         filled = self.rule.replace("<name>", "payments").replace("<version>", "1.1")
-        return filled.replace("<token_id>", "0123456789abcdef")
+        return filled.replace("<token_id>", "0123456789abcdef").replace("<change_id>", "7777")
 
     @property
     def is_of_a_pin_set(self) -> bool:
@@ -49,6 +49,11 @@ ROUTES = [
     Route("PUT", "/admin/v1/pinsets/<name>", Right.PUBLISH, 412, DRAFT, STALE),
     Route("POST", "/admin/v1/pinsets/<name>/preview", Right.PREVIEW, 200, DRAFT),
     Route("POST", "/admin/v1/pinsets/<name>/rollback", Right.PUBLISH, 412, b'{"to": 1}', STALE),
+    Route("POST", "/admin/v1/pinsets/<name>/renewal", Right.PUBLISH, 412, b"{}", STALE),
+    Route("GET", "/admin/v1/changes", Right.READ, 200),
+    Route("GET", "/admin/v1/changes/<change_id>", Right.READ, 404),
+    Route("POST", "/admin/v1/changes/<change_id>/signatures", Right.SIGN, 404, b"{}"),
+    Route("POST", "/admin/v1/changes/<change_id>/rejection", Right.SIGN, 404, b"{}"),
     Route("GET", "/admin/v1/roots", Right.READ, 200),
     Route("GET", "/admin/v1/audit", Right.AUDIT, 200),
     Route("GET", "/admin/v1/tokens", Right.TOKENS, 200),
@@ -70,6 +75,7 @@ PROMISED = {
     Right.READ: {"reader", "editor", "approver", "operator", "admin"},
     Right.PREVIEW: {"editor", "approver", "operator", "admin"},
     Right.PUBLISH: {"editor", "operator", "admin"},
+    Right.SIGN: {"editor", "approver", "operator", "admin"},
     Right.AUDIT: {"approver", "operator", "admin"},
     Right.METRICS: {"operator", "admin"},
     Right.TOKENS: {"admin"},

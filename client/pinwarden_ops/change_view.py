@@ -1,0 +1,66 @@
+"""
+A review as a person reads it, and the same as JSON. It may import click and layer 0.
+
+Whatever a server or a colleague wrote is shown as a claim, on one line, without control characters.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from pinwarden.answer import printable
+from pinwarden.strict_json import format_time
+from pinwarden_ops.change_review import Review
+from pinwarden_ops.change_source import InForce
+
+
+def as_lines(review: Review, in_force: InForce) -> list[str]:
+    """Return what is to be signed as lines of text: all of it was computed or verified on this machine."""
+    document, root = review.document, in_force.state.root
+    base = f"{review.base.epoch}.{review.base.version}" if review.base else "nothing: this creates the pin set"
+    days = (document.expires - document.issued).days
+    lines = [
+        f"pin set {document.name} {review.version} of {document.authority}",
+        f"  replaces  {base}",
+        f"  issued    {format_time(document.issued)}",
+        f"  expires   {format_time(document.expires)} ({days} days)",
+        f"  digest    {digest_groups(review.payload)}",
+        f"  signed    {review.tally()}, as root {root.version} counts",
+        "",
+    ]
+    width = max((len(host) for _, host, _ in review.rows), default=0)
+    return lines + [f"  {mark} {host.ljust(width)}  {words}" for mark, host, words in review.rows]
+
+
+def claims(change: Mapping[str, Any]) -> list[str]:
+    """Return what the server says besides the payload, marked as what it is."""
+    said = {"proposed by": change.get("actor"), "reason": change.get("reason")}
+    lines = [f"  claimed {name}: {printable(str(value))}" for name, value in said.items() if value]
+    if forced := change.get("forced"):
+        lines.append(f"  claimed to be forced over lint: {printable(', '.join(map(str, forced)))}")
+    return lines
+
+
+def as_json(number: int, review: Review) -> dict[str, Any]:
+    """Return what :func:`as_lines` shows as a JSON object."""
+    document = review.document
+    return {
+        "change": number,
+        "authority": document.authority,
+        "name": document.name,
+        "version": review.version,
+        "replaces": f"{review.base.epoch}.{review.base.version}" if review.base else None,
+        "issued": format_time(document.issued),
+        "expires": format_time(document.expires),
+        "payload_sha256": sha256(review.payload).hexdigest(),
+        "tally": review.tally(),
+        "signed": list(review.signed),
+        "difference": [{"mark": mark, "host": host, "what": words} for mark, host, words in review.rows],
+        "warnings": list(review.warnings),
+    }
+
+
+def digest_groups(payload: bytes) -> str:
+    """Return the payload's SHA-256 in groups of four digits, to be read aloud."""
+    digest = sha256(payload).hexdigest()
+    return " ".join(digest[start : start + 4] for start in range(0, len(digest), 4))

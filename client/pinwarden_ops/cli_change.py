@@ -1,0 +1,298 @@
+"""
+``pinwarden change``: propose, look at what waits for signatures, sign it with your own key, reject it, renew.
+
+It may import click and this package. Nothing is signed that was not verified and shown here, and nothing that a server
+says besides the payload is taken for a fact.
+"""
+
+import uuid
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pinwarden.answer import printable
+from pinwarden.cli.printing import print_json, print_table
+from pinwarden.cli.refusals import WAITING, say
+from pinwarden.documents import check_name
+from pinwarden.envelope import PINSET_TYPE, Signature
+from pinwarden.errors import FetchError
+from pinwarden.strict_json import encode_base64, parse_object
+from pinwarden_keys import SignerError, file_uri, open_signer, sign_envelope
+from pinwarden_keys.files import read_public
+from pinwarden_keys.prompts import FILE, passphrase_from
+from pinwarden_ops.admin import AdminClient
+from pinwarden_ops.change_desk import Desk, Opened, desk_options, open_change
+from pinwarden_ops.change_review import Review
+from pinwarden_ops.change_view import as_json, as_lines, claims
+from pinwarden_ops.commands import OpsGroup, admin_client, server_options
+from pinwarden_ops.errors import OpsRefused
+
+MAX_DRAFT_BYTES = 2 * 1024 * 1024
+NUMBER = click.IntRange(1, 2**53 - 1)
+JSON = click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
+
+
+@click.group(cls=OpsGroup)
+def change() -> None:
+    """Propose, list, show, sign and reject changes of pin sets that people sign."""
+
+
+@change.command("list")
+@click.option("--name", help="Only this pin set.")
+@click.option("--state", type=click.Choice(["waiting", "published", "rejected", "stale", "expired"]))
+@JSON
+@server_options
+def list_changes(
+    server: str | None,
+    token_file: Path | None,
+    ca_file: Path | None,
+    name: str | None,
+    state: str | None,
+    json_wanted: bool,
+) -> None:
+    """List changes as the server tells them.
+
+    The newest comes first; `show` judges one.
+    """
+    given = {"name": check_name(name) if name else None, "state": state}
+    query = "&".join(f"{field}={value}" for field, value in given.items() if value)
+    api = admin_client(server, token_file, ca_file)
+    found = api.ask("GET", "/changes" + (f"?{query}" if query else "")).value
+    if json_wanted:
+        print_json(found)
+        return
+    rows = [[_claim(row, field) for field in ("id", "name", "version", "state", "expires")] for row in _rows(found)]
+    said = [_tally(row) for row in _rows(found)]
+    print_table(
+        ("change", "pin set", "version", "state", "expires", "signatures"),
+        [[*row, words] for row, words in zip(rows, said, strict=True)],
+    )
+
+
+@change.command("show")
+@click.argument("number", type=NUMBER)
+@JSON
+@desk_options
+def show_change(desk: Desk, number: int, json_wanted: bool) -> None:
+    """Verify a change by your own root, and print it.
+
+    What the change NUMBER does is computed here; what the server says besides is marked as claimed.
+    """
+    opened = open_change(desk, number)
+    if json_wanted:
+        print_json({**as_json(number, opened.review), "claimed": _claimed(opened)})
+        return
+    for line in _lines(opened):
+        click.echo(line)
+    _warn(opened)
+
+
+@change.command("sign")
+@click.argument("number", type=NUMBER)
+@click.option("--key", required=True, help="Your key: a path, or a signer URI such as file:/path/to/key.")
+@click.option("--passphrase-file", type=FILE, help="Take the passphrase from this private file; default: ask for it.")
+@click.option("--dry-run", is_flag=True, help="Verify and show everything; sign and send nothing.")
+@JSON
+@desk_options
+@click.pass_context
+def sign_change(
+    ctx: click.Context,
+    desk: Desk,
+    number: int,
+    key: str,
+    passphrase_file: Path | None,
+    dry_run: bool,
+    json_wanted: bool,
+) -> None:
+    """
+    Verify a change, show it, and sign it.
+
+    Asks for the version of the change NUMBER before it signs, then hands the signature in.
+    Exits with 0 when it was published, 5 while others have to sign, 4 when another version was published meanwhile.
+    """
+    opened = open_change(desk, number)
+    for line in _lines(opened):
+        click.echo(line, err=True)
+    _warn(opened)
+    if dry_run:
+        _say_done(number, opened.review, "not signed", json_wanted)
+        return
+    _ask_for_version(opened.review)
+    signature = _sign(opened.review, key, passphrase_file)
+    answer = desk.api.ask(
+        "POST",
+        f"/changes/{number}/signatures",
+        body={"keyid": signature.keyid, "sig": encode_base64(signature.sig)},
+        headers={"Idempotency-Key": f"sign-{sha256(opened.review.payload + signature.sig).hexdigest()[:48]}"},
+    )
+    if answer.status == 200:
+        _say_done(number, opened.review, "published", json_wanted, signature.keyid)
+        _confirm(desk, opened.review)
+        return
+    _say_done(number, opened.review, "waiting", json_wanted, signature.keyid)
+    ctx.exit(WAITING)
+
+
+@change.command("reject")
+@click.argument("number", type=NUMBER)
+@click.option("--reason", required=True, help="Said to whoever proposed it, and audited.")
+@server_options
+def reject_change(server: str | None, token_file: Path | None, ca_file: Path | None, number: int, reason: str) -> None:
+    """End a change for good.
+
+    The change NUMBER can never be published then, whoever signed it.
+    """
+    api = admin_client(server, token_file, ca_file)
+    api.ask("POST", f"/changes/{number}/rejection", body={"reason": reason})
+    click.echo(f"change {number} is rejected")
+
+
+@change.command("propose")
+@click.argument("name")
+@click.argument("file", type=FILE)
+@click.option("--replaces", metavar="VERSION", help="The version in force that FILE was made for, such as 1.7.")
+@click.option("--create", is_flag=True, help="The pin set does not exist yet.")
+@server_options
+@click.pass_context
+def propose(
+    ctx: click.Context,
+    server: str | None,
+    token_file: Path | None,
+    ca_file: Path | None,
+    name: str,
+    file: Path,
+    replaces: str | None,
+    create: bool,
+) -> None:
+    """
+    Propose a draft as a pin set's next version.
+
+    FILE holds the pin set NAME as JSON, with the fields that docs/admin-api.md lists for PUT.
+    Exits with 5 when people have to sign it, 0 when the server signed and published it by itself.
+    """
+    if create == (replaces is not None):
+        raise click.UsageError("say which version FILE replaces by --replaces, or --create")
+    api = admin_client(server, token_file, ca_file)
+    draft = parse_object(read_public(file, limit=MAX_DRAFT_BYTES, what="draft"), limit=MAX_DRAFT_BYTES, what=str(file))
+    condition = {"If-None-Match": "*"} if create else {"If-Match": f'"{replaces}"'}
+    _hand_over(ctx, api, "PUT", f"/pinsets/{check_name(name)}", draft, condition)
+
+
+@change.command("renew")
+@click.argument("name")
+@click.option("--reason", default="", help="Kept with the change, and audited.")
+@click.option("--lifetime-seconds", type=click.IntRange(1), help="New life; default: as long as before.")
+@server_options
+@click.pass_context
+def renew(
+    ctx: click.Context,
+    server: str | None,
+    token_file: Path | None,
+    ca_file: Path | None,
+    name: str,
+    reason: str,
+    lifetime_seconds: int | None,
+) -> None:
+    """
+    Propose a new life for a pin set.
+
+    The content of the pin set NAME stays as it is.
+    Exits with 5 when people have to sign it, 0 when the server signed and published it by itself.
+    """
+    api = admin_client(server, token_file, ca_file)
+    current = api.ask("GET", f"/pinsets/{check_name(name)}")
+    body = {"reason": reason, **({"lifetime_seconds": lifetime_seconds} if lifetime_seconds else {})}
+    _hand_over(ctx, api, "POST", f"/pinsets/{name}/renewal", body, {"If-Match": current.etag or ""})
+
+
+def _hand_over(
+    ctx: click.Context, api: AdminClient, method: str, path: str, body: dict[str, Any], condition: dict[str, str]
+) -> None:
+    """Send a proposal, and say whether it waits for people (exit code 5) or is published."""
+    answer = api.ask(method, path, body=body, headers={**condition, "Idempotency-Key": str(uuid.uuid4())})
+    if answer.status == 202:
+        click.echo(f"change {_claim(answer.value, 'id')} waits for signatures")
+        for warning in answer.value.get("warnings") or ():
+            say("warning", printable(f"{warning.get('code')} {warning.get('message')}"))
+        ctx.exit(WAITING)
+    click.echo(f"version {_claim(answer.value, 'version')} is published")
+
+
+def _lines(opened: Opened) -> list[str]:
+    said = claims(opened.claimed)
+    return as_lines(opened.review, opened.in_force) + (["", *said] if said else [])
+
+
+def _warn(opened: Opened) -> None:
+    if opened.in_force.problem:
+        say("warning", f"what is in force is verified, but clients do not take it any more: {opened.in_force.problem}")
+    for words in opened.review.warnings:
+        say("warning", words)
+
+
+def _ask_for_version(found: Review) -> None:
+    typed: str = click.prompt("Type the version to sign it", err=True)
+    if typed.strip() != found.version:
+        raise OpsRefused(
+            "not signed",
+            expected=f"version {found.version} typed",
+            got=repr(typed[:40]),
+            holds="Nothing was signed or sent.",
+        )
+
+
+def _sign(found: Review, key: str, passphrase_file: Path | None) -> Signature:
+    uri = key if ":" in key else file_uri(key)
+    signer = open_signer(uri, passphrase=passphrase_from(passphrase_file, what=uri))
+    try:
+        if signer.keyid not in found.grant.keys:
+            raise SignerError(
+                f"this key may not sign pin set {found.document.name!r}",
+                expected=f"one of {', '.join(keyid[:16] for keyid in found.grant.keys)}",
+                got=signer.keyid[:16],
+                holds="Nothing was signed or sent.",
+                hint="Use the key that the root names for you; `pinwarden keys show` prints what a file holds.",
+            )
+        (signature,) = sign_envelope(PINSET_TYPE, found.payload, [signer]).signatures
+    finally:
+        signer.close()
+    return signature
+
+
+def _confirm(desk: Desk, found: Review) -> None:
+    """Look at what is served now: that the server said so is not enough."""
+    try:
+        state = desk.in_force(found.document.name).state
+    except FetchError as error:
+        say("note", f"whether it is served could not be seen: {error}")
+        return
+    held = state.adopted_pinset
+    if held is None or held.envelope.payload != found.payload:
+        say("warning", "the server says that it is published, and serves something else still; look again in a minute")
+
+
+def _say_done(number: int, found: Review, state: str, json_wanted: bool, *signed: str) -> None:
+    if json_wanted:
+        print_json({**as_json(number, found), "tally": found.tally(*signed), "state": state})
+    else:
+        click.echo(f"change {number}, {found.document.name} {found.version}: {state}, {found.tally(*signed)}")
+
+
+def _claimed(opened: Opened) -> dict[str, str]:
+    return {field: _claim(opened.claimed, field) for field in ("state", "base", "actor", "reason")}
+
+
+def _claim(value: dict[str, Any], field: str) -> str:
+    return printable(str(value.get(field)))
+
+
+def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = found.get("changes")
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _tally(row: dict[str, Any]) -> str:
+    tally = row.get("tally")
+    return printable(str(tally.get("says"))) if isinstance(tally, dict) else ""

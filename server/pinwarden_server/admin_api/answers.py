@@ -1,0 +1,46 @@
+"""What a change is answered with: published, or waiting for people. It may import Flask, metrics and the use cases."""
+
+import json
+from collections.abc import Callable
+
+from flask import Response
+
+from pinwarden.documents import Root
+from pinwarden_server import metrics
+from pinwarden_server.changes import Outcome, Waiting
+from pinwarden_server.changes_view import summary
+from pinwarden_server.errors import ChangeClosed, StaleVersion
+from pinwarden_server.node import Node
+
+
+def counted(change: Callable[[], Outcome]) -> Outcome:
+    """Return what *change* does, counted by what came of it."""
+    try:
+        outcome = change()
+    except (StaleVersion, ChangeClosed):
+        metrics.PUBLISHES.labels("stale").inc()
+        raise
+    except Exception:
+        metrics.PUBLISHES.labels("refused").inc()
+        raise
+    done = "waiting" if isinstance(outcome, Waiting) else "published"
+    metrics.PUBLISHES.labels("replayed" if outcome.replayed else done).inc()
+    return outcome
+
+
+def answer_change(node: Node, outcome: Outcome, *, creates: bool = True) -> Response:
+    """
+    Return what was published, or 202 with the change that waits and its address.
+
+    Args:
+        creates: a new pin set is answered with 201; else every publication with 200.
+    """
+    headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
+    if isinstance(outcome, Waiting):
+        root = Root.parse(node.site.store.reader.roots()[-1].payload)
+        status, value = 202, summary(outcome.row, root, node.clock())
+        headers["Location"] = f"/admin/v1/changes/{outcome.row.id}"
+    else:
+        status, value = 201 if outcome.created and creates else 200, outcome.to_json()
+        headers["ETag"] = outcome.etag
+    return Response(json.dumps(value), status, headers, content_type="application/json")
