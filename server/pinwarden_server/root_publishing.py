@@ -30,7 +30,7 @@ from pinwarden_server.errors import (
     Violation,
 )
 from pinwarden_server.founding import reconcile
-from pinwarden_server.public_files import bundles, pinset_files, root_files
+from pinwarden_server.public_files import bundles, pinset_files, root_address, root_file
 from pinwarden_server.publishing import forced_codes
 from pinwarden_server.root_judging import Renewal, RootPlan, Successor, find_published, plan_root
 from pinwarden_server.signing import Pair, check_as_clients_do, sign_pinset, sign_timestamp, within
@@ -218,8 +218,7 @@ def _check_followers(successor: Successor, renewal: Renewal, pair: Pair, now: da
 def _bring_into_force(
     site: Site, successor: Successor, pairs: list[tuple[Renewal, Pair]], detail: dict[str, object], by: Act
 ) -> None:
-    address = f"/v1/roots/{successor.root.version}"
-    own = {address: root_files(successor.roots)[address]}
+    own = {root_address(successor.root.version): root_file(successor.envelope)}
     with ExitStack() as stack:
         # First of all the root itself: no bundle may name a root that is not served.
         staged = [stack.enter_context(site.tree.staged(own))]
