@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 
 from pinwarden.documents import Grant, Role, TimestampRole
 from pinwarden_keys import file_uri, open_signer, passphrase_file
@@ -34,6 +35,7 @@ def founded(tmp_path: Path) -> Iterator[House]:
     first = assemble(draft, [sign_draft(draft, person) for person in people])
     init_production(tmp_path / "server", bind=None, root_json=first.to_bytes(), now=BEGIN)
     with ExitStack() as stack:
+        stack.enter_context(structlog.testing.capture_logs())  # else they stand among what commands print
         line = Line()
         stack.callback(line.close)
         uris = made.settings().signers
