@@ -1,8 +1,8 @@
 """
-What ends by itself unless people act: the root, and pin sets whose keys are not on this server.
+What ends unless people act: the root, pin sets whose keys are not on this server, and timestamps that nothing renewed.
 
-It may import layer 0, the published documents and the signers. It judges values and writes log lines; everything else
-here renews by itself, and failing to do so is the renewer's to say.
+It may import layer 0, the published documents and the signers. It judges values and writes log lines; it renews nothing
+and stores nothing.
 """
 
 import logging
@@ -51,7 +51,7 @@ class Alert:
     One thing that people must do in time.
 
     Attributes:
-        subject: ``root``, or ``pinset`` and a name.
+        subject: ``root``, or ``pinset`` or ``timestamp`` and a name.
         message, hint: what ends when and what that means; what to do.
     """
 
@@ -90,6 +90,7 @@ def alerts_of(root: Root, documents: Iterable[PublishedDocuments], signers: Sign
             "Draft, sign and publish the next root: `pinwarden root draft --previous`, then `pinwarden root publish`.",
         )
     for each in documents:
+        yield from _late_timestamp(each, now)
         name, expires = each.pinset.name, each.pinset.expires
         level = level_of(expires - now, OFFLINE_PINSET_DAYS)
         if level is not None and not _is_online(root, name, signers):
@@ -134,6 +135,19 @@ class AlertLog:
     def _is_due(self, alert: Alert, now: datetime) -> bool:
         said = self._said.get(alert.subject)
         return said is None or said[0] != alert.level or not timedelta(0) <= now - said[1] < SAY_EVERY
+
+
+def _late_timestamp(each: PublishedDocuments, now: datetime) -> Iterator[Alert]:
+    """Timestamps are signed again after a third of their life: at one half something is wrong (spec S4)."""
+    stamp, left = each.timestamp, each.timestamp.expires - now
+    if left <= (stamp.expires - stamp.issued) / 2:
+        yield Alert(
+            f"timestamp {stamp.name}",
+            Level.CRITICAL if left <= timedelta(0) else Level.WARNING,
+            stamp.expires,
+            f"the timestamp of pin set {stamp.name!r} {_spell(left)}, and was not renewed in time",
+            "The log says why; `pinwarden server renew` tries again at once.",
+        )
 
 
 def _is_online(root: Root, name: str, signers: Signers) -> bool:

@@ -106,9 +106,16 @@ class Line:
         self._server.server_close()
 
 
+# What a person would have in a key file, by keyid.
+SEEDS: dict[str, bytes] = {}
+
+
 def new_signer() -> Signer:
     """Return a fresh key in memory."""
-    return SoftwareSigner(os.urandom(32), uri="memory:test")
+    seed = os.urandom(32)
+    signer = SoftwareSigner(seed, uri="memory:test")
+    SEEDS[signer.keyid] = seed
+    return signer
 
 
 def publics(signers: Iterable[Signer]) -> dict[str, bytes]:
