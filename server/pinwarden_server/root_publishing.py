@@ -1,11 +1,12 @@
 """
 The use case that puts a new root in force, together with documents signed under it for every name (spec S6).
 
-It may import everything here but the HTTP side. One transaction holds the root, all documents and their audit rows; no
-lock and no transaction is held while a signature is made.
+It may import everything here but the HTTP side. One transaction holds the root, all documents and their audit rows. No
+transaction is held while a signature is made, and the lock on the tree only after others were faster three times.
 """
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -31,6 +32,7 @@ from pinwarden_server.errors import (
 )
 from pinwarden_server.founding import reconcile
 from pinwarden_server.public_files import bundles, pinset_files, root_address, root_file
+from pinwarden_server.published_tree import Staged
 from pinwarden_server.publishing import forced_codes
 from pinwarden_server.root_judging import Renewal, RootPlan, Successor, find_published, plan_root
 from pinwarden_server.signing import Pair, check_as_clients_do, sign_pinset, sign_timestamp, within
@@ -39,7 +41,10 @@ from pinwarden_server.tags import format_tag
 
 failpoints.register(*(f"root.{step}" for step in STEPS), "root.first-name-renamed", "root.outdated-removed")
 
+_FREE_ROUNDS = 3
 _ROUNDS = 5
+
+Pairs = list[tuple[Renewal, Pair]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +130,16 @@ def publish_root(site: Site, offer: RootOffer, by: Act) -> PublishedRoot:
         Conflict: the version is published with another content. SignerUnavailable, PublicationRefused,
         StoreUnavailable: nothing was published. NotServedYet: it was, and cannot be served yet.
     """
-    for _ in range(_ROUNDS):
-        published = find_published(site, offer)
-        if published is not None:
-            reconcile(site)  # the first attempt may have ended between its commit and its answer
-            return PublishedRoot(published, created=False)
-        plan = plan_root(site, offer, by.at)
-        warnings = (*rules.settle(plan.findings, offer.force, offer.reason), *_expired(plan))
-        failpoints.hit("root.checked")
-        pairs = [(renewal, _sign(site, plan.successor, renewal, by.at)) for renewal in plan.renewals]
-        try:
-            _bring_into_force(site, plan.successor, pairs, _detail(plan, offer), by)
-        except (StaleVersion, TimestampMoved, IntegrityError):
-            continue  # someone published or renewed meanwhile, and what was signed here will never be seen
-        return PublishedRoot(plan.successor.root, True, tuple(_renewed(*each) for each in pairs), warnings)
+    for number in range(_ROUNDS):
+        # Publications never wait for signatures, but for this: whoever publishes without a pause, a thief with a token
+        # for instance, must not keep a root away for ever.
+        is_patient = number >= _FREE_ROUNDS
+        with site.tree.locked_whole() if is_patient else nullcontext():
+            outcome = _publish_once(site, offer, by, is_locked=is_patient)
+        if isinstance(outcome, PublishedRoot):
+            if not outcome.created:
+                reconcile(site)  # the first attempt may have ended between its commit and its answer
+            return outcome
     raise Conflict(f"pin sets changed {_ROUNDS} times while the root was being published", hint="Repeat the request.")
 
 
@@ -159,6 +160,28 @@ def preview_root(site: Site, offer: RootOffer, now: datetime) -> RootPreview:
     )
     warnings = tuple(found for found in plan.findings if found not in blocking)
     return RootPreview(plan.successor.root, True, plan.renewals, blocking, (*warnings, *_expired(plan)))
+
+
+def _publish_once(site: Site, offer: RootOffer, by: Act, *, is_locked: bool) -> PublishedRoot | None:
+    """Return what was published, now or before; None when someone published or renewed a pin set meanwhile."""
+    published = find_published(site, offer)
+    if published is not None:
+        return PublishedRoot(published, created=False)
+    plan = plan_root(site, offer, by.at)
+    warnings = (*rules.settle(plan.findings, offer.force, offer.reason), *_expired(plan))
+    failpoints.hit("root.checked")
+    pairs = [(renewal, _sign(site, plan.successor, renewal, by.at)) for renewal in plan.renewals]
+    try:
+        with _staged(site, plan.successor, pairs) as staged, nullcontext() if is_locked else site.tree.locked_whole():
+            failpoints.hit("root.locked")
+            _commit(site, plan.successor, pairs, _detail(plan, offer), by)
+            failpoints.hit("root.committed")
+            _serve(site, plan.successor, pairs, staged)
+    except (StaleVersion, TimestampMoved, IntegrityError):
+        return None  # what was signed here will never be seen
+    site.bell.ring(None)
+    failpoints.hit("root.rung")
+    return PublishedRoot(plan.successor.root, True, tuple(_renewed(*each) for each in pairs), warnings)
 
 
 def _expired(plan: RootPlan) -> tuple[Violation, ...]:
@@ -215,34 +238,32 @@ def _check_followers(successor: Successor, renewal: Renewal, pair: Pair, now: da
         ) from error
 
 
-def _bring_into_force(
-    site: Site, successor: Successor, pairs: list[tuple[Renewal, Pair]], detail: dict[str, object], by: Act
-) -> None:
-    own = {root_address(successor.root.version): root_file(successor.envelope)}
+@contextmanager
+def _staged(site: Site, successor: Successor, pairs: Pairs) -> Iterator[list[Staged]]:
+    """Yield the files of the root, then those of each pin set, a few in memory at a time."""
     with ExitStack() as stack:
         # First of all the root itself: no bundle may name a root that is not served.
+        own = {root_address(successor.root.version): root_file(successor.envelope)}
         staged = [stack.enter_context(site.tree.staged(own))]
         for _, pair in pairs:
             files = pinset_files(successor.roots, pair.timestamp, pair.pinset)
             staged.append(stack.enter_context(site.tree.staged(files)))
         failpoints.hit("root.tree-staged")
-        with site.tree.locked_whole():
-            failpoints.hit("root.locked")
-            _commit(site, successor, pairs, detail, by)
-            failpoints.hit("root.committed")
-            try:
-                for number, files_of_one in enumerate(staged):
-                    files_of_one.rename("root")
-                    if number == 1:
-                        failpoints.hit("root.first-name-renamed")
-                _remove_outdated(site, successor, pairs)
-            except StoreUnavailable as error:
-                raise _not_served(successor.root, error) from error
-    site.bell.ring(None)
-    failpoints.hit("root.rung")
+        yield staged
 
 
-def _remove_outdated(site: Site, successor: Successor, pairs: list[tuple[Renewal, Pair]]) -> None:
+def _serve(site: Site, successor: Successor, pairs: Pairs, staged: list[Staged]) -> None:
+    try:
+        for number, files_of_one in enumerate(staged):
+            files_of_one.rename("root")
+            if number == 1:
+                failpoints.hit("root.first-name-renamed")
+        _remove_outdated(site, successor, pairs)
+    except StoreUnavailable as error:
+        raise _not_served(successor.root, error) from error
+
+
+def _remove_outdated(site: Site, successor: Successor, pairs: Pairs) -> None:
     """Remove the bundles of roots that are too far behind now: their holders walk the roots one by one (spec V4)."""
     for renewal, pair in pairs:
         name = renewal.ground.name
@@ -251,9 +272,7 @@ def _remove_outdated(site: Site, successor: Successor, pairs: list[tuple[Renewal
     failpoints.hit("root.outdated-removed")
 
 
-def _commit(
-    site: Site, successor: Successor, pairs: list[tuple[Renewal, Pair]], detail: dict[str, object], by: Act
-) -> None:
+def _commit(site: Site, successor: Successor, pairs: Pairs, detail: dict[str, object], by: Act) -> None:
     reason = f"root {successor.root.version}"
     with site.store.writer.transaction() as transaction:
         # All moves before the audit log, whose end every writer waits for: two of them never wait for each other.

@@ -138,6 +138,12 @@ class House:
     http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, timeout=20))
     node: Node | None = None
     token: str = ""
+    elsewhere: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients and operators find the server: on the line, unless it runs elsewhere."""
+        return self.elsewhere or self.line.url
 
     # the server
 
@@ -183,7 +189,7 @@ class House:
         content = None if body is None else json.dumps(body).encode()
         if content is not None:
             named["Content-Type"] = "application/json"
-        return self.http.request(method, f"{self.line.url}/admin/v1{path}", body=content, headers=named)
+        return self.http.request(method, f"{self.url}/admin/v1{path}", body=content, headers=named)
 
     def publish(self, name: str = "payments", word: str = "live", **fields: Any) -> str:
         """Publish a pin set with the pin that *word* stands for; return its version."""
@@ -245,7 +251,7 @@ class House:
     def client(self, folder: str = "cache", *, embedded: int = 1, **options: Any) -> PinClient:
         """Return a client with root version *embedded* built in; it is closed with the test."""
         made = PinClient(
-            self.line.url,
+            self.url,
             pinset="payments",
             root=self.roots[embedded - 1].to_bytes(),
             cache=self.installation.folder.parent / folder,
