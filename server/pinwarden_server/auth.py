@@ -58,6 +58,7 @@ class Right(StrEnum):
     AUDIT = "audit"
     TOKENS = "tokens"
     METRICS = "metrics"
+    ROOTS = "roots"
 
 
 RIGHTS: dict[Role, frozenset[Right]] = {
@@ -68,8 +69,8 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OPERATOR: frozenset({Right.READ, Right.PREVIEW, Right.PUBLISH, Right.SIGN, Right.AUDIT, Right.METRICS}),
     Role.ADMIN: frozenset(Right),
 }
-# The audit log, tokens and metrics belong to no single pin set: a token for some of them only does not reach these.
-WIDE_RIGHTS = frozenset({Right.AUDIT, Right.TOKENS, Right.METRICS})
+# The audit log, tokens, metrics and roots belong to no single pin set: a token for some of them does not reach these.
+WIDE_RIGHTS = frozenset({Right.AUDIT, Right.TOKENS, Right.METRICS, Right.ROOTS})
 
 
 @dataclass(frozen=True, slots=True)

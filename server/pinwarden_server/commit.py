@@ -57,7 +57,7 @@ class Change:
     What is recorded about a publication.
 
     Attributes:
-        room: ``publish``, ``renew`` or ``change``, prefix of the failpoints.
+        room: ``publish``, ``renew``, ``change`` or ``root``, prefix of the failpoints.
         action: for the audit row.
         only_timestamp: the pin set stays as it is.
         waited: number of the change that people signed and that this publishes, or None.
@@ -75,7 +75,7 @@ class Change:
 
 
 class TimestampMoved(Exception):
-    """The expected pin set is still in force, and was given a new timestamp meanwhile: sign again, then repeat."""
+    """The expected pin set is still in force, under a new timestamp or a new root: survey and sign again, repeat."""
 
 
 def bring_into_force(site: Site, ground: Ground, pair: Pair, change: Change, by: Act) -> Published:
@@ -83,7 +83,7 @@ def bring_into_force(site: Site, ground: Ground, pair: Pair, change: Change, by:
     Publish *pair* in place of the one that *ground* was surveyed with.
 
     Raises:
-        StaleVersion: another version is in force. TimestampMoved: only another timestamp is.
+        StaleVersion: another version is in force. TimestampMoved: only another timestamp is, or another root.
         ChangeClosed: what was signed does not wait any more.
         NotServedYet: committed, and the tree could not be written. StoreUnavailable: not committed.
     """
@@ -110,6 +110,37 @@ def bring_into_force(site: Site, ground: Ground, pair: Pair, change: Change, by:
     site.bell.ring(ground.name)
     failpoints.hit(f"{change.room}.rung")
     return outcome
+
+
+def move(transaction: Transaction, ground: Ground, pair: Pair) -> None:
+    """
+    Put *pair* in force in place of the one that *ground* was surveyed with.
+
+    Raises:
+        StaleVersion: another version is in force. TimestampMoved: only another timestamp is.
+    """
+    tag, row = (pair.document.epoch, pair.document.version), _timestamp_row(pair)
+    if ground.current is None:
+        if not transaction.create_pinset(ground.name, tag, row):
+            found = transaction.pair_of(ground.name)
+            raise stale(ground.name, None, found and found[0])
+        return
+    expected, expected_timestamp = ground.current.tag, ground.current.timestamp_tag
+    if transaction.move_pinset(
+        ground.name, expected=expected, expected_timestamp=expected_timestamp, tag=tag, timestamp=row
+    ):
+        return
+    found = transaction.pair_of(ground.name)
+    if found and found[0] == expected:
+        raise TimestampMoved
+    raise stale(ground.name, expected, found and found[0])
+
+
+def record(transaction: Transaction, ground: Ground, pair: Pair, change: Change, by: Act) -> None:
+    """Append the audit row of *pair*, and its version unless that is not new; other writers wait from here on."""
+    seq = _append_audit(transaction, ground, pair, change, by)
+    if not change.only_timestamp:
+        transaction.append_version(_version_row(ground.name, pair, change, by), audit_seq=seq)
 
 
 def replay(site: Site, by: Act) -> Published | None:
@@ -163,11 +194,12 @@ def _commit(site: Site, ground: Ground, pair: Pair, change: Change, outcome: Pub
     try:
         with site.store.writer.transaction() as transaction:
             _close(transaction, change, pair, by)  # before the move, which outdates whatever still waits
-            _move(transaction, ground, pair)
+            move(transaction, ground, pair)
             failpoints.hit(f"{change.room}.moved")
-            seq = _append_audit(transaction, ground, pair, change, by)
-            if not change.only_timestamp:
-                transaction.append_version(_version_row(ground.name, pair, change, by), audit_seq=seq)
+            record(transaction, ground, pair, change, by)
+            # Only now: writers queue on the audit log's end, so no root can come into force between look and commit.
+            if transaction.newest_root() != ground.root.version:
+                raise TimestampMoved
             failpoints.hit(f"{change.room}.appended")
             keep_answer(transaction, by, outcome.to_json())
             failpoints.hit(f"{change.room}.committing")
@@ -203,24 +235,6 @@ def closed(number: int, state: str) -> ChangeClosed:
         got=state,
         hint=hints.get(state),
     )
-
-
-def _move(transaction: Transaction, ground: Ground, pair: Pair) -> None:
-    tag, row = (pair.document.epoch, pair.document.version), _timestamp_row(pair)
-    if ground.current is None:
-        if not transaction.create_pinset(ground.name, tag, row):
-            found = transaction.pair_of(ground.name)
-            raise stale(ground.name, None, found and found[0])
-        return
-    expected, expected_timestamp = ground.current.tag, ground.current.timestamp_tag
-    if transaction.move_pinset(
-        ground.name, expected=expected, expected_timestamp=expected_timestamp, tag=tag, timestamp=row
-    ):
-        return
-    found = transaction.pair_of(ground.name)
-    if found and found[0] == expected:
-        raise TimestampMoved
-    raise stale(ground.name, expected, found and found[0])
 
 
 def _append_audit(transaction: Transaction, ground: Ground, pair: Pair, change: Change, by: Act) -> int:
@@ -277,7 +291,7 @@ def _half_life(name: str, version: int, issued: datetime, expires: datetime) -> 
 def _not_served(outcome: Published, error: StoreUnavailable) -> NotServedYet:
     return NotServedYet(
         f"version {format_tag(outcome.tag)} of {outcome.name!r} is stored and cannot be served yet: {error.what}",
-        tag=outcome.tag,
+        version=format_tag(outcome.tag),
         got=error.got,
         holds="The version is published; it will be served as soon as the tree can be written.",
         hint="Repair the disk, then run `pinwarden server publish-tree`, or repeat with the same Idempotency-Key.",

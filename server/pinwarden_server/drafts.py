@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from pinwarden.documents import MAX_DENIED, MAX_HOSTS, MAX_PINS_PER_HOST, PIN_BYTES, Host, Pin
-from pinwarden.envelope import Signature
-from pinwarden.errors import MalformedError
+from pinwarden.envelope import ROOT_TYPE, Envelope, Signature
+from pinwarden.errors import MalformedError, UntrustedError
 from pinwarden.hosts import check_pattern
 from pinwarden.strict_json import decode_base64, parse_object
 from pinwarden_server.errors import BadDraft, Violation
@@ -97,6 +97,12 @@ class _RejectionBody(_Body):
     reason: Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
+class _RootBody(_Body):
+    root: dict[str, Any]
+    reason: Text = ""
+    force: Annotated[list[Annotated[str, Meta(pattern=r"^ROOT[0-9]{3}\Z")]], Meta(max_length=32)] = []
+
+
 class _TokenBody(_Body):
     role: Literal["reader", "editor", "approver", "operator", "admin"]
     lifetime_seconds: Seconds
@@ -135,6 +141,15 @@ class RenewalDraft:
 
     lifetime_seconds: int | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RootOffer:
+    """A signed root that someone wants published; nothing about it is verified yet."""
+
+    envelope: Envelope
+    reason: str = ""
+    force: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +210,18 @@ def parse_rejection(body: bytes) -> str:
         what = "a rejection needs a reason"
         raise BadDraft(what, violations=[Violation("DRAFT", "/reason", what, "Say it to whoever proposed the change.")])
     return reason
+
+
+def parse_root_offer(body: bytes) -> RootOffer:
+    """Return the root that *body* offers; BadDraft: it is no envelope of a root."""
+    raw = _convert(body, _RootBody)
+    try:
+        envelope = Envelope.from_json(raw.root, expect=ROOT_TYPE)
+    except UntrustedError as error:
+        hint = "Give the file that `pinwarden root assemble` wrote, as it is."
+        violation = Violation(error.step or "V4", "/root", str(error.what), hint)
+        raise BadDraft(error.what, expected=error.expected, got=error.got, violations=[violation], hint=hint) from error
+    return RootOffer(envelope, raw.reason, tuple(raw.force))
 
 
 def parse_token_draft(body: bytes) -> TokenDraft:

@@ -154,12 +154,12 @@ class NotServedYet(ServerError):
     The change is stored for good, but the published tree could not be written.
 
     Attributes:
-        tag: the (epoch, version) that waits to be served.
+        version: the ``epoch.version`` of a pin set, or the version of a root, that waits to be served.
     """
 
-    def __init__(self, what: str, *, tag: Tag, **values: Any) -> None:
+    def __init__(self, what: str, *, version: str, **values: Any) -> None:
         super().__init__(what, **values)
-        self.tag = tag
+        self.version = version
 
 
 class AuditBroken(ServerError):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints, trust
-from pinwarden.documents import Root
+from pinwarden.documents import Root, Timestamp
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.errors import UntrustedError
 from pinwarden_server import audit
@@ -84,11 +84,20 @@ def reconcile_pinset(site: Site, name: str) -> int:
 
 
 def _reconcile_current(site: Site, name: str, roots: tuple[Envelope, ...], *, rebuild: bool) -> set[str]:
-    def files() -> dict[str, PublicFile]:
-        current = site.store.reader.current(name)  # read under the lock: no commit can come between this and the rename
-        return pinset_files(roots, current.timestamp, current.pinset)
+    """Make the changing files of *name* what the store says, without those that are not served any more."""
+    folder = f"/v1/bundles/{name}"
 
-    return _write(site, name, files, rebuild=rebuild)
+    def files() -> dict[str, PublicFile]:
+        # Read under the lock: no commit can come between this and the rename.
+        current = site.store.reader.current(name)
+        known, first = roots, {}
+        if Timestamp.parse(current.timestamp.payload).root_version > len(roots):
+            # A root was published since; its own file goes before the bundles that carry it.
+            known = site.store.reader.roots()
+            first = root_files(known)
+        return {**first, **pinset_files(known, current.timestamp, current.pinset)}
+
+    return _write(site, name, files, rebuild=rebuild, whole=folder)
 
 
 def _reconcile_versions(site: Site, current: Current, *, rebuild: bool) -> set[str]:
@@ -100,12 +109,18 @@ def _reconcile_versions(site: Site, current: Current, *, rebuild: bool) -> set[s
     return _write(site, name, lambda: missing, rebuild=True) if missing else set()
 
 
-def _write(site: Site, lock: str, make: Callable[[], dict[str, PublicFile]], *, rebuild: bool) -> set[str]:
+def _write(
+    site: Site, lock: str, make: Callable[[], dict[str, PublicFile]], *, rebuild: bool, whole: str | None = None
+) -> set[str]:
+    """Write what differs; files below the address *whole* that were not made are removed."""
     with site.tree.locked(lock):
-        wanted = {path: file for path, file in make().items() if rebuild or not site.tree.is_same(path, file)}
+        made = make()
+        wanted = {path: file for path, file in made.items() if rebuild or not site.tree.is_same(path, file)}
         if wanted:
             with site.tree.staged(wanted) as staged:
                 staged.rename("reconcile")
+        if whole is not None:
+            site.tree.keep_only(whole, made.keys())
     return set(wanted)
 
 

@@ -15,6 +15,7 @@ from pinwarden_keys.errors import KeysError
 from pinwarden_keys.passphrase import passphrase_file
 from pinwarden_server import metrics
 from pinwarden_server.admin_api.requests import allowed
+from pinwarden_server.alerts import current_alerts
 from pinwarden_server.auth import Right
 from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.node import Node
@@ -63,14 +64,15 @@ def components_of(node: Node) -> dict[str, str]:
 
 
 def status_of(node: Node) -> dict[str, Any]:
-    """Return what an operator wants to see first: the components with reasons, and every expiry."""
-    root, renewed = published_root(node.table), node.renewer.last_success
+    """Return what an operator wants to see first: the components with reasons, what is urgent, and every expiry."""
+    root, renewed, now = published_root(node.table), node.renewer.last_success, node.clock()
     return {
-        "now": format_time(node.clock()),
+        "now": format_time(now),
         "components": components_of(node),
         "store_trouble": node.store_trouble(),
         "signers": sorted(node.site.signers.keyids),
         "last_renewal_of_this_worker": renewed and format_time(renewed),
+        "alerts": [alert.to_json() for alert in current_alerts(node.table, node.site.signers, now)],
         "root": root and {"authority": root.authority, "version": root.version, "expires": format_time(root.expires)},
         "pinsets": [
             {

@@ -1,15 +1,26 @@
 """
-Renewal as the metrics see it.
+Renewal as the metrics see it, and as the log hears of what no renewal can do.
 
-It may import ``renewal`` and ``metrics``. It decides nothing.
+It may import ``renewal``, ``metrics`` and ``alerts``. It decides nothing.
 """
 
+from collections.abc import Callable
+from datetime import datetime
+
 from pinwarden_server import metrics
+from pinwarden_server.alerts import AlertLog
 from pinwarden_server.renewal import Renewer, Round
+from pinwarden_server.site import Site
 
 
 class MeasuredRenewer(Renewer):
-    """A renewer whose rounds are counted."""
+    """A renewer whose rounds are counted; the worker that holds the lease looks for alerts too."""
+
+    def __init__(
+        self, site: Site, *, holder: str, clock: Callable[[], datetime], interval_seconds: float, alerts: AlertLog
+    ) -> None:
+        super().__init__(site, holder=holder, clock=clock, interval_seconds=interval_seconds)
+        self._alerts = alerts
 
     def tick(self) -> Round:
         """Run one round and count what it did."""
@@ -20,4 +31,6 @@ class MeasuredRenewer(Renewer):
             metrics.RENEWALS.labels("failed").inc(len(round_.failed))
         if self.last_success is not None:
             metrics.RENEWED_AT.set(self.last_success.timestamp())
+        if round_.leased:
+            self._alerts.look(self._clock())
         return round_

@@ -15,6 +15,7 @@ from time import monotonic
 
 from pinwarden.errors import PinwardenError
 from pinwarden_keys import passphrase_file
+from pinwarden_server.alerts import AlertLog
 from pinwarden_server.bell import Bell
 from pinwarden_server.founding import reconcile
 from pinwarden_server.measured_renewal import MeasuredRenewer
@@ -50,7 +51,8 @@ class Node:
         self.table = PublicTable(site.tree, site.bell)
         holder = f"{socket.gethostname()}:{os.getpid()}"
         interval = float(settings.renewal_interval_seconds)
-        self.renewer = MeasuredRenewer(site, holder=holder, clock=clock, interval_seconds=interval)
+        alerts = AlertLog(self.table, site.signers)
+        self.renewer = MeasuredRenewer(site, holder=holder, clock=clock, interval_seconds=interval, alerts=alerts)
         self._stopping = Event()
         self._catching_up: Thread | None = None
         self._looked_at: tuple[float, str | None] = (-_LOOK_SECONDS, None)

@@ -178,7 +178,7 @@ def _of_server_error(error: ServerError) -> Response:
     if kind.status != 500:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(error, NotServedYet):
-        extensions["version"] = format_tag(error.tag)
+        extensions["version"] = error.version
     # Expected and got of a failure behind the API name files and keys of this machine: those are for the log.
     detail = " ".join(part for part in (f"{error.what}.", error.holds, error.hint) if part)
     return problem(kind, detail, headers=headers, extensions=extensions)

@@ -45,10 +45,17 @@ def pinset_files(roots: Sequence[Envelope], timestamp: Envelope, pinset: Envelop
 
 def root_files(roots: Sequence[Envelope]) -> dict[str, PublicFile]:
     """Return the file of every root, by address."""
-    return {
-        f"/v1/roots/{version}": PublicFile(envelope.to_bytes(), _mtime(Root.parse(envelope.payload)))
-        for version, envelope in enumerate(roots, 1)
-    }
+    return {root_address(version): root_file(envelope) for version, envelope in enumerate(roots, 1)}
+
+
+def root_address(version: int) -> str:
+    """Return the address of one root."""
+    return f"/v1/roots/{version}"
+
+
+def root_file(root: Envelope) -> PublicFile:
+    """Return the file of one root."""
+    return PublicFile(root.to_bytes(), _mtime(Root.parse(root.payload)))
 
 
 def version_address(name: str, tag: tuple[int, int]) -> str:

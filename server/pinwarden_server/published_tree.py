@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from pinwarden_server.errors import StorageFull, StoreUnavailable
 
 # Temporary files and locks; beside "v1", so that renames stay within one file system and no web server offers them.
 WORK = ".work"
+_WHOLE = "_whole"  # no pin set can have this name
 _ABANDONED_SECONDS = 3600
 
 
@@ -74,13 +75,24 @@ class PublishedTree:
 
         Whoever commits and renames does both under it, so that files never appear in another order than commits.
         """
+        with self._flock(_WHOLE, fcntl.LOCK_SH), self._flock(name, fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def locked_whole(self) -> Iterator[None]:
+        """Hold the lock on every file; one descriptor, however many names there are."""
+        with self._flock(_WHOLE, fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _flock(self, name: str, operation: int) -> Iterator[None]:
         with _disk_failures():
             folder = self._work / "locks"
             _make_folders(folder)
             descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             with _disk_failures():
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                fcntl.flock(descriptor, operation)
             yield
         finally:
             os.close(descriptor)
@@ -112,6 +124,19 @@ class PublishedTree:
             return path.read_bytes() == file.body and int(path.stat().st_mtime) == file.mtime
         except OSError:
             return False
+
+    def keep_only(self, folder: str, addresses: Collection[str]) -> int:
+        """Remove the files directly below the address *folder* that are not among *addresses*; return how many."""
+        below = self.path_of(folder)
+        removed = 0
+        with _disk_failures():
+            kept = {self.path_of(address) for address in addresses}
+            for file in [path for path in below.glob("*") if path not in kept]:
+                file.unlink(missing_ok=True)
+                removed += 1
+            if removed:
+                sync_folder(below)
+        return removed
 
     def sweep(self) -> None:
         """Remove what crashed publications left: staged files older than an hour."""

@@ -44,10 +44,19 @@ def check(draft: Draft, around: Surroundings) -> tuple[Violation, ...]:
     Raises:
         LintRefused: findings that block and were not forced, or were forced without a reason.
     """
-    findings = lint(draft, around)
-    blocking = [finding for finding in findings if not _passes(finding, draft)]
+    return settle(lint(draft, around), draft.force, draft.reason)
+
+
+def settle(findings: tuple[Violation, ...], force: Sequence[str], reason: str) -> tuple[Violation, ...]:
+    """
+    Return *findings* when none of them blocks, or all that do are forced by their codes with a reason.
+
+    Raises:
+        LintRefused: findings that block and were not forced, or were forced without a reason.
+    """
+    blocking = [finding for finding in findings if not _passes(finding, force, reason)]
     if blocking:
-        forced = [finding for finding in blocking if finding.code in draft.force]
+        forced = [finding for finding in blocking if finding.code in force]
         raise LintRefused(
             "lint refuses this draft" if not forced else "forcing needs a reason",
             expected="no blocking finding" if not forced else "a reason, which is audited",
@@ -63,8 +72,8 @@ def lint(draft: Draft, around: Surroundings) -> tuple[Violation, ...]:
     return tuple(finding for rule in RULES for finding in rule(draft, around))
 
 
-def _passes(finding: Violation, draft: Draft) -> bool:
-    return not finding.blocking or (finding.forceable and finding.code in draft.force and bool(draft.reason.strip()))
+def _passes(finding: Violation, force: Sequence[str], reason: str) -> bool:
+    return not finding.blocking or (finding.forceable and finding.code in force and bool(reason.strip()))
 
 
 def _hint(blocking: Sequence[Violation]) -> str:

@@ -10,7 +10,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -20,21 +20,25 @@ import pytest
 from pinwarden import failpoints, trust
 from pinwarden.bundle import Bundle
 from pinwarden.cache import DiskCache
-from pinwarden.documents import PinSet, Timestamp
-from pinwarden.envelope import PINSET_TYPE, TIMESTAMP_TYPE, Envelope
+from pinwarden.documents import PinSet, Root, Timestamp
+from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
+from pinwarden.errors import FetchError
 from pinwarden.strict_json import parse_object
 from pinwarden.testing import pinned
 from pinwarden.update import Updater
 from pinwarden_keys import Founding, Signer, found_authority
+from pinwarden_keys.ceremony import assemble, next_root, roles_of, sign_draft
+from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.signer_file import SoftwareSigner
 from pinwarden_server import audit
 from pinwarden_server.bell import Bell
-from pinwarden_server.drafts import Draft
+from pinwarden_server.drafts import Draft, RootOffer
 from pinwarden_server.founding import found, reconcile
 from pinwarden_server.public_table import PublicTable
 from pinwarden_server.published_tree import PublishedTree
 from pinwarden_server.publishing import publish
 from pinwarden_server.renewal import Renewer
+from pinwarden_server.root_publishing import PublishedRoot, publish_root
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Policy, Published, Site
 from pinwarden_server.store import Store, migrate, open_store
@@ -86,10 +90,14 @@ class TreeSource:
         etag: str | None = None
 
     def bundle(self, name: str, root_version: int, *, held: object, etag: str | None) -> "TreeSource.Answer":
-        return self.Answer((self.folder / f"v1/bundles/{name}/{root_version}").read_bytes())
+        file = self.folder / f"v1/bundles/{name}/{root_version}"
+        if not file.is_file():
+            raise FetchError(f"no {file}", status=404)
+        return self.Answer(file.read_bytes())
 
     def root(self, version: int) -> bytes | None:
-        return None
+        file = self.folder / f"v1/roots/{version}"
+        return file.read_bytes() if file.is_file() else None
 
 
 @dataclass
@@ -102,6 +110,7 @@ class Stage:
     contents: dict[tuple[str, int, int], str] = field(default_factory=dict)
     acknowledged: dict[tuple[int, int], str] = field(default_factory=dict)
     seen: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    acknowledged_roots: set[int] = field(default_factory=lambda: {1})
     store: Store | None = None
     bell: Bell | None = None
 
@@ -135,12 +144,24 @@ class Stage:
         self.acknowledge(self.publish(site))
         site.store.close()
 
-    def publish(self, site: Site) -> Published:
+    def publish(self, site: Site, name: str = NAME) -> Published:
         """Publish a pin set that no version had before."""
         hosts = (pinned("api.example.com", os.urandom(32), os.urandom(32)),)
-        current = site.store.reader.find_current(NAME)
+        current = site.store.reader.find_current(name)
         draft = Draft(hosts, lifetime_seconds=int(LIFE.total_seconds()))
-        return publish(site, NAME, draft, current.tag if current else None, Act("tester", self.now))
+        return publish(site, name, draft, current.tag if current else None, Act("tester", self.now))
+
+    def publish_root(self, site: Site) -> PublishedRoot:
+        """Publish the next root; in odd seconds it raises the pin sets' epoch, so that they are signed again too."""
+        newest = site.store.reader.roots()[-1]
+        root = Root.parse(newest.payload)
+        grants = tuple(replace(grant, epoch=grant.epoch + self.now.second % 2) for grant in root.pinset)
+        following = next_root(root, replace(roles_of(root), pinset=grants), now=self.now, lifetime=timedelta(days=365))
+        draft = RootDraft(following.encode(), newest, {})
+        signers = [SoftwareSigner(seed, uri="memory:root") for seed in self.founding.root_seeds]
+        signed = assemble(draft, [sign_draft(draft, signer) for signer in signers])
+        offer = RootOffer(signed, "one key is enough here", ("ROOT006", "ROOT007"))
+        return publish_root(site, offer, Act("tester", self.now))
 
     def renew(self, site: Site) -> list[str]:
         """Renew what is due; return the names."""
@@ -184,6 +205,8 @@ class Stage:
         for message in said:
             if "acknowledged" in message:
                 self.acknowledged[parse_tag(str(message["acknowledged"]))] = "published"
+            elif "acknowledged root" in message:
+                self.acknowledged_roots.add(int(str(message["acknowledged root"])))
             elif "signed" in message:
                 self.see_payload(str(message["signed"]).encode())
         return said
@@ -206,7 +229,7 @@ class Stage:
         if payload not in self.seen:
             value = parse_object(payload, limit=len(payload), what="payload")
             tag = (value["epoch"], value["version"])
-            self.seen[payload] = self.see(value["type"], tag, sha256(payload).hexdigest())
+            self.seen[payload] = self.see(f"{value['type']} {value['name']}", tag, sha256(payload).hexdigest())
         return self.seen[payload]
 
     def see(self, kind: str, tag: tuple[int, int], digest: str) -> tuple[int, int]:
@@ -219,13 +242,17 @@ class Stage:
         site = self.site()
         try:
             stored, stamped = self._check_store(site)
+            self._check_roots(site)
             served = self._check_tree(stored, stamped)
+            self._fetch_from_half_a_tree()
             assert reconcile(site) >= 0
             reconciled = self._check_tree(stored, stamped)
             assert reconciled >= served
             assert reconciled == site.store.reader.current(NAME).tag
+            self._check_every_root_is_served(site)
             table = PublicTable(self.tree, site.bell)
-            entry = table.get(f"/v1/bundles/{NAME}/1")
+            newest = len(site.store.reader.roots())
+            entry = table.get(f"/v1/bundles/{NAME}/{newest}")
             assert entry is not None and parse_tag(entry.tag) == reconciled
             self._check_cache(stored)
         finally:
@@ -240,10 +267,10 @@ class Stage:
         for link in reader.audit(limit=1_000_000):
             detail = link.to_json()["detail"]
             assert isinstance(detail, dict)
-            if link.action.startswith(("pinset.", "timestamp.")):
+            if link.action.startswith(("pinset.", "timestamp.")) and link.subject == NAME:
                 tag = parse_tag(detail["version"])
-                self.see("pinset", tag, detail["sha256"])
-                stamped.add(self.see("timestamp", parse_tag(detail["timestamp"]), detail["timestamp_sha256"]))
+                self.see(f"pinset {NAME}", tag, detail["sha256"])
+                stamped.add(self.see(f"timestamp {NAME}", parse_tag(detail["timestamp"]), detail["timestamp_sha256"]))
                 if link.action != "timestamp.renew":
                     assert tag not in audited, f"{tag} was published twice"
                     audited[tag] = detail["sha256"]
@@ -266,8 +293,16 @@ class Stage:
         self.see_payload(
             Envelope.parse((folder / "pinsets" / NAME / "timestamp").read_bytes(), expect=TIMESTAMP_TYPE).payload
         )
-        bundle = Bundle.parse((folder / "bundles" / NAME / "1").read_bytes())
-        state = trust.advance_bundle(trust.begin(self.founding.root_json, name=NAME), bundle, now=self.now)
+        bundle = self._newest_bundle()
+        newest = Envelope.parse((folder / "roots" / str(self._roots_served())).read_bytes(), expect=ROOT_TYPE)
+        state = trust.begin(newest, name=NAME)
+        if bundle is not None:
+            state = trust.advance_bundle(state, bundle, now=self.now)
+        else:  # the root was renamed, and its bundles not yet: those of the root before still lead on
+            former = self._newest_bundle(behind=1)
+            assert former is not None
+            before = Envelope.parse((folder / "roots" / str(self._roots_served() - 1)).read_bytes(), expect=ROOT_TYPE)
+            bundle, state = former, trust.advance_bundle(trust.begin(before, name=NAME), former, now=self.now)
         assert state.pinset is not None
         self.see_payload(bundle.pinset.payload)
         assert self.see_payload(bundle.timestamp.payload) in stamped, "the tree shows a timestamp without an audit row"
@@ -276,6 +311,52 @@ class Stage:
         assert served >= max(self.acknowledged), "an acknowledged publication is not served"
         assert Timestamp.parse(bundle.timestamp.payload).pinset.version == served[1]
         return served
+
+    def _roots_served(self) -> int:
+        """Return the newest root of the tree, which every bundle's timestamp must not be ahead of."""
+        served = sorted(int(path.name) for path in (self.tree.folder / "v1/roots").iterdir())
+        assert served == list(range(1, len(served) + 1)), "a root is missing from the chain"
+        for file in (self.tree.folder / "v1/bundles" / NAME).iterdir():
+            bundle = Bundle.parse(file.read_bytes())
+            assert Timestamp.parse(bundle.timestamp.payload).root_version <= len(served), "a root that is not served"
+            assert int(file.name) + len(bundle.roots) <= len(served)
+        return len(served)
+
+    def _newest_bundle(self, *, behind: int = 0) -> Bundle | None:
+        file = self.tree.folder / "v1/bundles" / NAME / str(self._roots_served() - behind)
+        return Bundle.parse(file.read_bytes()) if file.is_file() else None
+
+    def _check_roots(self, site: Site) -> None:
+        """Every acknowledged root is stored, each has its audit row, and the chain holds."""
+        roots = site.store.reader.roots()
+        assert self.acknowledged_roots <= set(range(1, len(roots) + 1)), "an acknowledged root is lost"
+        rows = [row.to_json()["detail"] for row in site.store.reader.audit(limit=1_000_000)]
+        audited = [row["version"] for row in rows if isinstance(row, dict) and "authority" in row]
+        assert audited == list(range(1, len(roots) + 1))
+        state = trust.begin(self.founding.root_json, name=NAME)
+        for version, root in enumerate(roots, 1):
+            self.see("root", (0, version), sha256(root.payload).hexdigest())
+            state = trust.advance_root(state, root) if version > 1 else state
+        assert max(self.acknowledged_roots) <= self._roots_served(), "an acknowledged root is not served"
+
+    def _check_every_root_is_served(self, site: Site) -> None:
+        newest = len(site.store.reader.roots())
+        assert self._roots_served() == newest
+        for name in site.store.reader.pinsets():
+            folder = self.tree.folder / "v1/bundles" / name.name
+            held = sorted(int(path.name) for path in folder.iterdir())
+            assert held == list(range(max(1, newest - 8), newest + 1)), "bundles of other roots than are served"
+            for number in held:
+                bundle = Bundle.parse((folder / str(number)).read_bytes())
+                assert number + len(bundle.roots) == newest
+
+    def _fetch_from_half_a_tree(self) -> None:
+        """Clients may find nothing new for a moment, and never anything that they must refuse."""
+        try:
+            self.update_client()
+        except FetchError as error:
+            if error.status != 404:
+                raise
 
     def _check_cache(self, stored: set[tuple[int, int]]) -> None:
         before = self.cached()

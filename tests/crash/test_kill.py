@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pinwarden import failpoints
-from pinwarden_server import founding, publishing, renewal
+from pinwarden_server import founding, publishing, renewal, root_publishing
 from pinwarden_server.tags import format_tag
 
 if TYPE_CHECKING:
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from pinwarden_server.site import Site
 
-assert founding and publishing and renewal  # importing them registers their points
+assert founding and publishing and renewal and root_publishing  # importing them registers their points
 POINTS = {room: sorted(p for p in failpoints.NAMES if p.startswith(f"{room}.")) for room in ("publish", "renew")}
+ROOT_POINTS = sorted(point for point in failpoints.NAMES if point.startswith("root."))
 RECONCILE_POINTS = sorted(point for point in failpoints.NAMES if point.startswith("reconcile."))
 CACHE_POINTS = sorted(point for point in failpoints.NAMES if point.startswith("cache."))
 
@@ -47,6 +48,24 @@ def test_nothing_is_lost_or_signed_twice_when_renewing_dies_at(point: str, stage
         stage.now += timedelta(minutes=4)  # the dead renewer's lease ends by itself
         site = stage.site()
         stage.renew(site)
+        site.store.close()
+        stage.check()
+
+
+@pytest.mark.parametrize("point", ROOT_POINTS)
+def test_no_acknowledged_root_is_lost_and_none_is_named_unserved_when_publishing_one_dies_at(
+    point: str, stage: "Stage", rounds: int
+) -> None:
+    site = stage.site()
+    stage.publish(site, "orders")
+    site.store.close()
+    for _ in range(max(2, rounds // 4)):  # the chain grows by two roots in each
+        said = stage.die_at(point, _publish_two_roots(point))
+        assert [message for message in said if "acknowledged root" in message] != []
+        stage.check()
+        stage.now += timedelta(seconds=1)
+        site = stage.site()
+        stage.acknowledge(stage.publish(site))
         site.store.close()
         stage.check()
 
@@ -86,6 +105,15 @@ def _publish_twice(point: str) -> Any:
         say({"acknowledged": format_tag(stage.publish(site).tag)})
         failpoints.arm(point)
         say({"acknowledged": format_tag(stage.publish(site).tag)})
+
+    return work
+
+
+def _publish_two_roots(point: str) -> Any:
+    def work(stage: "Stage", site: "Site", say: "Say") -> None:
+        say({"acknowledged root": stage.publish_root(site).root.version})
+        failpoints.arm(point)
+        say({"acknowledged root": stage.publish_root(site).root.version})
 
     return work
 

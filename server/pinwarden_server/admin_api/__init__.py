@@ -10,6 +10,7 @@ from flask import Blueprint
 from pinwarden_server.admin_api.changes import change_views
 from pinwarden_server.admin_api.pinsets import pinset_views
 from pinwarden_server.admin_api.records import record_views
+from pinwarden_server.admin_api.roots import root_views
 from pinwarden_server.admin_api.tokens import token_views
 from pinwarden_server.node import Node
 
@@ -22,5 +23,6 @@ def admin_api(node: Node) -> Blueprint:
     pinset_views(admin, node)
     change_views(admin, node)
     record_views(admin, node)
+    root_views(admin, node)
     token_views(admin, node)
     return admin

@@ -1,11 +1,9 @@
-"""What happened and what everything rests on: the audit chain and the roots. It may import Flask and the reader."""
+"""What happened: the audit chain over HTTP. It may import Flask and the reader."""
 
 from typing import Any
 
 from flask import Blueprint
 
-from pinwarden.documents import Root
-from pinwarden.strict_json import format_time
 from pinwarden_server.admin_api.requests import allowed, check_query, number_of
 from pinwarden_server.auth import Right
 from pinwarden_server.node import Node
@@ -14,7 +12,7 @@ MAX_PAGE = 500
 
 
 def record_views(admin: Blueprint, node: Node) -> None:
-    """Add /audit and /roots to *admin*."""
+    """Add /audit to *admin*."""
     reader = node.site.store.reader
 
     @admin.get("/audit")
@@ -24,16 +22,3 @@ def record_views(admin: Blueprint, node: Node) -> None:
         after = number_of("after", default=0, low=0, high=2**53 - 1)
         rows = reader.audit(after=after, limit=number_of("limit", default=100, low=1, high=MAX_PAGE))
         return {"rows": [row.to_json() for row in rows], "next": rows[-1].seq if rows else after}
-
-    @admin.get("/roots")
-    def roots() -> dict[str, Any]:
-        allowed(node, Right.READ)
-        check_query()
-        shown = []
-        for envelope in reader.roots():
-            root = Root.parse(envelope.payload)
-            times = {"issued": format_time(root.issued), "expires": format_time(root.expires)}
-            shown.append(
-                {"version": root.version, "authority": root.authority, **times, "envelope": envelope.to_json()}
-            )
-        return {"roots": shown}

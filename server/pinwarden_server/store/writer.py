@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, CursorResult, Engine, Executable, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints
@@ -152,6 +152,14 @@ class Transaction:
     def append_root(self, version: int, envelope: Envelope, at: datetime) -> None:
         """Add a root; IntegrityError when there is one of that version."""
         self.run(insert(roots).values(version=version, envelope=envelope.to_bytes(), published_at=at))
+
+    def newest_root(self) -> int:
+        """Return the version of the newest root as this transaction sees it; 0 before the first."""
+        return self._connection.execute(select(func.max(roots.c.version))).scalar_one() or 0
+
+    def names(self) -> list[str]:
+        """Return the names of all pin sets as this transaction sees them, in order."""
+        return list(self._connection.execute(select(pinsets.c.name).order_by(pinsets.c.name)).scalars())
 
     def append_version(self, row: VersionRow, *, audit_seq: int) -> None:
         """Add a version; IntegrityError when there is one of that number."""

@@ -55,6 +55,9 @@ ROUTES = [
     Route("POST", "/admin/v1/changes/<change_id>/signatures", Right.SIGN, 404, b"{}"),
     Route("POST", "/admin/v1/changes/<change_id>/rejection", Right.SIGN, 404, b"{}"),
     Route("GET", "/admin/v1/roots", Right.READ, 200),
+    Route("GET", "/admin/v1/roots/<version>", Right.READ, 404),
+    Route("POST", "/admin/v1/roots", Right.ROOTS, 422, b"{}"),
+    Route("POST", "/admin/v1/roots/preview", Right.ROOTS, 422, b"{}"),
     Route("GET", "/admin/v1/audit", Right.AUDIT, 200),
     Route("GET", "/admin/v1/tokens", Right.TOKENS, 200),
     Route("POST", "/admin/v1/tokens", Right.TOKENS, 422, b"{}"),
@@ -79,6 +82,7 @@ PROMISED = {
     Right.AUDIT: {"approver", "operator", "admin"},
     Right.METRICS: {"operator", "admin"},
     Right.TOKENS: {"admin"},
+    Right.ROOTS: {"admin"},
 }
 REACHES = {"everything": ("*",), "by pattern": ("pay*",), "by name": ("payments",), "another": ("orders", "refunds*")}
 routes = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.rule}")
