@@ -19,6 +19,7 @@ from pinwarden_keys.second_verifier import check_signature
 # Where each scheme's ``open_uri(uri, passphrase) -> Signer`` lives.
 SCHEMES = {
     "file": "pinwarden_keys.signer_file",
+    "pkcs11": "pinwarden_keys.signer_pkcs11",
 }
 
 # What has to be installed besides, for the schemes that need a library of their own.

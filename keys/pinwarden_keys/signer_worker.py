@@ -41,14 +41,23 @@ class Worker:
             SignerError: *what* gives no answer within 15 s, the wait for earlier calls included. A call that had not
                 begun never will; the answer of one that had is dropped.
         """
-        future: Future[T] = Future()
-        self._start()
-        self._calls.put((future, function))
+        future = self.after(function)
         wait([future], timeout=ANSWER_SECONDS)
         if not future.done():
             future.cancel()  # has no effect on a call that runs already
             raise _late(what)
         return future.result()
+
+    def after(self, function: Callable[[], T]) -> Future[T]:
+        """Have *function* run after the calls before it; wait for nothing."""
+        future: Future[T] = Future()
+        self._start()
+        self._calls.put((future, function))
+        return future
+
+    def finish(self, function: Callable[[], object]) -> None:
+        """Have *function* run as :meth:`after` does, and wait for it, 15 s at most."""
+        wait([self.after(function)], timeout=ANSWER_SECONDS)
 
     def stop(self) -> None:
         """Let the thread end once the calls before this one are done; nobody waits for it."""
