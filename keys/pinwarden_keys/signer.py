@@ -20,6 +20,7 @@ from pinwarden_keys.second_verifier import check_signature
 SCHEMES = {
     "file": "pinwarden_keys.signer_file",
     "pkcs11": "pinwarden_keys.signer_pkcs11",
+    "vault": "pinwarden_keys.signer_vault",
 }
 
 # What has to be installed besides, for the schemes that need a library of their own.

@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 
 from pinwarden_keys.signer_file import file_uri
+from pinwarden_keys.signer_vault import MAX_MESSAGE_BYTES
 from tests.keys.signers.keepers import Keeper
 from tests.keys.signers.softhsm import MODULES, PIN, SO_PIN, SoftHsm
+from tests.keys.signers.vault import TOKEN, TransitKey, Vault
 
-REMOTE = ("pkcs11",)
+REMOTE = ("pkcs11", "vault")
 EVERY = ("file", *REMOTE)
 
 
@@ -55,4 +57,26 @@ def pkcs11_keeper(softhsm):
         label="timestamp",
         hangs=softhsm.hangs,
         away=softhsm.away,
+    )
+
+
+@pytest.fixture
+def vault(people, tmp_path):
+    """A Vault server with one key of one version."""
+    vault = Vault(tmp_path)
+    vault.keys["timestamp"] = TransitKey([people.seed("alice")])
+    yield vault
+    vault.web.stop()
+
+
+@pytest.fixture
+def vault_keeper(vault, people):
+    return Keeper(
+        uri=vault.uri(),
+        public=people.signer("alice").public,
+        secrets=(TOKEN, people.seed("alice").hex()),
+        label="timestamp",
+        largest=MAX_MESSAGE_BYTES,
+        hangs=vault.web.hangs,
+        away=vault.away,
     )
