@@ -17,7 +17,14 @@ from pinwarden_keys.passphrase import Passphrase
 from pinwarden_keys.second_verifier import check_signature
 
 # Where each scheme's ``open_uri(uri, passphrase) -> Signer`` lives.
-SCHEMES = {"file": "pinwarden_keys.signer_file"}
+SCHEMES = {
+    "file": "pinwarden_keys.signer_file",
+    "pkcs11": "pinwarden_keys.signer_pkcs11",
+    "vault": "pinwarden_keys.signer_vault",
+}
+
+# What has to be installed besides, for the schemes that need a library of their own.
+EXTRAS = {"pkcs11": "hsm", "awskms": "aws"}
 
 # No envelope's signed message starts so ("DSSEv1 "), hence this signature can never be spent elsewhere.
 _CHALLENGE = b"pinwarden signer challenge v1\n"
@@ -55,16 +62,16 @@ def open_signer(uri: str, *, public: bytes | None = None, passphrase: Passphrase
     Open the signer that *uri* names and prove that it holds the pair it claims.
 
     Args:
-        uri: ``file:/path/to/key``; a path alone is refused.
+        uri: ``file:/path/to/key``, or one of the other :data:`SCHEMES`; a path alone is refused.
         public: the raw public half that is expected, when it is stated elsewhere too (a root, a setting).
         passphrase: asked once, when the scheme needs one.
 
     Raises:
-        SignerError: unknown scheme, another public half than expected, or a signature that does not verify.
-        KeyFileError, PassphraseError: from ``file:``.
+        SignerError: unknown scheme, another public half than expected, a signature that does not verify, a missing
+            library, or a keeper of keys that refuses or does not answer.
+        KeyFileError, PassphraseError: from files with keys, passphrases, PINs and tokens.
     """
-    opener: Callable[[str, Passphrase | None], Signer] = import_module(_module_for(uri)).open_uri
-    signer = opener(uri, passphrase)
+    signer = _opener_for(uri)(uri, passphrase)
     try:
         return prove(signer, public=public)
     except BaseException:
@@ -77,7 +84,7 @@ def prove(signer: Signer, *, public: bytes | None = None) -> Signer:
     Return *signer* once it has signed a fresh challenge for its public half, which is *public* when that is given.
 
     Raises:
-        SignerError: the pair does not match.
+        SignerError: the pair does not match, or the challenge cannot be signed.
     """
     if public is not None and signer.public != public:
         raise SignerError(
@@ -86,10 +93,11 @@ def prove(signer: Signer, *, public: bytes | None = None) -> Signer:
             got=signer.keyid,
             hint="Compare the root with `pinwarden keys show`: one of the two files is old, or not yours.",
         )
+    challenge = _CHALLENGE + os.urandom(32)
+    signature = signer.sign(challenge)  # a keeper that refuses says so itself
     try:
         check_public_key(signer.public, keyid=signer.keyid)
-        challenge = _CHALLENGE + os.urandom(32)
-        check_signature(signer.sign(challenge), challenge, signer.public)
+        check_signature(signature, challenge, signer.public)
     except (SignerError, SignatureError) as error:
         raise SignerError(
             f"{signer.uri} is not the pair it claims to be: {error.what}",
@@ -122,6 +130,22 @@ def sign_envelope(payload_type: str, payload: bytes, signers: Iterable[Signer]) 
         payload,
         [Signature(signer.keyid, check_signature(signer.sign(message), message, signer.public)) for signer in chosen],
     )
+
+
+def _opener_for(uri: str) -> Callable[[str, Passphrase | None], Signer]:
+    module = _module_for(uri)
+    try:
+        opener: Callable[[str, Passphrase | None], Signer] = import_module(module).open_uri
+    except ImportError as error:
+        scheme = uri.partition(":")[0]
+        extra = EXTRAS.get(scheme)
+        if extra is None:
+            raise
+        raise SignerError(
+            f"a library that {scheme}: needs cannot be loaded: {error}",
+            hint=f"Run: pip install 'pinwarden[{extra}]'",
+        ) from None
+    return opener
 
 
 def _module_for(uri: str) -> str:

@@ -1,7 +1,4 @@
-"""The contract of every signer, run against each scheme, and what open_signer refuses."""
-
-import pickle
-from contextlib import closing
+"""What open_signer and sign_envelope refuse; the contract of each scheme is in ``signers``."""
 
 import pytest
 
@@ -18,45 +15,6 @@ SMALL_ORDER = [
     bytes.fromhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
     bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
 ]
-
-
-@pytest.fixture(params=["file"])
-def opened(request, people, tmp_path):
-    """A signer of each scheme, opened by its URI."""
-    uri = {"file": file_uri(people.key_file(tmp_path, "alice"))}[request.param]
-    with closing(open_signer(uri, passphrase=lambda: people.passphrase)) as signer:
-        yield signer
-
-
-def test_a_signer_states_a_public_half_and_its_keyid(opened):
-    assert len(opened.public) == 32
-    assert opened.keyid == keyid_of(opened.public)
-
-
-def test_a_signature_of_a_signer_verifies_for_its_public_half(opened):
-    assert is_signature(opened.sign(b"message"), b"message", opened.public)
-
-
-def test_a_signer_signs_the_empty_message_and_a_megabyte(opened):
-    for message in (b"", b"x" * 1024 * 1024):
-        assert is_signature(opened.sign(message), message, opened.public)
-
-
-def test_a_closed_signer_refuses_to_sign_and_closes_twice(opened):
-    opened.close()
-    opened.close()
-    with pytest.raises(SignerError, match="is closed"):
-        opened.sign(b"message")
-
-
-def test_the_uri_of_a_signer_holds_no_secret(opened, people):
-    assert people.passphrase.decode() not in opened.uri
-    assert people.seed("alice").hex() not in opened.uri
-
-
-def test_a_signer_does_not_leave_its_process(opened):
-    with pytest.raises(TypeError, match="does not leave"):
-        pickle.dumps(opened)
 
 
 class Liar:

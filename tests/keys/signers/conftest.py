@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from pinwarden_keys.signer_file import file_uri
+from pinwarden_keys.signer_vault import MAX_MESSAGE_BYTES
+from tests.keys.signers.keepers import Keeper
+from tests.keys.signers.softhsm import MODULES, PIN, SO_PIN, SoftHsm
+from tests.keys.signers.vault import TOKEN, TransitKey, Vault
+
+REMOTE = ("pkcs11", "vault")
+EVERY = ("file", *REMOTE)
+
+
+@pytest.fixture(params=EVERY)
+def keeper(request):
+    """Each scheme's keeper in turn."""
+    return request.getfixturevalue(f"{request.param}_keeper")
+
+
+@pytest.fixture(params=REMOTE)
+def remote(request):
+    """The keepers that may hang and go away."""
+    return request.getfixturevalue(f"{request.param}_keeper")
+
+
+@pytest.fixture
+def file_keeper(people, tmp_path):
+    path = people.key_file(tmp_path, "alice")
+    return Keeper(
+        uri=file_uri(path),
+        public=people.signer("alice").public,
+        secrets=(people.passphrase.decode(), people.seed("alice").hex()),
+        passphrase=lambda: people.passphrase,
+        label="alice",
+    )
+
+
+@pytest.fixture
+def softhsm(program, tmp_path, monkeypatch):
+    """SoftHSM2 with one empty token, ``pinwarden``."""
+    util = program("softhsm2-util")
+    module = next((path for path in MODULES if Path(path).is_file()), None)
+    assert module, f"softhsm2-util is here, its module is in none of {MODULES}"
+    softhsm = SoftHsm(tmp_path, util, module)
+    monkeypatch.setenv("SOFTHSM2_CONF", str(softhsm.configuration))
+    softhsm.make_token("pinwarden")
+    return softhsm
+
+
+@pytest.fixture
+def pkcs11_keeper(softhsm):
+    return Keeper(
+        public=softhsm.make_key("pinwarden", "timestamp", b"\x01"),
+        uri=softhsm.uri(),
+        secrets=(PIN, SO_PIN),
+        label="timestamp",
+        hangs=softhsm.hangs,
+        away=softhsm.away,
+    )
+
+
+@pytest.fixture
+def vault(people, tmp_path):
+    """A Vault server with one key of one version."""
+    vault = Vault(tmp_path)
+    vault.keys["timestamp"] = TransitKey([people.seed("alice")])
+    yield vault
+    vault.web.stop()
+
+
+@pytest.fixture
+def vault_keeper(vault, people):
+    return Keeper(
+        uri=vault.uri(),
+        public=people.signer("alice").public,
+        secrets=(TOKEN, people.seed("alice").hex()),
+        label="timestamp",
+        largest=MAX_MESSAGE_BYTES,
+        hangs=vault.web.hangs,
+        away=vault.away,
+    )
