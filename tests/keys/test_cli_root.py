@@ -53,7 +53,10 @@ class Ceremony:
     def sign(self, draft, name, *options, typed):
         if not Path(f"{name}.key").exists():
             self.people.key_file(self.folder, name)
-        named = ("--key", f"{name}.key", "--passphrase-file", "pass", "--out", f"{name}.sig")
+        named = ["--key", f"{name}.key", "--passphrase-file", "pass", "--out", f"{name}.sig"]
+        version = int(draft.split(".")[1])
+        if version > 1 and "--previous" not in options:
+            named += ["--previous", f"root.{version - 1}.json"]
         return self.run("sign", draft, *named, *options, typed=typed)
 
     def found(self):
@@ -152,7 +155,8 @@ def test_a_stranger_cannot_sign(ceremony):
 def test_a_draft_from_a_root_of_the_attackers_is_noticed_by_whoever_brings_their_own(ceremony):
     ceremony.found()
     Path("root.1.json").rename("ours.json")
-    Path("root.1.draft").unlink()
+    for path in ceremony.folder.glob("root.1.*"):
+        path.unlink()
     ceremony.found()  # an authority of the same people, but another one
     ceremony.run("draft", "--previous", "root.1.json")
     result = ceremony.sign("root.2.draft", "alice", "--previous", "ours.json", typed="2\n")
