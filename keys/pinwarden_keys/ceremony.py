@@ -13,7 +13,7 @@ from pinwarden.documents import Grant, Key, Role, Root, TimestampRole
 from pinwarden.envelope import MAX_SIGNATURES, ROOT_TYPE, Envelope, Signature, check_public_key, keyid_of, pae
 from pinwarden.errors import SignatureError, UntrustedError
 from pinwarden.trust import TrustState, advance_root, begin
-from pinwarden_keys.ceremony_files import DetachedSignature, RootDraft
+from pinwarden_keys.ceremony_files import DetachedSignature, RootDraft, spell_key, spell_person
 from pinwarden_keys.errors import CeremonyError, MissingSignaturesError, SignerError
 from pinwarden_keys.second_verifier import check_signature
 from pinwarden_keys.signer import Signer
@@ -54,7 +54,7 @@ class Tally:
         count = f"{self.whose} {min(len(self.signed), self.threshold)} of {self.threshold}"
         if not self.lacking:
             return count
-        people = [names.get(keyid, keyid[:16]) for keyid in self.missing]
+        people = [spell_person(names.get(keyid, keyid[:16])) for keyid in self.missing]
         return f"{count}: missing {' and '.join(people) if self.lacking == len(people) else ' or '.join(people)}"
 
 
@@ -127,9 +127,45 @@ def verify_root(envelope: Envelope, *, previous: Envelope | None) -> Root:
     return state.root
 
 
-def sign_draft(draft: RootDraft, signer: Signer, *, name: str | None = None) -> DetachedSignature:
+def verify_chain(envelopes: Sequence[Envelope]) -> tuple[Root, ...]:
+    """
+    Return the roots of a chain of any length, oldest first: the first by its own threshold, each other as a client
+    that trusts the one before would accept it.
+
+    Raises:
+        UntrustedError: a client would refuse one of them; it is named by its place.
+    """
+    state: TrustState = begin(envelopes[0], name=_ANY_NAME)
+    for envelope in envelopes[1:]:
+        state = advance_root(state, envelope)
+    return state.chain
+
+
+def check_shown(draft: RootDraft) -> None:
+    """
+    Make sure that *draft* says nothing beyond what this version reads, and so shows to people.
+
+    Raises:
+        CeremonyError: its payload holds more: members of a later version, or keys of a scheme that is unknown here.
+    """
+    if draft.payload != draft.root.encode():
+        raise CeremonyError(
+            "the draft says more than this version of pinwarden reads",
+            expected="a payload as this version writes it",
+            got="other members, keys of an unknown scheme, or another spelling",
+            holds="Nothing was signed.",
+            hint="Nobody should sign what they were not shown: use the pinwarden that made it, or draft again.",
+        )
+
+
+def sign_draft(
+    draft: RootDraft, signer: Signer, *, name: str | None = None, made: datetime | None = None
+) -> DetachedSignature:
     """
     Return *signer*'s detached signature over *draft*.
+
+    Args:
+        name, made: go into the file beside the signature; they are not signed.
 
     Raises:
         CeremonyError: the key has no say in this root, old or new. SignerError: the signature does not verify.
@@ -137,7 +173,7 @@ def sign_draft(draft: RootDraft, signer: Signer, *, name: str | None = None) -> 
     _check_has_say(draft, signer.keyid)
     message = pae(ROOT_TYPE, draft.payload)
     signature = check_signature(signer.sign(message), message, signer.public)
-    return DetachedSignature(draft.digest, signer.keyid, signature, name)
+    return DetachedSignature(draft.digest, signer.keyid, signature, name, made and made.replace(microsecond=0))
 
 
 def tally(draft: RootDraft, signatures: Iterable[DetachedSignature]) -> tuple[Tally, ...]:
@@ -200,32 +236,39 @@ def _checked(root: Root) -> Root:
     return parsed
 
 
-def _check_has_say(draft: RootDraft, keyid: str) -> bytes:
+def _check_has_say(draft: RootDraft, keyid: str, *, where: str = "") -> bytes:
     for root in (draft.root, draft.previous_root):
         if root is not None and keyid in root.root.keys:
             return root.root.keys[keyid]
     raise CeremonyError(
-        f"key {keyid[:16]} has no say in root {draft.root.version}",
+        f"{where}key {ascii(keyid[:16])[1:-1]} has no say in root {draft.root.version}",
         expected="a root key of the old or the new root",
-        got=keyid,
+        got=ascii(keyid[:64])[1:-1],
         hint="Is this the right key file, and the right draft?",
     )
 
 
 def _judged(draft: RootDraft, signatures: Iterable[DetachedSignature]) -> dict[str, DetachedSignature]:
+    """Return the signatures by keyid; the same ones whatever their order."""
     message = pae(ROOT_TYPE, draft.payload)
-    judged = {}
-    for signature in signatures:
-        who = signature.name or draft.names.get(signature.keyid) or signature.keyid[:16]
+    judged: dict[str, DetachedSignature] = {}
+    for signature in sorted(signatures, key=lambda each: each.sig, reverse=True):
+        where = f"{signature.origin}: " if signature.origin else ""
+        public = _check_has_say(draft, signature.keyid, where=where)
+        # The file's own name is what its maker likes to be called; the draft's is what everybody was shown.
+        who = spell_key(signature.keyid, draft.names)
         if signature.digest != draft.digest:
             raise CeremonyError(
-                f"the signature by {who} is for another draft", expected=draft.digest.hex(), got=signature.digest.hex()
+                f"{where}the signature by {who} is for another draft",
+                expected=draft.digest.hex(),
+                got=signature.digest.hex(),
+                hint="Compare the words of the digest with that person (`pinwarden root show`).",
             )
-        public = _check_has_say(draft, signature.keyid)
         try:
             check_signature(signature.sig, message, public)
         except SignerError as error:
-            raise CeremonyError(f"the signature by {who} is wrong", got=error.got, hint="Have it made again.") from None
+            what = f"{where}the signature by {who} is wrong"
+            raise CeremonyError(what, got=error.got, hint="Have it made again.") from None
         judged[signature.keyid] = signature
     return judged
 

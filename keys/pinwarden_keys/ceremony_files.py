@@ -5,8 +5,10 @@ It may import the gate and the documents. Names of people in these files are for
 nothing is decided by them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 
@@ -14,7 +16,7 @@ from pinwarden.documents import Root
 from pinwarden.envelope import PAYLOAD_LIMITS, ROOT_TYPE, Envelope
 from pinwarden.errors import MalformedError, UntrustedError
 from pinwarden.fields import Fields
-from pinwarden.strict_json import decode_base64, encode, encode_base64, parse_object
+from pinwarden.strict_json import decode_base64, encode, encode_base64, format_time, parse_object
 from pinwarden_keys.errors import CeremonyError
 
 DRAFT_FORMAT = "pinwarden-root-draft-1"
@@ -68,6 +70,7 @@ class RootDraft:
                 Envelope.from_json(fields.get("previous", dict), expect=ROOT_TYPE) if "previous" in fields else None,
                 {keyid: check_person(known.text(keyid)) for keyid in known.names()},
             )
+            check_people(draft.names.values())
             _ = draft.root, draft.previous_root  # refuse here what is no root
         except UntrustedError as error:
             raise _refused(where, "a draft of a root", error) from error
@@ -82,12 +85,21 @@ class RootDraft:
 
 @dataclass(frozen=True, slots=True)
 class DetachedSignature:
-    """One signature over the payload whose SHA-256 is *digest*; nothing about it is verified yet."""
+    """
+    One signature over the payload whose SHA-256 is *digest*; nothing about it is verified yet.
+
+    Attributes:
+        name: what the signer's key file calls its holder; not signed.
+        made: when the signer's clock said that it was made; not signed.
+        origin: the file that it came from, for messages.
+    """
 
     digest: bytes
     keyid: str
     sig: bytes
     name: str | None = None
+    made: datetime | None = None
+    origin: str | None = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, content: bytes, *, where: str = "signature") -> "DetachedSignature":
@@ -99,6 +111,8 @@ class DetachedSignature:
                 fields.text("keyid"),
                 fields.octets("sig", 64),
                 check_person(fields.text("name")) if "name" in fields else None,
+                fields.time("made") if "made" in fields else None,
+                origin=where,
             )
         except UntrustedError as error:
             raise _refused(where, "a detached signature", error) from error
@@ -107,7 +121,8 @@ class DetachedSignature:
         """Return the file's content: one line of JSON."""
         name = {} if self.name is None else {"name": self.name}
         signed = {"payload_sha256": encode_base64(self.digest), "keyid": self.keyid, "sig": encode_base64(self.sig)}
-        return encode({"format": SIGNATURE_FORMAT, **signed, **name}) + b"\n"
+        made = {} if self.made is None else {"made": format_time(self.made)}
+        return encode({"format": SIGNATURE_FORMAT, **signed, **name, **made}) + b"\n"
 
 
 def _open(content: bytes, expected: str, where: str, limit: int) -> Fields:
@@ -122,6 +137,32 @@ def check_person(name: str) -> str:
     if not 1 <= len(name) <= MAX_PERSON or not name.isprintable():  # it is shown on the terminal of a signer
         raise MalformedError("name is not usable", expected=f"1 to {MAX_PERSON} printable characters")
     return name
+
+
+def check_people(names: Iterable[str]) -> None:
+    """
+    Refuse two keys under one name.
+
+    Raises:
+        MalformedError: two names are the same, or differ only in capitals or in how Unicode spells them.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        if plain in seen:
+            raise MalformedError("two keys go by one name", got=f"{seen[plain]!a} and {name!a}")
+        seen[plain] = name
+
+
+def spell_person(name: str) -> str:
+    """Return *name*; when it holds more than ASCII, its code points too: letters of other scripts look like Latin."""
+    return name if name.isascii() else f"{name} ({ascii(name)[1:-1]})"
+
+
+def spell_key(keyid: str, names: Mapping[str, str]) -> str:
+    """Return the beginning of *keyid*, then the name that *names* has for it: only the first is signed."""
+    name = names.get(keyid)
+    return keyid[:16] if name is None else f"{keyid[:16]} {spell_person(name)}"
 
 
 def _refused(where: str, what: str, error: UntrustedError) -> CeremonyError:

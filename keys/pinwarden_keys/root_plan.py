@@ -14,7 +14,7 @@ from pinwarden.envelope import keyid_of
 from pinwarden.errors import MalformedError
 from pinwarden.fields import Fields
 from pinwarden_keys.ceremony import Roles, keyed
-from pinwarden_keys.ceremony_files import check_person
+from pinwarden_keys.ceremony_files import check_people, check_person
 from pinwarden_keys.errors import CeremonyError
 
 EXAMPLE = """\
@@ -124,6 +124,7 @@ def _read(fields: Fields) -> RootPlan:
 
 def _read_keys(fields: Fields) -> dict[str, bytes]:
     people = {check_person(name): fields.octets(name, 32) for name in fields.names()}
+    check_people(people)
     keyed(list(people.values()))  # refuses a key under two names, and unusable ones
     return people
 

@@ -1,18 +1,21 @@
 """
-A root as people read it before they sign: a table, and the same as JSON.
+A root as people read it before they sign: a table, what changed, and the same as JSON.
 
-It may import the documents and the lint. It prints nothing itself, and it shows keyids beside names, because only
-keyids are signed.
+It may import the documents, the lint and the difference. It prints nothing itself, and it shows keyids before names,
+because only keyids are signed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from pinwarden.documents import Grant, Role, Root
 from pinwarden.strict_json import format_time
+from pinwarden_keys.ceremony_files import RootDraft, spell_key
+from pinwarden_keys.root_diff import differences, spell_life
 from pinwarden_keys.root_lint import Finding
+from pinwarden_keys.root_words import lines_of, words_of
 
-_HEADINGS = ("role", "threshold", "epoch", "longest life", "keys")
+_HEADINGS = ("role", "threshold", "epoch", "longest life", "keys, and names that nobody signs")
 
 
 def digest_groups(payload: bytes) -> str:
@@ -21,43 +24,48 @@ def digest_groups(payload: bytes) -> str:
     return " ".join(digest[start : start + 4] for start in range(0, len(digest), 4))
 
 
-def as_table(root: Root, payload: bytes, names: Mapping[str, str], findings: Sequence[Finding]) -> str:
-    """Return *root* as lines of text; *names* maps keyids to people and is not signed."""
-    rows = [_HEADINGS, _row("root", root.root, names), _row("timestamp", root.timestamp, names)]
-    rows += [_row(f"pinset {', '.join(grant.names)}", grant, names) for grant in root.pinset]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS) - 1)]
-    lines = [
-        f"root {root.version} of {root.authority}",
-        f"  issued   {format_time(root.issued)}",
-        f"  expires  {format_time(root.expires)} ({(root.expires - root.issued).days} days)",
-        f"  digest   {digest_groups(payload)}",
-        "",
-        *(
-            "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
-            for row in rows
-        ),
-    ]
-    lines += [f"  {finding.code}: {finding.message}. {finding.hint}" for finding in findings]
-    return "\n".join(lines)
+def as_table(draft: RootDraft, findings: Sequence[Finding], *, previous: Root | None) -> str:
+    """Return the root in *draft* as lines of text, and what changed since *previous*."""
+    root = draft.root
+    first, *others = lines_of(draft.digest)
+    return "\n".join(
+        [
+            f"root {root.version} of {root.authority}",
+            f"  issued   {format_time(root.issued)}",
+            f"  expires  {format_time(root.expires)} ({(root.expires - root.issued).days} days)",
+            f"  digest   {digest_groups(draft.payload)}",
+            f"  words    {first}",
+            *(f"           {line}" for line in others),
+            "",
+            *_aligned([_HEADINGS, *_rows(root, draft.names)]),
+            *_changed(root, previous, draft.names),
+            *(f"  {finding.code}: {finding.message}. {finding.hint}" for finding in findings),
+        ]
+    )
 
 
 def as_json(
-    root: Root, payload: bytes, names: Mapping[str, str], findings: Sequence[Finding], signed_by: Sequence[str]
+    draft: RootDraft, findings: Sequence[Finding], *, previous: Root | None, signed_by: Sequence[str]
 ) -> dict[str, object]:
     """Return what :func:`as_table` shows, and the keyids of the signatures present, as a JSON object."""
+    root = draft.root
+    changes = differences(previous, root, draft.names) if previous else ()
     return {
         "authority": root.authority,
         "version": root.version,
         "issued": format_time(root.issued),
         "expires": format_time(root.expires),
-        "payload_sha256": sha256(payload).hexdigest(),
+        "payload_sha256": draft.digest.hex(),
+        "digest_words": list(words_of(draft.digest)),
         "signed_by": list(signed_by),
-        "names": dict(names),
+        "names": dict(draft.names),
         "roles": {
             "root": _members(root.root),
             "timestamp": _members(root.timestamp),
             "pinset": [{"names": list(grant.names), **_members(grant)} for grant in root.pinset],
         },
+        "compared_with": previous and previous.version,
+        "changes": [{"mark": change.mark, "what": change.text} for change in changes],
         "findings": [
             {"code": finding.code, "message": finding.message, "hint": finding.hint, "policy": finding.policy}
             for finding in findings
@@ -65,16 +73,28 @@ def as_json(
     }
 
 
-def _row(name: str, role: Role, names: Mapping[str, str]) -> tuple[str, ...]:
-    keys = ", ".join(f"{names[keyid]} {keyid[:16]}" if keyid in names else keyid[:16] for keyid in role.keyids)
-    epoch, life = _limits(role)
-    return (
-        name,
-        f"{role.threshold} of {len(role.keyids)}",
-        "" if epoch is None else str(epoch),
-        "" if life is None else f"{life / 86400:g} days",
-        keys,
-    )
+def _changed(root: Root, previous: Root | None, names: Mapping[str, str]) -> list[str]:
+    if previous is None:
+        return []
+    changes = [f"  {change}" for change in differences(previous, root, names)]
+    return ["", f"changes since root {previous.version} of {previous.authority}", *changes]
+
+
+def _rows(root: Root, names: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    roles: list[tuple[str, Role]] = [("root", root.root), ("timestamp", root.timestamp)]
+    for name, role in [*roles, *((f"pinset {', '.join(grant.names)}", grant) for grant in root.pinset)]:
+        epoch, life = _limits(role)
+        keys = [spell_key(keyid, names) for keyid in role.keyids]
+        cells = ("" if epoch is None else str(epoch), "" if life is None else spell_life(life))
+        yield (name, f"{role.threshold} of {len(role.keyids)}", *cells, *keys[:1])
+        yield from (("", "", "", "", key) for key in keys[1:])
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        yield "  " + "  ".join([*cells, *row[len(widths) :]]).rstrip()
 
 
 def _limits(role: Role) -> tuple[int | None, int | None]:

@@ -15,7 +15,7 @@ import click
 import pytest
 
 import pinwarden as sdk
-from pinwarden.cli import commands, pinwarden
+from pinwarden.cli import commands, elsewhere, pinwarden
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONTEXT = click.Context(pinwarden)
@@ -105,7 +105,7 @@ def register(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, "registered_part", raising=False)
         entry = EntryPoint("part", f"registered_part:part{extras}", commands.ENTRY_POINTS)
-        monkeypatch.setattr(commands, "entry_points", lambda *, group: [entry])
+        monkeypatch.setattr(elsewhere, "entry_points", lambda *, group: [entry])
 
     return put
 

@@ -6,6 +6,7 @@ import pytest
 
 from pinwarden_keys.keyfile import Kdf, KeyFile, write_key_file
 from pinwarden_keys.signer_file import SoftwareSigner
+from tests.keys.ceremony_folder import Ceremony
 
 PASSPHRASE = b"correct horse battery staple"
 
@@ -45,3 +46,10 @@ def people() -> People:
 @pytest.fixture
 def now() -> datetime:
     return datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def ceremony(tmp_path: Path, people: People, monkeypatch: pytest.MonkeyPatch) -> Ceremony:
+    """Return a folder to hold a ceremony in, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return Ceremony(tmp_path, people)

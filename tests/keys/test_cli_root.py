@@ -4,75 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.strict_json import encode_base64
 from pinwarden.trust import advance_root, begin
-from pinwarden_keys.cli import root
-from pinwarden_keys.passphrase import write_passphrase_file
 from pinwarden_keys.root_plan import EXAMPLE
-
-PLAN = """
-label = "acme"
-[keys]
-{keys}
-[root]
-keys = {root}
-threshold = 2
-[timestamp]
-keys = ["server"]
-threshold = 1
-epoch = 1
-max_lifetime_seconds = 604800
-[[pinset]]
-names = ["payments-*"]
-keys = ["release"]
-threshold = 1
-epoch = 1
-max_lifetime_seconds = 7776000
-"""
-
-
-class Ceremony:
-    """One folder with everybody's key and one passphrase file."""
-
-    def __init__(self, folder, people):
-        self.folder, self.people = folder, people
-        write_passphrase_file(folder / "pass", people.passphrase)
-
-    def run(self, *arguments, typed=None):
-        return CliRunner().invoke(root, [str(each) for each in arguments], input=typed)
-
-    def plan(self, *holders, text=PLAN):
-        everyone = dict.fromkeys([*holders, "server", "release"])
-        lines = [f'{name} = "{encode_base64(self.people.signer(name).public)}"' for name in everyone]
-        Path("plan.toml").write_text(text.format(keys="\n".join(lines), root=json.dumps(holders)))
-        return "plan.toml"
-
-    def sign(self, draft, name, *options, typed):
-        if not Path(f"{name}.key").exists():
-            self.people.key_file(self.folder, name)
-        named = ("--key", f"{name}.key", "--passphrase-file", "pass", "--out", f"{name}.sig")
-        return self.run("sign", draft, *named, *options, typed=typed)
-
-    def found(self):
-        assert self.run("draft", "--plan", self.plan("alice", "bob", "carol")).exit_code == 0
-        for name in ("alice", "bob"):
-            assert self.sign("root.1.draft", name, typed="1\n").exit_code == 0
-        assert self.run("assemble", "root.1.draft", "alice.sig", "bob.sig").exit_code == 0
-        for name in ("alice", "bob"):
-            Path(f"{name}.sig").unlink()
-        return Path("root.1.json").read_bytes()
-
-    def names(self):
-        return {path.name for path in self.folder.iterdir()}
-
-
-@pytest.fixture
-def ceremony(tmp_path, people, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return Ceremony(tmp_path, people)
+from tests.keys.ceremony_folder import PLAN
 
 
 def test_a_ceremony_founds_an_authority_that_a_client_begins_with(ceremony, people):
@@ -152,7 +89,8 @@ def test_a_stranger_cannot_sign(ceremony):
 def test_a_draft_from_a_root_of_the_attackers_is_noticed_by_whoever_brings_their_own(ceremony):
     ceremony.found()
     Path("root.1.json").rename("ours.json")
-    Path("root.1.draft").unlink()
+    for path in ceremony.folder.glob("root.1.*"):
+        path.unlink()
     ceremony.found()  # an authority of the same people, but another one
     ceremony.run("draft", "--previous", "root.1.json")
     result = ceremony.sign("root.2.draft", "alice", "--previous", "ours.json", typed="2\n")

@@ -1,21 +1,21 @@
 """
 The group ``pinwarden``: a table of its own commands, and the groups that other parts register as entry points.
 
-It may import click and ``refusals``. It imports a command only when that command is called, so that ``--help`` is as
-fast with every part installed as with none.
+It may import click, ``elsewhere`` and ``refusals``. It imports a command only when that command is called, so that
+``--help`` is as fast with every part installed as with none.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
-from pinwarden.cli.refusals import INTERRUPTED, USAGE, RefusingGroup, is_misuse, say
+from pinwarden.cli.elsewhere import EntryPointGroup, write_section
+from pinwarden.cli.refusals import INTERRUPTED, USAGE, is_misuse, say
 from pinwarden.cli.session import FOLDER, Session, moment
 from pinwarden.errors import PinwardenError
 
@@ -55,44 +55,29 @@ Examples:
 """
 
 
-class TopGroup(RefusingGroup):
+class TopGroup(EntryPointGroup):
     """Finds commands by name without importing the others, and words every refusal the same way."""
+
+    entry_group: ClassVar[str] = ENTRY_POINTS
+    spoken: ClassVar[str] = "pinwarden"
+    lines: ClassVar[Mapping[str, str]] = ELSEWHERE
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands; imports none."""
-        return sorted({*OWN, *_elsewhere()})
+        return sorted({*OWN, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command, or return one that says what to install."""
-        if cmd_name in OWN:
-            module, _, name = OWN[cmd_name][0].partition(":")
-            command: click.Command = getattr(import_module(module), name)
-            return command
-        entry = _elsewhere().get(cmd_name)
-        return _load(entry) if entry else None
+        if cmd_name not in OWN:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = OWN[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the static lines."""
-        self._section(formatter, "For applications", ((name, line) for name, (_, line) in sorted(OWN.items())))
-        others = ((name, ELSEWHERE.get(name, "")) for name in sorted(_elsewhere()))
-        self._section(formatter, "Keys and server", others)
-
-    @staticmethod
-    def _section(formatter: click.HelpFormatter, title: str, rows: Iterable[tuple[str, str]]) -> None:
-        if lines := list(rows):
-            with formatter.section(title):
-                formatter.write_dl(lines)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a library that is missing is named with what installs it."""
-        try:
-            return super().invoke(ctx)
-        except ModuleNotFoundError as error:
-            name = ctx.invoked_subcommand or ""
-            if name not in _elsewhere() or _is_ours(error):
-                raise
-            _say_missing(_elsewhere()[name], error)
-            ctx.exit(USAGE)
+        write_section(formatter, "For applications", ((name, line) for name, (_, line) in sorted(OWN.items())))
+        write_section(formatter, "Keys and server", self.static_lines().items())
 
     def exit_code(self, error: PinwardenError) -> int:
         """Return 2 where a setting or an argument is at fault, and the usual codes otherwise."""
@@ -145,38 +130,3 @@ def pinwarden(ctx: click.Context, state_dir: Path | None, now: datetime | None) 
     if now is not None and ctx.invoked_subcommand == "run":
         raise click.UsageError("--now does not go with run: a program runs in the present")
     ctx.obj = Session(state_dir, now)
-
-
-def _elsewhere() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-
-
-def _load(entry: EntryPoint) -> click.Command:
-    try:
-        command: click.Command = entry.load()
-    except ModuleNotFoundError as error:
-        if _is_ours(error) and not entry.extras:
-            raise
-        return _not_installed(entry, error)
-    return command
-
-
-def _is_ours(error: ModuleNotFoundError) -> bool:
-    return (error.name or "").startswith("pinwarden")
-
-
-def _not_installed(entry: EntryPoint, error: ModuleNotFoundError) -> click.Command:
-    @click.pass_context
-    def explain(ctx: click.Context, /, **_: Any) -> None:
-        _say_missing(entry, error)
-        ctx.exit(USAGE)
-
-    anything = click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)
-    settings = {"ignore_unknown_options": True, "help_option_names": []}
-    return click.Command(entry.name, callback=explain, params=[anything], context_settings=settings)
-
-
-def _say_missing(entry: EntryPoint, error: ModuleNotFoundError) -> None:
-    extras = f"[{','.join(entry.extras)}]" if entry.extras else ""
-    say("error", f"`pinwarden {entry.name}` needs the Python module {error.name}, which is not installed")
-    say("hint", f"pip install 'pinwarden{extras}'")
