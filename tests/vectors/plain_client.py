@@ -348,7 +348,7 @@ class PlainClient:
         ours = self.chain[0]["authority"], self.name
         demand((document["authority"], document["name"]) == ours, "WrongPinSetError")
         life = document["expires"] - document["issued"]
-        demand(timedelta(0) < life <= timedelta(seconds=role["max_lifetime_seconds"]), "ExpiredError")
+        demand(0 < life.total_seconds() <= role["max_lifetime_seconds"], "ExpiredError")
         demand(document["issued"] <= now + timedelta(hours=24) and document["expires"] > effective, "ExpiredError")
         demand(held.tag[0] == role["epoch"] and (not floor or held.tag >= floor.tag), "RollbackError")
         same = not floor or held.tag > floor.tag or envelope.payload == floor.envelope.payload

@@ -1,0 +1,417 @@
+"""What a document must look like, member by member (P1 to P8, V2, V8). Each change is well signed."""
+
+import json
+from base64 import b64decode
+
+import pytest
+
+from tests.conformance.certificates import pin
+from tests.conformance.drivers import ACCEPTED, REFUSED
+from tests.conformance.repository import TYPES, pinned, sign
+
+KINDS = tuple(TYPES)
+LEAVE_OUT = object()
+
+
+def sign_changed(repository, kind, change):
+    """Sign the next document of a kind, changed."""
+    if kind == "root":
+        repository.root["version"] += 1
+        change(repository.root)
+        repository.roots[2] = sign("root", repository.root, repository.signers["root"])
+        repository.publish()
+        return
+    repository.publish_pinset()
+    if kind == "pinset":
+        change(repository.pinset)
+        repository.sign_pinset()
+    repository.publish_timestamp()
+    if kind == "timestamp":
+        change(repository.timestamp)
+        repository.sign_timestamp()
+
+
+def put(*path, to):
+    """Return a change of the member at *path*."""
+
+    def change(document):
+        *parents, last = path
+        for step in parents:
+            document = document[step]
+        if to is LEAVE_OUT:
+            del document[last]
+        elif last == "+":
+            document.append(to)
+        else:
+            document[last] = to
+
+    return change
+
+
+def wrong(*path, **values):
+    """Return a row per wrong value of one member; without values, the usual ones for any member."""
+    usual = {"missing": LEAVE_OUT, "null": None, "a number": 7.5, "an empty object": {}}
+    name = ".".join(map(str, path))
+    return {f"{name} {said}": put(*path, to=value) for said, value in (values or usual).items()}
+
+
+INTEGERS = {"0": 0, "negative": -1, "true": True, "text": "1", "too large": 2**53}
+EVERY_KIND = {
+    **wrong("type"),
+    **wrong("type", empty="", other="snapshot"),
+    **wrong("spec"),
+    **wrong(
+        "spec", empty="", words="abc", letters="1.a", one_part="1", other="0.0", three_parts="1.0.0", long="1.00000"
+    ),
+    **wrong("authority"),
+    **wrong("version"),
+    **wrong("version", **INTEGERS),
+    **wrong("issued"),
+    **wrong("expires"),
+    **wrong(
+        "expires",
+        words="abc",
+        microseconds="2026-06-01T12:00:00.123456Z",
+        zone="2026-06-01T12:00:00+00:00",
+        no_zone="2026-06-01T12:00:00",
+        no_such_day="2026-02-30T12:00:00Z",
+        leap_second="2026-06-30T23:59:60Z",
+        hour_24="2026-06-01T24:00:00Z",
+        year_0="0000-06-01T12:00:00Z",
+        lower="2026-06-01t12:00:00z",
+        space="2026-06-01T12:00:00Z ",
+        wide_digits="2026-06-0１T12:00:00Z",
+    ),
+    **wrong("crit", a_feature=["x"], a_known_member=["name"], a_number=[1], text="x", null=None),
+}
+NAMED = {
+    **wrong("name"),
+    **wrong("epoch"),
+    **wrong("epoch", **INTEGERS),
+}
+ROOTS = {
+    **wrong("keys"),
+    **wrong("keys", a_list=[]),
+    **wrong("roles"),
+    **wrong("roles", "root"),
+    **wrong("roles", "timestamp"),
+    **wrong("roles", "pinset"),
+    **wrong("roles", "root", "keyids"),
+    **wrong("roles", "root", "keyids", unknown=["0" * 64], numbers=[1]),
+    **wrong("roles", "root", "threshold"),
+    **wrong("roles", "root", "threshold", **INTEGERS),
+    **wrong("roles", "timestamp", "epoch"),
+    **wrong("roles", "timestamp", "epoch", **INTEGERS),
+    **wrong("roles", "timestamp", "max_lifetime_seconds"),
+    **wrong("roles", "timestamp", "max_lifetime_seconds", **INTEGERS),
+    **wrong("roles", "pinset", 0, "names"),
+    **wrong("roles", "pinset", 0, "names", upper=["App"], empty=[""], long=["a" * 65], number=[1]),
+    **wrong("roles", "pinset", 0, "keyids"),
+    **wrong("roles", "pinset", 0, "threshold", **INTEGERS),
+    **wrong("keys", "0" * 64, a_name_that_is_no_hash={"scheme": "ed25519", "public": "A" * 43 + "="}),
+    **wrong(
+        "keys",
+        "more",
+        no_scheme={"public": "A" * 43 + "="},
+        scheme_is_a_number={"scheme": 1},
+        no_public={"scheme": "ed25519"},
+        public_is_short={"scheme": "ed25519", "public": "AAAA"},
+        public_is_a_number={"scheme": "ed25519", "public": 1},
+        no_object=[],
+    ),
+}
+TIMESTAMPS = {
+    **NAMED,
+    **wrong("root"),
+    **wrong("root", "version"),
+    **wrong("root", "version", **INTEGERS),
+    **wrong("pinset"),
+    **wrong("pinset", "epoch", **INTEGERS),
+    **wrong("pinset", "version", **INTEGERS),
+    **wrong("pinset", "length"),
+    **wrong("pinset", "length", **INTEGERS),
+    **wrong("pinset", "sha256"),
+    **wrong("pinset", "sha256", empty="", short="AAAA", hex="ab" * 32, url_safe="-" * 43 + "=", unpadded="A" * 43),
+}
+PINS = {
+    "missing": LEAVE_OUT,
+    "null": None,
+    "empty": [],
+    "no object": [1],
+    "no sha256": [{"kind": "leaf"}],
+    "no kind": [{"sha256": pin("other")}],
+    "another kind": [{"sha256": pin("other"), "kind": "root"}],
+    "a short sha256": [{"sha256": "AAAA", "kind": "leaf"}],
+    "bits left over": [{"sha256": "A" * 42 + "B=", "kind": "leaf"}],
+    "white space": [{"sha256": pin("other") + "\n", "kind": "leaf"}],
+    "also on the other side": [
+        {"sha256": pin("pin set 1.2"), "kind": "leaf"},
+        {"sha256": pin("kept in a safe"), "kind": "ca"},
+    ],
+    "too many": [{"sha256": pin("many"), "kind": "leaf"}] * 33,
+}
+PINSETS = {
+    **NAMED,
+    **wrong("hosts"),
+    **wrong("hosts", number=[1], twice=[pinned("a"), pinned("b")]),
+    **wrong("on_stale", other="ignore", null=None, upper="Enforce"),
+    **wrong("deny", null=None, text="x", short=["AAAA"], a_pin=[pin("pin set 1.2")], a_backup=[pin("kept in a safe")]),
+    **wrong(
+        "report_to", http="http://example.org/", no_host="https://", at="https://a@b/", null=None, port="https://a:0/"
+    ),
+    **wrong("report_to", space="https://a/ b", long="https://a/" + "x" * 2039, number=1),
+    **wrong("hosts", 0, "host"),
+    **wrong(
+        "hosts",
+        0,
+        "host",
+        empty="",
+        upper="Example.org",
+        dot="example.org.",
+        star="*",
+        inner_star="a.*.org",
+        three_stars="***.example.org",
+        half_star="a*.example.org",
+        underscore="a_b.example.org",
+        hyphen="-a.example.org",
+        long_label="a" * 64 + ".org",
+        unicode="bücher.example",
+        port="example.org:443",
+        url="https://example.org",
+        address_pattern="*.192.0.2.1",
+        loose_address="192.0.2.01",
+        long_address="2001:db8:0::1",
+        brackets="[2001:db8::1]",
+        zone="fe80::1%eth0",
+    ),
+    **{f"hosts.0.pins {said}": put("hosts", 0, "pins", to=value) for said, value in PINS.items()},
+    **{f"hosts.0.backups {said}": put("hosts", 0, "backups", to=value) for said, value in PINS.items()},
+    **wrong("hosts", 0, "mode", other="off", null=None),
+    **wrong("hosts", 0, "enforce_percent", zero=0, many=101, true=True, text="50"),
+    **wrong("hosts", 0, "on_expiry", other="allow", null=None),
+}
+CASES = {
+    f"{kind}: {said}": (kind, change)
+    for kind, table in (("root", ROOTS), ("timestamp", TIMESTAMPS), ("pinset", PINSETS))
+    for said, change in {**EVERY_KIND, **table}.items()
+}
+
+
+@pytest.mark.parametrize(("kind", "change"), CASES.values(), ids=CASES)
+def test_a_member_that_is_missing_or_wrong_is_refused(life, kind, change):
+    life.init()
+    sign_changed(life.repository, kind, change)
+    assert life.refresh() == REFUSED
+    life.trusts_nothing()
+
+
+@pytest.mark.parametrize("table", ["root", "timestamp", "pinset"])
+def test_after_many_malformed_documents_a_good_one_is_accepted(life, table):
+    life.start()
+    for kind, change in list(CASES.values())[::25]:
+        if kind == table:
+            life.refuses(lambda repository, change=change: sign_changed(repository, table, change))
+
+
+FINE = {
+    "root: unknown members": ("root", put("more", to={"crit": ["x"]})),
+    "root: an unknown role": ("root", put("roles", "mirrors", to={"keyids": 1})),
+    "root: an unknown member of a key": ("root", lambda root: next(iter(root["keys"].values())).update(note=None)),
+    "root: an unknown member of a role": ("root", put("roles", "timestamp", "note", to=1)),
+    "root: an unknown member of a grant": ("root", put("roles", "pinset", 0, "note", to=[])),
+    "root: keyids in another order": ("root", lambda root: root["roles"]["root"]["keyids"].reverse()),
+    "root: a key of no role": ("root", put("keys", "spare", to={"scheme": "rsa"})),
+    "root: no feature that must be known": ("root", put("crit", to=[])),
+    "root: a later edition of the specification": ("root", put("spec", to="1.9999")),
+    "root: the largest number": ("root", put("roles", "timestamp", "max_lifetime_seconds", to=2**53 - 1)),
+    "timestamp: unknown members": ("timestamp", put("more", to=[{}])),
+    "timestamp: an unknown member of a reference": ("timestamp", put("pinset", "sha512", to="abc")),
+    "timestamp: no feature that must be known": ("timestamp", put("crit", to=[])),
+    "timestamp: a later edition of the specification": ("timestamp", put("spec", to="1.7")),
+    "pinset: unknown members": ("pinset", put("more", to=None)),
+    "pinset: an unknown member of a host": ("pinset", put("hosts", 0, "ports", to=[443])),
+    "pinset: an unknown member of a pin": ("pinset", put("hosts", 0, "pins", 0, "note", to="x")),
+    "pinset: defaults spelt out": (
+        "pinset",
+        lambda pinset: (
+            pinset.update(on_stale="enforce", deny=[]),
+            pinset["hosts"][0].update(mode="enforce", enforce_percent=100, on_expiry="refuse"),
+        ),
+    ),
+    "pinset: a place for reports": ("pinset", put("report_to", to="HTTPS://reports.example.org:8443/a?b#c@d")),
+    "pinset: many hosts": (
+        "pinset",
+        lambda pinset: pinset["hosts"].extend(pinned("a", host=f"h{number}.example.net") for number in range(1999)),
+    ),
+    "pinset: many pins": ("pinset", lambda pinset: pinset["hosts"][0]["pins"].extend(pinset["hosts"][0]["pins"] * 30)),
+}
+
+
+@pytest.mark.parametrize(("kind", "change"), FINE.values(), ids=FINE)
+def test_what_a_later_edition_may_add_is_ignored(life, kind, change):
+    life.init()
+    sign_changed(life.repository, kind, change)
+    life.accepts()
+
+
+@pytest.mark.own
+def test_one_host_too_many_is_refused(life):
+    life.init()
+    life.repository.publish(hosts=[pinned("a", host=f"h{number}.example.net") for number in range(2001)])
+    assert life.refresh() == REFUSED
+
+
+@pytest.mark.own
+def test_blocked_updates_cannot_switch_pinning_off(life):
+    life.init()
+    life.repository.publish(on_stale="refuse", hosts=[pinned("a", on_expiry="platform")])
+    assert life.refresh() == REFUSED
+
+
+FRAMES = {
+    "no roots": lambda bundle: bundle.pop("roots"),
+    "roots is null": lambda bundle: bundle.update(roots=None),
+    "no timestamp": lambda bundle: bundle.pop("timestamp"),
+    "no pin set": lambda bundle: bundle.pop("pinset"),
+    "pin set is null": lambda bundle: bundle.update(pinset=None),
+    "no payload": lambda bundle: bundle["pinset"].pop("payload"),
+    "payload is an object": lambda bundle: bundle["pinset"].update(payload={}),
+    "payload is URL-safe base64": lambda bundle: bundle["pinset"].update(payload="-_-_"),
+    "payload is not padded": lambda bundle: bundle["pinset"].update(payload="AAA"),
+    "payload with white space": lambda bundle: bundle["pinset"].update(payload=bundle["pinset"]["payload"] + "\n"),
+    "no payloadType": lambda bundle: bundle["timestamp"].pop("payloadType"),
+    "payloadType in capitals": lambda bundle: bundle["timestamp"].update(payloadType=TYPES["timestamp"].upper()),
+    "no signatures": lambda bundle: bundle["timestamp"].pop("signatures"),
+    "signatures is an object": lambda bundle: bundle["timestamp"].update(signatures={}),
+    "a signature is text": lambda bundle: bundle["timestamp"]["signatures"].append("sig"),
+    "a signature without keyid": lambda bundle: bundle["timestamp"]["signatures"].append({"sig": ""}),
+    "a signature without sig": lambda bundle: bundle["timestamp"]["signatures"].append({"keyid": ""}),
+    "a keyid that is a number": lambda bundle: bundle["timestamp"]["signatures"].append({"keyid": 1, "sig": ""}),
+    "timestamp and pin set exchanged": lambda bundle: bundle.update(
+        timestamp=bundle["pinset"], pinset=bundle["timestamp"]
+    ),
+    "the pin set twice": lambda bundle: bundle.update(timestamp=bundle["pinset"]),
+    "the timestamp twice": lambda bundle: bundle.update(pinset=bundle["timestamp"]),
+    "a timestamp among the roots": lambda bundle: bundle["roots"].append(bundle["timestamp"]),
+    "a pin set that calls itself a timestamp": lambda bundle: bundle.update(
+        timestamp={**bundle["pinset"], "payloadType": TYPES["timestamp"]}
+    ),
+}
+
+
+@pytest.mark.parametrize("change", FRAMES.values(), ids=FRAMES)
+def test_a_bundle_that_is_not_well_formed_is_refused_whole(life, change):
+    def attack(repository):
+        repository.publish()
+        repository.frame = change
+
+    life.start()
+    life.refuses(attack)
+
+
+def test_unknown_members_of_bundle_and_envelopes_are_ignored(life):
+    def more(bundle):
+        bundle["more"] = {"roots": 1}
+        for name in ("timestamp", "pinset"):
+            bundle[name]["more"] = None
+            bundle[name]["signatures"][0]["more"] = []
+
+    life.repository.frame = more
+    life.start()
+
+
+NO_JSON = {
+    "nothing": b"",
+    "half": b'{"roots":[],',
+    "words": b"Service unavailable",
+    "a list": b"[]",
+    "null": b"null",
+    "not UTF-8": b'{"roots":"\x80"}',
+    "an overlong form": b'{"roots":"\xc0\x80"}',
+    "a half pair in UTF-8": b'{"roots":"\xed\xa0\x80"}',
+    "UTF-16": '{"roots":[]}'.encode("utf-16"),
+    "two values": b"{} {}",
+    "a comment": b"{} // none",
+    "a comma at the end": b'{"roots":[],}',
+    "single quotes": b"{'roots':[]}",
+    "very deep": b'{"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", NO_JSON.values(), ids=NO_JSON)
+def test_an_answer_that_is_no_bundle_is_refused(life, body):
+    def replace(_, __, answer):
+        answer.body = body
+        return answer
+
+    life.start()
+    life.refuses(lambda repository: setattr(repository, "tamper", replace))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_signed_payload_that_is_no_object_is_refused(life, kind):
+    def attack(repository):
+        repository.publish()
+        nothing = sign(kind, b"[]", repository.signers[kind])
+        if kind == "root":
+            repository.roots[2] = nothing
+        elif kind == "timestamp":
+            repository.stamped = nothing
+        else:
+            repository.pinned = nothing
+
+    life.start()
+    life.refuses(attack)
+
+
+def spliced(text):
+    """Return a change of a payload's bytes: *text* in front of its first member."""
+    return lambda payload: payload.replace(b"{", b"{" + text.encode("utf-8", "surrogatepass") + b",", 1)
+
+
+NOT_STRICT = {
+    "a member twice": spliced('"hosts":[]'),
+    "a member twice, once escaped": spliced('"\\u0068osts":[]'),
+    "a member twice where nobody reads": spliced('"more":{"a":1,"a":2}'),
+    "a fraction": spliced('"more":1.0'),
+    "an exponent": spliced('"more":1e3'),
+    "NaN": spliced('"more":NaN'),
+    "Infinity": spliced('"more":-Infinity'),
+    "an integer too large": spliced('"more":9007199254740992'),
+    "half a surrogate pair": spliced('"more":"\\ud800"'),
+    "17 levels": spliced('"more":' + "[" * 17 + "]" * 17),
+    "more structure than anybody needs": spliced('"more":[' + "[]," * 33_000 + "[]]"),
+    "a version with a fraction": lambda payload: payload.replace(b'"version":2,', b'"version":2.0,'),
+}
+
+
+@pytest.mark.own
+@pytest.mark.strict_parser
+@pytest.mark.parametrize("change", NOT_STRICT.values(), ids=NOT_STRICT)
+def test_what_parsers_disagree_about_is_refused(life, change):
+    def attack(repository):
+        repository.publish()
+        payload = change(b64decode(repository.pinned["payload"]))
+        repository.pinned = sign("pinset", payload, repository.signers["pinset"])
+        repository.publish_timestamp()
+
+    life.start()
+    life.refuses(attack)
+
+
+@pytest.mark.own
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_payload_beyond_its_limit_is_refused(life, kind):
+    limits = {"root": 16 * 1024, "timestamp": 4 * 1024, "pinset": 1024 * 1024}
+
+    def padded(document, length):
+        bare = len(json.dumps({**document, "more": ""}, separators=(",", ":")))
+        return {**document, "more": "x" * (length - bare)}
+
+    def attack(repository, over=1):
+        sign_changed(repository, kind, lambda document: document.update(padded(document, limits[kind] + over)))
+
+    life.start()
+    life.refuses(attack)
+    attack(life.repository, over=0)
+    assert life.refresh() == ACCEPTED
