@@ -55,7 +55,7 @@ FAMILIES = {
         False, True, True, "P7: DSSE leaves the type to the caller; here each place has one type."
     ),
     "an entry that is no signature": Family(
-        True, False, True, "V3: anyone can add such an entry; refusing the envelope for it would let them block updates."
+        True, False, True, "V3: anyone can add such an entry; to refuse the rest for it would let them block updates."
     ),
     "a keyid twice": Family(
         False, False, True, "V3: DSSE allows it; nobody honest does it, and verifiers differ on how to count it."

@@ -79,7 +79,7 @@ class SecureSystemsLib:
             KeyError,
             TypeError,
             AttributeError,
-        ):  # what its functions document, or do
+        ):  # documented, or done
             return None
         return envelope.payload
 
@@ -90,7 +90,7 @@ class SecureSystemsLib:
 
 @dataclass
 class Node:
-    """``@sigstore/core`` for the signed bytes and Node's crypto for the rest; one process for each list of questions."""
+    """``@sigstore/core`` for the signed bytes and Node's crypto for the rest; one process per list of questions."""
 
     program: Path
     modules: Path
