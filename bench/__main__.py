@@ -28,6 +28,7 @@ BENCHES = {
     "warm-start": "bench.warm_start",
     "cold-start": "bench.cold_start",
     "publish": "bench.publish",
+    "hostile": "bench.hostile",
 }
 
 

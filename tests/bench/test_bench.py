@@ -54,6 +54,7 @@ ROWS = {
         "publish, admin API, p50",
         "renew a timestamp, p50",
     ],
+    "hostile": ["worst document of 1 MiB, time", "worst document of 1 MiB, memory"],
 }
 WITH_GOAL = {
     "Flask, same bytes",
@@ -68,6 +69,8 @@ WITH_GOAL = {
     "cold start, HTTP requests",
     "cold start",
     "cold start, server 10 ms away",
+    "worst document of 1 MiB, time",
+    "worst document of 1 MiB, memory",
 }
 
 

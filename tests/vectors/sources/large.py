@@ -103,6 +103,12 @@ def _commas(number: int) -> list[Any]:
     return [start, {"repeat": ",", "times": number - known}, end]
 
 
+def _beyond_ascii(number: int) -> list[Any]:
+    """Return a pin set as :func:`_commas` does, with a member whose name is not ASCII."""
+    start, commas, end = _commas(number - 1)
+    return ['{"é":1,' + start[1:], commas, end]
+
+
 LIMITS = [
     once("a pin set of 1 MiB is accepted", "P1", _pinset(_padded(pinset_payload(), KIB * KIB))),
     once("a pin set of a byte more than 1 MiB is refused", "P1",
@@ -122,8 +128,11 @@ LIMITS = [
     once("2,001 hosts are refused", "V8", _pinset(_listed("hosts", HOST, 2001)), BAD),
     once("256 denied keys are accepted", "V8", _pinset(_listed("deny", DENIED, 256))),
     once("257 denied keys are refused", "V8", _pinset(_listed("deny", DENIED, 257)), BAD),
-    once("65,536 brackets, braces and commas are accepted", "P3", _pinset(_commas(65536))),
-    once("65,537 brackets, braces and commas are refused, those inside text too", "P3", _pinset(_commas(65537)), BAD,
+    once("51,200 brackets, braces and commas are accepted", "P3", _pinset(_commas(51200))),
+    once("51,201 brackets, braces and commas are refused, those inside text too", "P3", _pinset(_commas(51201)), BAD,
+         strict_parser_only=True),
+    once("25,600 of them are accepted in a text beyond ASCII", "P3", _pinset(_beyond_ascii(25600))),
+    once("25,601 of them are refused in a text beyond ASCII", "P3", _pinset(_beyond_ascii(25601)), BAD,
          strict_parser_only=True),
 ]  # fmt: skip
 
