@@ -31,7 +31,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "errors": ("tests/trust/test_errors.py", *PURE),
     "guard": ("tests/sdk/test_guard.py", "tests/sdk", "tests/tls"),
     "update": ("tests/sdk/test_update.py", "tests/sdk"),
-    "fetch": ("tests/sdk/test_fetch.py", "tests/sdk"),
+    "fetch": ("tests/sdk/test_fetch.py", "tests/sdk", "tests/tls/test_gate.py"),
     "address": ("tests/sdk/test_fetch.py", "tests/sdk"),
     "answer": ("tests/sdk/test_fetch_http.py", "tests/sdk"),
     "deadline": ("tests/sdk/test_fetch_http.py", "tests/sdk"),
