@@ -6,7 +6,7 @@ changes copies in a temporary folder, never the work tree.
 """
 
 from tests.mutants.mutant import Mutant, Rotten, tests_for
-from tests.mutants.run import Outcome, run_mutants
+from tests.mutants.run import Outcome, Runner
 from tests.mutants.table import MUTANTS
 
-__all__ = ["MUTANTS", "Mutant", "Outcome", "Rotten", "tests_for", "run_mutants"]
+__all__ = ["MUTANTS", "Mutant", "Outcome", "Rotten", "Runner", "tests_for"]

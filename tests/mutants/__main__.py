@@ -4,12 +4,14 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from collections import Counter
 from fnmatch import fnmatchcase
+from pathlib import Path
 from time import monotonic
 
 from tests.mutants.mutant import Mutant, Rotten
-from tests.mutants.run import BROKEN, KILLED, Outcome, check_baseline, run_mutants
+from tests.mutants.run import BROKEN, KILLED, Outcome, Runner, read_killers, remember_killers
 from tests.mutants.table import MUTANTS
 
 
@@ -28,10 +30,14 @@ def main() -> int:
         return 1
     began = monotonic()
     print(f"{len(chosen)} mutants, {arguments.jobs} at a time; first the tests without any", file=sys.stderr)
-    if problem := check_baseline(dict.fromkeys(mutant.room for mutant in chosen)):
-        print(problem, file=sys.stderr)
-        return 2
-    outcomes = run_mutants(chosen, jobs=arguments.jobs, told=Progress(len(chosen)))
+    with tempfile.TemporaryDirectory(prefix="pinwarden-mutants-") as folder:
+        runner = Runner(Path(folder), jobs=arguments.jobs, killers=read_killers())
+        if problem := runner.check_baseline(dict.fromkeys(mutant.room for mutant in chosen)):
+            print(problem, file=sys.stderr)
+            return 2
+        outcomes = runner.run(chosen, told=Progress(len(chosen)))
+    if arguments.remember:
+        remember_killers(outcomes, [mutant.name for mutant in MUTANTS])
     print_json(outcomes) if arguments.json else print_table(outcomes, monotonic() - began)
     return 0 if all(outcome.status == KILLED for outcome in outcomes) else 1
 
@@ -44,6 +50,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="*", metavar="PATTERN", help="part of a name, or a pattern with * and ?")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time (default: per core)")
     parser.add_argument("--json", action="store_true", help="print the outcomes as JSON instead of a table")
+    parser.add_argument("--remember", action="store_true", help="ask what killed a mutant now first next time")
     parser.add_argument("--list", action="store_true", help="print the names and run nothing")
     return parser.parse_args()
 
@@ -96,9 +103,12 @@ def print_table(outcomes: list[Outcome], seconds: float) -> None:
     """Print what each room's mutants came to, and every one that was not killed."""
     rooms = Counter(outcome.mutant.room for outcome in outcomes)
     killed = Counter(outcome.mutant.room for outcome in outcomes if outcome.status == KILLED)
-    print(f"\n{'room':22} mutants  killed")
+    spent: Counter[str] = Counter()
+    for outcome in outcomes:
+        spent[outcome.mutant.room] += outcome.seconds  # type: ignore[assignment]
+    print(f"\n{'room':22} mutants  killed  seconds")
     for room, count in rooms.items():
-        print(f"{room:22} {count:7} {killed[room]:7}")
+        print(f"{room:22} {count:7} {killed[room]:7} {spent[room]:8.1f}")
     print(f"{'together':22} {len(outcomes):7} {killed.total():7}   in {seconds:.0f} s")
     for outcome in outcomes:
         if outcome.status != KILLED:

@@ -31,15 +31,20 @@ TESTS: dict[str, tuple[str, ...]] = {
     "errors": ("tests/trust/test_errors.py", *PURE),
     "guard": ("tests/sdk/test_guard.py", "tests/sdk", "tests/tls"),
     "update": ("tests/sdk/test_update.py", "tests/sdk"),
-    "fetch": ("tests/sdk/test_fetch.py", "tests/sdk"),
+    "fetch": ("tests/sdk/test_fetch.py", "tests/sdk", "tests/tls/test_gate.py"),
     "address": ("tests/sdk/test_fetch.py", "tests/sdk"),
     "answer": ("tests/sdk/test_fetch_http.py", "tests/sdk"),
     "deadline": ("tests/sdk/test_fetch_http.py", "tests/sdk"),
     "cache": ("tests/sdk/test_cache.py", "tests/sdk"),
     "owned_files": ("tests/sdk/test_cache.py", "tests/sdk"),
-    "tls/gate": LIVE,
-    "tls/contexts": LIVE,
-    "tls/hooks": LIVE,
+    "tls/gate": (
+        "tests/tls/test_hole_1_2_bytes.py",
+        "tests/tls/test_hole_5_6_7_checks.py",
+        "tests/tls/test_gate.py",
+        *LIVE,
+    ),
+    "tls/contexts": ("tests/tls/test_gate.py", "tests/tls/test_hole_5_6_7_checks.py", *LIVE),
+    "tls/hooks": ("tests/tls/test_hole_3_4_contexts.py", "tests/tls/test_gate.py", *LIVE),
 }
 
 

@@ -553,6 +553,22 @@ def test_an_empty_path_does_not_mean_the_working_directory() -> None:
         open_cache("", authority="a-12345678", name="app")
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(("authority", "app"), ("authority", "other")), (("authority", "app"), ("stranger", "app"))],
+    ids=["another name", "another authority"],
+)
+def test_each_authority_and_name_has_a_file_of_its_own(
+    first: tuple[str, str], second: tuple[str, str], authority: Any, tmp_path: Path
+) -> None:
+    bundle = authority.bundle()
+    kept = KeptDocuments((), (bundle.timestamp,), (bundle.pinset,))
+    DiskCache(tmp_path, *first).update(lambda _: kept)
+    assert DiskCache(tmp_path, *second).load() == KeptDocuments()
+    DiskCache(tmp_path, *second).update(lambda _: KeptDocuments((), (bundle.timestamp,)))
+    assert DiskCache(tmp_path, *first).load() == kept
+
+
 def test_a_cache_object_is_taken_as_it_is(make_client: Any, server: Any, authority: Any) -> None:
     server.serve(authority)
     cache = MemoryCache()

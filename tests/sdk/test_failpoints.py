@@ -1,5 +1,6 @@
 """Failpoints: a crash test of a point that does not exist must fail, not pass for ever."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,7 +23,9 @@ def disarmed() -> Iterator[None]:
 
 def run(armed: str) -> subprocess.CompletedProcess[str]:
     """Hit ``cache.locked`` in a process of its own that was started with *armed*."""
-    environ = {"PINWARDEN_FAILPOINT": armed} if armed else {}
+    environ = {name: text for name, text in os.environ.items() if name != "PINWARDEN_FAILPOINT"}
+    if armed:
+        environ["PINWARDEN_FAILPOINT"] = armed
     return subprocess.run([sys.executable, "-c", HIT], env=environ, capture_output=True, text=True, check=False)
 
 

@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pinwarden import ConfigError, FetchError, fetch
+from pinwarden import ConfigError, FetchError, MalformedError, fetch
+from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE
 from pinwarden.fetch import Fetched, Fetcher
 
 BODY = b'{"a": 1}'
@@ -166,6 +167,18 @@ def test_a_root_that_answers_304_is_no_root_that_does_not_exist(raw_server: Any,
         asked.close()
 
 
+def test_a_root_is_read_up_to_its_own_limit_which_is_far_below_that_of_a_bundle(raw_server: Any, fetcher: Any) -> None:
+    limit = ENVELOPE_LIMITS[ROOT_TYPE]
+    bodies = [bytes(limit), bytes(limit + 1)]
+    with raw_server(serve(*(reply(body=body) for body in bodies))) as server:
+        asked = fetcher(server.url)
+        assert asked.root(2) == bodies[0]
+        with pytest.raises(MalformedError, match=f"the answer is too large: expected at most {limit} bytes") as refused:
+            asked.root(3)
+        assert refused.value.step == "P1"
+        asked.close()
+
+
 def test_answers_in_gzip_and_in_chunks_are_read(raw_server: Any, fetcher: Any) -> None:
     import gzip
 
@@ -311,6 +324,21 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(
         asked = fetcher("http://pins.localhost", deadline_seconds=1.5)
         assert asked.bundle("app", 1) == Fetched(BODY, None)
         asked.close()
+
+
+def test_a_resolver_that_takes_all_the_time_leaves_none_for_the_address_it_finds(
+    raw_server: Any, monkeypatch: pytest.MonkeyPatch, nothing_left: Any
+) -> None:
+    def resolve_slowly(*args: Any, **options: Any) -> Any:
+        time.sleep(0.05)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", server.port))]
+
+    with nothing_left(), raw_server(serve(reply())) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve_slowly)
+        with pytest.raises(FetchError, match=r"no complete answer within 0\.02 s"):
+            Fetcher("http://pins.localhost", deadline_seconds=0.02).bundle("app", 1)
+        assert server.connections == 0
+        monkeypatch.undo()
 
 
 def test_a_name_that_does_not_resolve_is_a_fetch_error(fetcher: Any) -> None:

@@ -7,7 +7,8 @@ clumsy, and then runs it against Pinwarden. What the server received decides; do
 
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pinned_peers import Peer, echo
@@ -81,6 +82,17 @@ TAKES: dict[str, Callable[[ssl.SSLSocket], object]] = {
 }
 
 
+# Methods that refuse wherever TLS is on, and move plaintext where it is not.
+UNSECURED_MOVES = {**MOVES, "sendto": lambda line: line.sendto(SECRET, line.getpeername())}
+UNSECURED_TAKES: dict[str, Callable[[ssl.SSLSocket], object]] = {
+    "recv": lambda line: line.recv(8),
+    "recv_into": lambda line: line.recv_into(bytearray(8)),
+    "recvfrom": lambda line: line.recvfrom(8),
+    "recvfrom_into": lambda line: line.recvfrom_into(bytearray(8), 8),
+    "makefile": lambda line: line.makefile("rb").read(1),
+}
+
+
 def judge(peer: Peer, attack: Callable[[], object]) -> tuple[bytes, BaseException | None]:
     """Run *attack* and return the application bytes that *peer* got, and what was raised."""
     failure = None
@@ -110,20 +122,31 @@ def converse(line: ssl.SSLSocket) -> None:
         assert file.read(len(GREETING) + len(SECRET)) == GREETING + SECRET
 
 
+@contextmanager
+def object_to(peer: Peer, context: Any, **arguments: Any) -> Iterator[tuple[ssl.SSLObject, Callable[[Any], Any]]]:
+    """Connect an SSL object with *peer*; yield it, and a function that repeats a step of it until it is done."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls_object = context.wrap_bio(incoming, outgoing, server_hostname=HOST, **arguments)
+    with dial(peer) as line:
+
+        def pump(step: Callable[[], Any]) -> Any:
+            while True:
+                try:
+                    done = step()
+                except ssl.SSLWantReadError:
+                    line.sendall(outgoing.read())
+                    incoming.write(line.recv(65536))
+                else:
+                    line.sendall(outgoing.read())
+                    return done
+
+        yield tls_object, pump
+
+
 def write_through_bio(peer: Peer, context: ssl.SSLContext) -> None:
     """Send the secret by ``SSLObject.write`` alone, which handshakes inside."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls_object = context.wrap_bio(incoming, outgoing, server_hostname=HOST)
-    with dial(peer) as line:
-        while True:
-            try:
-                tls_object.write(SECRET)
-            except ssl.SSLWantReadError:
-                line.sendall(outgoing.read())
-                incoming.write(line.recv(65536))
-            else:
-                line.sendall(outgoing.read())
-                return
+    with object_to(peer, context) as (tls_object, pump):
+        pump(lambda: tls_object.write(SECRET))
 
 
 def send_by_socket(peer: Peer, context: ssl.SSLContext) -> None:

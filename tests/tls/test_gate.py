@@ -164,6 +164,14 @@ def test_an_exempt_context_is_never_judged(world: Any, serve: Any, pin: Any, eve
     assert peer.finish() == SECRET
 
 
+def test_the_sockets_of_an_exempt_context_are_those_of_the_library_and_nothing_more(
+    world: Any, pin: Any, everywhere: Any
+) -> None:
+    everywhere(pin({HOST: [WRONG]}))
+    context = tls.exempt(world.client_context())
+    assert (context.sslsocket_class, context.sslobject_class) == (ssl.SSLSocket, ssl.SSLObject)
+
+
 def test_a_pin_set_that_refuses_its_own_pin_server_can_be_repaired(
     world: Any, serve: Any, pin: Any, everywhere: Any
 ) -> None:

@@ -4,18 +4,23 @@ Holes 1 and 2: bytes that move before the handshake was judged, or after it fail
 
 import contextlib
 import errno
+import os
 import socket
 import ssl
 from typing import Any
 
 import pytest
 from pinned_attacks import (
+    GREETING,
     HOST,
     MOVES,
     ONLY_WRONG,
     TAKES,
+    UNSECURED_MOVES,
+    UNSECURED_TAKES,
     greet,
     judge,
+    object_to,
     obvious,
     refused,
     write_through_bio,
@@ -106,7 +111,39 @@ def test_hole_2_a_handshake_that_tls_itself_refuses_is_remembered_too(serve: Any
     assert SECRET not in peer.wire
 
 
-@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+class Bare(ssl.SSLSocket):
+    """A library's socket class that handshakes without a look at the timeout, as gevent's does."""
+
+    def do_handshake(self, *args: Any) -> None:
+        self._sslobj.do_handshake()
+
+
+def test_hole_2_a_refused_handshake_tells_the_refusal_again_whatever_the_class_beneath_would_tell(
+    world: Any, serve: Any, pin: Any
+) -> None:
+    peer, context = serve(), world.client_context()
+    context.sslsocket_class = Bare
+    pin(ONLY_WRONG).client.ssl_context(context)
+    with context.wrap_socket(dial(peer), server_hostname=HOST, do_handshake_on_connect=False) as line:
+        for _ in range(2):
+            with pytest.raises(PinMismatchError):
+                line.do_handshake()
+    assert peer.finish() == b""
+
+
+def test_hole_2_a_refused_ssl_object_stays_refused_when_the_pin_comes_back(world: Any, serve: Any, pin: Any) -> None:
+    pins, peer = pin(ONLY_WRONG), serve()
+    with object_to(peer, pins.context()) as (tls_object, pump):
+        with pytest.raises(PinMismatchError):
+            pump(tls_object.do_handshake)
+        pins.switch({HOST: [world.leaf.pin]})
+        for attempt in (tls_object.do_handshake, lambda: tls_object.write(SECRET), lambda: tls_object.read(1)):
+            with pytest.raises(PinMismatchError, match=r"app 1\.1"):
+                attempt()
+    assert peer.finish() == b""
+
+
+@pytest.mark.parametrize("move", UNSECURED_MOVES.values(), ids=UNSECURED_MOVES)
 def test_hole_2_a_handshake_that_timed_out_leaves_no_plaintext_socket_behind(world: Any, pin: Any, move: Any) -> None:
     def attack(context: ssl.SSLContext) -> tuple[bytes, BaseException | None]:
         failure = None
@@ -128,3 +165,25 @@ def test_hole_2_a_handshake_that_timed_out_leaves_no_plaintext_socket_behind(wor
     assert SECRET not in wire
     assert isinstance(failure, OSError)
     assert failure.errno == errno.ENOTCONN
+
+
+@pytest.mark.parametrize("take", UNSECURED_TAKES.values(), ids=UNSECURED_TAKES)
+def test_hole_2_after_a_handshake_that_timed_out_nothing_is_read_in_plaintext(world: Any, pin: Any, take: Any) -> None:
+    def attack(context: ssl.SSLContext) -> object:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as mute,
+            context.wrap_socket(socket.socket(), server_hostname=HOST) as line,
+        ):
+            line.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                line.connect(mute.getsockname())
+            accepted, _ = mute.accept()
+            with accepted:
+                accepted.sendall(GREETING)
+                line.settimeout(10)
+                return take(line)
+
+    assert attack(world.client_context())
+    with pytest.raises(OSError, match=os.strerror(errno.ENOTCONN)) as failed:
+        attack(pin({HOST: [world.leaf.pin]}).context())
+    assert failed.value.errno == errno.ENOTCONN

@@ -9,6 +9,7 @@ import pytest
 from pinned_attacks import HOST, ONLY_WRONG, WAYS, Obvious, ObviousObject, judge, obvious, refused, send_by_socket
 from pinned_service import SECRET, dial
 
+from pinwarden import tls
 from pinwarden.selftest import SelfTestError
 
 
@@ -143,6 +144,15 @@ def test_hole_3_a_context_with_an_inner_one_is_judged_when_it_alone_is_armed(
     peer = serve()
     right = pin({HOST: [world.leaf.pin]}).client.ssl_context(truststore(world))
     assert judge(peer, lambda: way(peer, right)) == (SECRET, None)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_hole_3_exempting_a_context_exempts_the_inner_one_that_makes_its_sockets(
+    world: Any, serve: Any, pin: Any, everywhere: Any, way: Any
+) -> None:
+    peer, context = serve(), tls.exempt(truststore(world))
+    everywhere(pin(ONLY_WRONG))
+    assert judge(peer, lambda: way(peer, context)) == (SECRET, None)
 
 
 class OwnSocket(ssl.SSLSocket):

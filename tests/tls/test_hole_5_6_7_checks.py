@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from pinned_attacks import (
+    GREETING,
     HOST,
     WAYS,
     converse,
     greet,
     judge,
+    object_to,
     refused,
     send_by_socket,
     unverified_chain,
@@ -30,7 +32,9 @@ def test_hole_5_a_forged_leaf_under_cert_none_matches_no_ca_pin(world: Any, serv
     with world.client_context(**lax).wrap_socket(dial(peer), server_hostname=HOST) as line:
         assert ca.der in unverified_chain(line)  # signatures were not checked, and yet it is there
     peer = serve(world.forged)
-    assert refused(judge(peer, lambda: send_by_socket(peer, pin({HOST: [ca.pin]}).context(**lax))))
+    outcome = judge(peer, lambda: send_by_socket(peer, pin({HOST: [ca.pin]}).context(**lax)))
+    assert refused(outcome)
+    assert f"no key of {HOST} is pinned (unverified or resumed: only the leaf counts)" in str(outcome[1])
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -65,6 +69,33 @@ def test_hole_6_a_mode_raised_between_making_and_handshake_is_not_believed(
     lax = {"check_hostname": False, "verify_mode": ssl.CERT_NONE}
     assert attack(world.client_context(**lax)) == (SECRET, None)
     assert refused(attack(pin({HOST: [world.intermediate.pin]}).context(**lax)))
+
+
+class LoweredMeanwhile(ssl.SSLContext):
+    """Another thread of the application lowers the mode at the very moment when the TLS state is made."""
+
+    def _wrap_socket(self, *args: Any, **kwargs: Any) -> Any:
+        self.check_hostname, self.verify_mode = False, ssl.CERT_NONE
+        return super()._wrap_socket(*args, **kwargs)
+
+
+def test_hole_6_a_mode_that_is_lowered_while_the_tls_state_is_made_is_not_believed(
+    world: Any, serve: Any, pin: Any
+) -> None:
+    def attack(context: ssl.SSLContext) -> tuple[bytes, BaseException | None]:
+        context.load_verify_locations(world.cafile)
+        peer = serve(world.forged)
+
+        def act() -> None:
+            with context.wrap_socket(socket.socket(), server_hostname=HOST) as line:
+                line.connect(peer.address)
+                line.sendall(SECRET)
+
+        return judge(peer, act)
+
+    assert attack(LoweredMeanwhile(ssl.PROTOCOL_TLS_CLIENT)) == (SECRET, None)
+    armed = pin({HOST: [world.intermediate.pin]}).client.ssl_context(LoweredMeanwhile(ssl.PROTOCOL_TLS_CLIENT))
+    assert refused(attack(armed))
 
 
 def test_hole_6_a_mode_raised_between_making_and_handshake_of_an_object_is_not_believed(
@@ -109,6 +140,9 @@ class ArmedLater:
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
         return self._pins.client.ssl_context(self._context).wrap_socket(*args, **kwargs)
 
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        return self._pins.client.ssl_context(self._context).wrap_bio(*args, **kwargs)
+
 
 @pytest.mark.parametrize("version", VERSIONS.values(), ids=VERSIONS)
 @pytest.mark.parametrize("handed", ["as an argument", "as an attribute"])
@@ -141,6 +175,33 @@ def test_hole_7_a_session_made_under_cert_none_gives_no_access(
     assert received == b""
     assert isinstance(failure, ssl.SSLCertVerificationError)
     assert peer.sessions_reused == (0 if handed == "as an argument" else 1)
+
+
+@pytest.mark.parametrize("version", VERSIONS.values(), ids=VERSIONS)
+def test_hole_7_a_session_made_under_cert_none_is_not_resumed_by_an_ssl_object(
+    world: Any, serve: Any, pin: Any, version: ssl.TLSVersion
+) -> None:
+    def attack(context: ssl.SSLContext, judged: Any) -> tuple[int, bytes, BaseException | None]:
+        context.maximum_version = version
+        peer = serve(world.forged, greet, num_tickets=2)
+        session = session_under_cert_none(peer, context)
+
+        def act() -> None:
+            with object_to(peer, judged, session=session) as (tls_object, pump):
+                pump(lambda: tls_object.write(SECRET))
+                came = b""
+                while came != GREETING + SECRET:
+                    came += pump(lambda: tls_object.read(64))
+
+        received, failure = judge(peer, act)
+        return peer.sessions_reused, received, failure
+
+    plain = world.client_context()
+    assert attack(plain, plain) == (1, SECRET, None)
+    context = world.client_context()
+    reused, received, failure = attack(context, ArmedLater(context, pin({HOST: [world.intermediate.pin]})))
+    assert (reused, received) == (0, b"")
+    assert isinstance(failure, ssl.SSLCertVerificationError)
 
 
 @pytest.mark.parametrize("version", VERSIONS.values(), ids=VERSIONS)
@@ -188,3 +249,42 @@ def test_hole_7_while_nothing_is_trusted_a_session_is_dropped_too(world: Any, se
     with pins.client.ssl_context(context).wrap_socket(dial(peer), server_hostname=HOST, session=session) as line:
         converse(line)
     assert (peer.finish(), peer.sessions_reused) == (SECRET, 0)
+
+
+class KeepsItsChain:
+    """
+    OpenSSL's state of a connection, if it kept the chain that a session was made with.
+
+    Today's forgets it, and has no verified chain to show on a resumed session; others need not.
+    """
+
+    def __init__(self, state: Any, chain: list[Any]) -> None:
+        self._state, self._chain = state, chain
+
+    def get_verified_chain(self) -> list[Any]:
+        return self._chain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["forgotten", "kept"])
+def test_hole_7_what_was_verified_for_a_session_does_not_count_when_it_is_resumed(
+    world: Any, serve: Any, pin: Any, kept: bool
+) -> None:
+    peer = serve(world.honest, greet, num_tickets=2)
+    context = pin({HOST: [world.intermediate.pin]}).context()
+    with context.wrap_socket(dial(peer), server_hostname=HOST) as line:
+        line.recv(8)
+        session, chain = line.session, line._sslobj.get_verified_chain()
+
+    def resume() -> None:
+        with context.wrap_socket(dial(peer), server_hostname=HOST, do_handshake_on_connect=False) as line:
+            line.session = session
+            if kept:
+                line._sslobj = KeepsItsChain(line._sslobj, chain)
+            converse(line)
+
+    outcome = judge(peer, resume)
+    assert peer.sessions_reused == 1
+    assert refused(outcome)

@@ -23,6 +23,7 @@ TLS = [
     gate("E4", "a guard that fails in another way", "        except Exception as failure:\n            self._pw_fail(failure)\n            raise\n        self._pw_guard = guard", "        except Exception as failure:\n            self._pw_fail(failure)\n        self._pw_guard = guard"),
     gate("E8", "open connections, never judged again", "            self._pw_judge(may_block=False)", "            self._pw_token = self._pw_guard.token"),
     gate("E5", "a chain that nobody verified, taken for verified", "            verified = self._pw_weakest != 0 and mode_of(self.context) != 0", "            verified = True"),
+    gate("E5", "an unverified leaf, taken for verified", "            return Chain((leaf,) if leaf else (), False)", "            return Chain((leaf,) if leaf else (), True)"),
     gate("hole 6", "a mode that was weaker at the beginning", "            verified = self._pw_weakest != 0 and mode_of(self.context) != 0", "            verified = mode_of(self.context) != 0"),
     gate("hole 6", "a mode that is weaker at the check", "            verified = self._pw_weakest != 0 and mode_of(self.context) != 0", "            verified = self._pw_weakest != 0"),
     gate("hole 6", "a mode that was weaker when the socket was made", "        self._pw_weakest = min(mode, mode_of(context))\n        if do_handshake_on_connect and", "        if do_handshake_on_connect and"),
@@ -33,10 +34,12 @@ TLS = [
     gate("E2", "the leaf alone of a verified chain", "self._sslobj.get_verified_chain()", "self._sslobj.get_verified_chain()[:1]"),
     gate("hole 7", "a session of a weaker mode on a socket", "            session = prepare(context, guard, server_hostname, session)\n", ""),
     gate("hole 7", "a session of a weaker mode on an SSL object", "        if guard is not None:\n            _prepare_arguments(context, guard, kwargs)\n        mode", "        mode"),
-    # Of the others recv() calls read(), and sendto(), recvfrom() and their like refuse wherever TLS is on.
+    # recvmsg(), recvmsg_into() and sendmsg() of ssl.SSLSocket refuse always.
     *(
         gate("E4", f"bytes that pass no gate through {name}()", f'    "{name}",\n', "")
-        for name in ("read", "recv_into", "send", "sendall", "sendfile", "write")
+        for name in (
+            "read", "recv", "recv_into", "recvfrom", "recvfrom_into", "send", "sendall", "sendfile", "sendto", "write",
+        )
     ),
     gate("E4", "bytes that pass no gate of an SSL object", '_OBJECT_METHODS = ("read", "write")', '_OBJECT_METHODS = ("write",)'),
     gate("E4", "bytes written that pass no gate of an SSL object", '_OBJECT_METHODS = ("read", "write")', '_OBJECT_METHODS = ("read",)'),
