@@ -6,7 +6,7 @@ a byte of it is sent, shows what changes, and publishes nothing whose version no
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ import click
 
 from pinwarden import trust
 from pinwarden.cli.refusals import complain, say
-from pinwarden.documents import Grant, Role, Root, TimestampRole
+from pinwarden.documents import Root
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.errors import MalformedError, PinwardenError, RollbackError, UntrustedError, WrongPinSetError
-from pinwarden.strict_json import format_time
+from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE
-from pinwarden_keys.root_lint import POLICY_CODES
+from pinwarden_keys.root_lint import FORCEABLE_CODES
 from pinwarden_keys.root_view import as_table, digest_groups
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.commands import OpsGroup, admin_client, server_options
@@ -52,7 +52,7 @@ class RefusingCommand(click.Command):
 )
 @click.option("--reason", default="", help="Kept in the audit log.")
 @click.option(
-    "--force", multiple=True, type=click.Choice(POLICY_CODES), help="Publish in spite of this; needs a reason."
+    "--force", multiple=True, type=click.Choice(FORCEABLE_CODES), help="Publish in spite of this; needs a reason."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and publish nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for the version.")
@@ -82,7 +82,7 @@ def publish(
     if previous is None:
         say("note", f"root {root.version} is published already; the server only makes sure that it is served")
     else:
-        _show(previous, root, envelope)
+        _show(previous, envelope)
         _show_preview(client.ask("POST", "/roots/preview", body=offer).value)
     if dry_run:
         return
@@ -134,36 +134,6 @@ def follow(chain: Sequence[Envelope], envelope: Envelope) -> tuple[Root, Root | 
     return state.root, Root.parse(chain[-1].payload)
 
 
-def differences(previous: Root, root: Root) -> Iterator[str]:
-    """Yield a line for each thing that *root* changes; grants are compared by their name patterns."""
-    yield f"expires: {format_time(previous.expires)} -> {format_time(root.expires)}"
-    yield from _role("root", previous.root, root.root)
-    yield from _role("timestamp", previous.timestamp, root.timestamp)
-    before, after = ({grant.names: grant for grant in each.pinset} for each in (previous, root))
-    for names in dict.fromkeys([*before, *after]):
-        what, old, new = f"pinset {', '.join(names)}", before.get(names), after.get(names)
-        if old is None or new is None:
-            yield f"{what}: {'no such grant any more' if new is None else 'new grant'}"
-        else:
-            yield from _role(what, old, new)
-
-
-def _role(what: str, old: Role | Grant, new: Role | Grant) -> Iterator[str]:
-    for keyid in old.keyids:
-        if keyid not in new.keyids:
-            yield f"{what}: key {keyid[:16]} goes"
-    for keyid in new.keyids:
-        if keyid not in old.keyids:
-            yield f"{what}: key {keyid[:16]} comes"
-    if old.threshold != new.threshold:
-        yield f"{what}: threshold {old.threshold} -> {new.threshold}"
-    if isinstance(old, TimestampRole) and isinstance(new, TimestampRole):
-        if old.epoch != new.epoch:
-            yield f"{what}: epoch {old.epoch} -> {new.epoch}"
-        if old.max_lifetime_seconds != new.max_lifetime_seconds:
-            yield f"{what}: longest life {old.max_lifetime_seconds} s -> {new.max_lifetime_seconds} s"
-
-
 def _read(file: Path) -> Envelope:
     try:
         return Envelope.parse(read_public(file, limit=MAX_FILE_BYTES, what="root"), expect=ROOT_TYPE)
@@ -193,11 +163,8 @@ def _check_known(chain: Sequence[Envelope], known_root: Path | None) -> None:
         )
 
 
-def _show(previous: Root, root: Root, envelope: Envelope) -> None:
-    click.echo(as_table(root, envelope.payload, {}, ()), err=True)
-    click.echo(f"\nchanges after root {previous.version}:", err=True)
-    for line in differences(previous, root):
-        click.echo(f"  {line}", err=True)
+def _show(previous: Root, envelope: Envelope) -> None:
+    click.echo(as_table(RootDraft(envelope.payload, None, {}), (), previous=previous), err=True)
 
 
 def _show_preview(preview: dict[str, Any]) -> None:

@@ -14,6 +14,10 @@ from pinwarden.strict_json import format_time
 
 # What a trial, or somebody who knows why, may do: the chain stays whole for clients.
 POLICY_CODES = ("ROOT006", "ROOT007", "ROOT008", "ROOT009", "ROOT010", "ROOT011", "ROOT013", "ROOT014")
+# Found by pattern, for names of which nobody knows whether they are published.
+PATTERN_CODES = ("ROOT013", "ROOT014")
+# What may be forced where that is known: at the server.
+FORCEABLE_CODES = tuple(code for code in POLICY_CODES if code not in PATTERN_CODES)
 LONGEST = timedelta(days=731)
 SHORTEST = timedelta(days=30)
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -53,11 +53,12 @@ def test_it_shows_what_changes_asks_for_the_version_and_tells_what_was_signed(ho
     assert done.exit_code == 0, done.output
     told = f"root 2 of {house.root.authority}\npayments 2.2, timestamp 2: pinset and timestamp\n"
     assert done.stdout == told
-    assert done.stderr.partition("changes after root 1:\n")[2] == (
-        "  expires: 2027-06-01T12:00:00Z -> 2027-06-02T12:00:00Z\n"
-        f"  pinset *: key {old} goes\n"
-        f"  pinset *: key {key.keyid[:16]} comes\n"
-        "  pinset *: epoch 1 -> 2\n"
+    assert done.stderr.partition(f"changes since root 1 of {house.root.authority}\n")[2] == (
+        "  ~ version 1 -> 2\n"
+        "  ~ expires 2027-06-01T12:00:00Z -> 2027-06-02T12:00:00Z\n"
+        f"  - pinset *: key {old}\n"
+        f"  + pinset *: key {key.keyid[:16]}\n"
+        "  ~ pinset *: epoch 1 -> 2\n"
         "signed again with it:\n"
         "  payments 1.1: pinset and timestamp\n"
         "Type the version to publish it: 2\n"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import pytest
 
@@ -216,14 +217,15 @@ def bundle(service: Any) -> Bundle:
 
 
 def test_hints_of_the_server_name_only_commands_and_pages_that_exist():
-    groups = {"server": commands, "root": root, "keys": keys}
+    context = click.Context(root)
+    groups = {group.name: group.list_commands(context) for group in (commands, root, keys)}
     sources = [path.read_text() for path in (DOCS.parent / "server/pinwarden_server").rglob("*.py")]
     named = {found for text in sources for found in re.findall(r"`pinwarden (server|root|keys) ([a-z-]+)", text)}
-    assert {(group, word) for group, word in named if word not in groups[group].commands} == set()
+    assert {(group, word) for group, word in named if word not in groups[group]} == set()
     pages = {found for text in sources for found in re.findall(r"docs/[a-z-]+\.md", text)}
     assert pages == {"docs/admin-api.md", "docs/server.md"}
     routes = {found for text in sources for found in re.findall(r"\b(?:GET|POST|PUT) (/admin/v1/[a-z]+) ", text)}
-    assert routes == {"/admin/v1/pinsets", "/admin/v1/tokens"}
+    assert routes == {f"/admin/v1/{name}" for name in ("changes", "pinsets", "roots", "tokens")}
     assert len(named) > 5
 
 
