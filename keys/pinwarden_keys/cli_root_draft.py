@@ -65,7 +65,7 @@ def draft_root(
     before = read_envelope(previous) if previous else None
     draft = make_draft(parsed, before, now, timedelta(days=lifetime_days or parsed.lifetime_days))
     findings = judged(draft, draft.previous_root, now, allow, names)
-    click.echo(as_table(draft, findings, previous=draft.previous_root), err=True)
+    click.echo(as_table(draft.root, draft.payload, draft.names, findings, previous=draft.previous_root), err=True)
     path = out or Path(f"root.{draft.root.version}.draft")
     write_all({path: draft.to_bytes()}, "draft")
     click.echo(str(path))
@@ -90,9 +90,9 @@ def show_root(file: Path, previous: Path | None, digest_words: str | None, json_
     known = draft.root.version == 1 or before is not None or not signed_by
     findings = lint(draft.root, previous=before, now=datetime.now(UTC)) if known else ()
     if json_wanted:
-        click.echo(json.dumps(as_json(draft, findings, previous=before, signed_by=signed_by)))
+        click.echo(json.dumps(as_json(draft, findings, signed_by, previous=before)))
         return
-    click.echo(as_table(draft, findings, previous=before))
+    click.echo(as_table(draft.root, draft.payload, draft.names, findings, previous=before))
     click.echo(f"  signatures by: {', '.join(ascii(keyid[:16])[1:-1] for keyid in signed_by) or 'nobody yet'}")
     if digest_words is not None:
         click.echo("the words are those of this digest", err=True)

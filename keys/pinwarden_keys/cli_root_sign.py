@@ -71,7 +71,7 @@ def sign_root(
     if digest_words is not None:
         check_words(digest_words, draft.digest)
     findings = judged(draft, before, now, allow, names)
-    click.echo(as_table(draft, findings, previous=before), err=True)
+    click.echo(as_table(draft.root, draft.payload, draft.names, findings, previous=before), err=True)
     _ask_for_version(draft.root.version)
     uri = key if ":" in key else file_uri(key)
     signer = open_signer(uri, passphrase=passphrase_from(passphrase_file, what=uri))
@@ -120,7 +120,7 @@ def assemble_root(
     files = (*read, FileDigest.of(path, envelope.to_bytes()))
     accepted = tuple(finding.code for finding in findings)
     transcript = Transcript(draft, envelope, tuple(detached), files, accepted, software())
-    readable, told = path.with_suffix(".transcript.txt"), path.with_suffix(".transcript.json")
+    told, readable = (path.with_name(f"transcript.{draft.root.version}.{kind}") for kind in ("json", "txt"))
     write_all({told: transcript.to_bytes(), readable: transcript.to_text().encode(), path: envelope.to_bytes()}, "root")
     click.echo(", ".join(each.spell(draft.names) for each in tally(draft, detached)), err=True)
     click.echo(f"transcript: {readable} and {told}", err=True)

@@ -10,7 +10,7 @@ import pytest
 
 from pinwarden_keys.root_words import words_of
 
-WRITTEN = ["root.2.json", "root.2.transcript.json", "root.2.transcript.txt"]
+WRITTEN = ["root.2.json", "transcript.2.json", "transcript.2.txt"]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def written(ceremony):
 
 def test_a_transcript_says_who_signed_what_with_which_key(signed):
     assert assemble(signed, "alice.sig", "bob.sig", "dave.sig").exit_code == 0
-    told, draft = json.loads(Path("root.2.transcript.json").read_bytes()), signed.draft("root.2.draft")
+    told, draft = json.loads(Path("transcript.2.json").read_bytes()), signed.draft("root.2.draft")
     keyid = signed.people.keyid
     assert (told["authority"], told["version"]) == (draft.root.authority, 2)
     assert (told["payload_sha256"], told["digest_words"]) == (draft.digest.hex(), list(words_of(draft.digest)))
@@ -53,11 +53,11 @@ def test_a_transcript_says_who_signed_what_with_which_key(signed):
 
 def test_a_transcript_holds_the_digest_of_every_file(signed):
     assert assemble(signed, "alice.sig", "bob.sig", "dave.sig").exit_code == 0
-    told = json.loads(Path("root.2.transcript.json").read_bytes())
+    told = json.loads(Path("transcript.2.json").read_bytes())
     names = ["alice.sig", "bob.sig", "dave.sig", "root.2.draft", "root.2.json"]
     expected = [(name, sha256(Path(name).read_bytes()).hexdigest()) for name in names]
     assert [(each["name"], each["sha256"]) for each in told["files"]] == expected
-    text = Path("root.2.transcript.txt").read_text()
+    text = Path("transcript.2.txt").read_text()
     assert all(f"{digest}  {name}\n" in text for name, digest in expected)
 
 
@@ -94,7 +94,7 @@ def test_a_ceremony_is_taken_up_again_until_it_is_done_and_after(signed):
 def test_a_part_that_is_lost_is_made_again(signed):
     assert assemble(signed, "alice.sig", "bob.sig", "dave.sig").exit_code == 0
     first = written(signed)
-    Path("root.2.transcript.txt").unlink()
+    Path("transcript.2.txt").unlink()
     assert assemble(signed, "alice.sig", "bob.sig", "dave.sig").exit_code == 0
     assert written(signed) == first
 
@@ -117,5 +117,5 @@ def test_findings_that_were_accepted_are_in_the_transcript(ceremony):
     assert ceremony.sign("root.1.draft", "alice", typed="1\n").exit_code == 1  # whoever signs accepts it too
     assert ceremony.sign("root.1.draft", "alice", *accept, typed="1\n").exit_code == 0
     assert ceremony.run("assemble", "root.1.draft", "alice.sig", *accept).exit_code == 0
-    assert json.loads(Path("root.1.transcript.json").read_bytes())["findings_accepted"] == ["ROOT006"]
-    assert "Findings accepted: ROOT006\n" in Path("root.1.transcript.txt").read_text()
+    assert json.loads(Path("transcript.1.json").read_bytes())["findings_accepted"] == ["ROOT006"]
+    assert "Findings accepted: ROOT006\n" in Path("transcript.1.txt").read_text()
