@@ -89,6 +89,10 @@ def _rows(root: Root, names: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
         cells = ("" if epoch is None else str(epoch), "" if life is None else spell_life(life))
         yield (name, f"{role.threshold} of {len(role.keyids)}", *cells, *keys[:1])
         yield from (("", "", "", "", key) for key in keys[1:])
+    held = {keyid for _, role in roles for keyid in role.keyids} | {
+        key for grant in root.pinset for key in grant.keyids
+    }
+    yield from (("no role", "", "", "", spell_key(keyid, names)) for keyid in root.keys if keyid not in held)
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

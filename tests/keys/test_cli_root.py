@@ -296,3 +296,30 @@ def test_a_list_without_names_is_refused(ceremony, content):
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no names of pin sets" in result.stderr or "not a pin set name" in result.stderr
     assert not Path("root.1.draft").exists()
+
+
+@pytest.mark.parametrize("label", ["acm", "acme-", "other", "acme-0123456789abcdef"])
+def test_a_plan_for_another_authority_makes_no_root_of_this_one(ceremony, label):
+    ceremony.found()
+    plan = ceremony.plan("alice", "bob", "carol", text=PLAN.replace('"acme"', f'"{label}"'))
+    before = ceremony.contents()
+    for command in ("draft", "rehearse"):
+        result = ceremony.run(command, "--plan", plan, "--previous", "root.1.json")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "the plan is for another authority than the previous root" in result.stderr
+    assert ceremony.contents() == before
+
+
+@pytest.mark.parametrize("taken", ["a folder", "a link that leads nowhere", "a larger file"])
+def test_what_stands_in_the_way_of_a_new_file_is_left_alone(ceremony, taken):
+    plan, path = ceremony.plan("alice", "bob", "carol"), Path("root.1.draft")
+    if taken == "a folder":
+        path.mkdir()
+    elif taken == "a larger file":
+        path.write_bytes(bytes(100_000))
+    else:
+        path.symlink_to("elsewhere")
+    result = ceremony.run("draft", "--plan", plan)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "root.1.draft exists already" in result.stderr
+    assert ceremony.names() == {"pass", "plan.toml", "root.1.draft"}
