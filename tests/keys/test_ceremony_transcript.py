@@ -3,11 +3,22 @@
 import itertools
 import json
 import re
-from hashlib import sha256
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256, sha512
 from pathlib import Path
 
 import pytest
+from nacl.bindings import (
+    crypto_core_ed25519_scalar_add,
+    crypto_core_ed25519_scalar_mul,
+    crypto_core_ed25519_scalar_reduce,
+    crypto_scalarmult_ed25519_base_noclamp,
+    crypto_sign_seed_keypair,
+)
 
+from pinwarden.envelope import ROOT_TYPE, pae
+from pinwarden_keys.ceremony_files import DetachedSignature
 from pinwarden_keys.root_words import words_of
 
 WRITTEN = ["root.2.json", "transcript.2.json", "transcript.2.txt"]
@@ -74,6 +85,37 @@ def test_every_order_of_the_same_signatures_gives_the_same_root_and_transcript(s
     results = set()
     for order in itertools.permutations(["alice.sig", "bob.sig", "dave.sig"]):
         assert assemble(signed, *order).exit_code == 0
+        results.add(tuple(written(signed)))
+        for name in WRITTEN:
+            Path(name).unlink()
+    assert len(results) == 1
+
+
+def another_signature(seed, message):
+    """Return a second good signature by the key of *seed*: Ed25519 with a nonce of its own, as an HSM may make it."""
+    digest = sha512(seed).digest()
+    scalar = bytearray(digest[:32])
+    scalar[0] &= 248
+    scalar[31] = (scalar[31] & 127) | 64
+    nonce = crypto_core_ed25519_scalar_reduce(sha512(b"a nonce of its own" + message).digest())
+    point = crypto_scalarmult_ed25519_base_noclamp(nonce)
+    public = crypto_sign_seed_keypair(seed)[0]
+    challenge = crypto_core_ed25519_scalar_reduce(sha512(point + public + message).digest())
+    secret = crypto_core_ed25519_scalar_reduce(bytes(scalar) + bytes(32))
+    return point + crypto_core_ed25519_scalar_add(nonce, crypto_core_ed25519_scalar_mul(challenge, secret))
+
+
+def test_two_good_signatures_by_one_key_count_once_and_give_one_root_in_any_order(signed):
+    draft = signed.draft("root.2.draft")
+    first = DetachedSignature.parse(Path("bob.sig").read_bytes())
+    other = replace(first, sig=another_signature(signed.people.seed("bob"), pae(ROOT_TYPE, draft.payload)))
+    later = replace(first, made=first.made + timedelta(minutes=5))
+    Path("bob.2.sig").write_bytes(other.to_bytes())
+    Path("bob.3.sig").write_bytes(later.to_bytes())
+    assert assemble(signed, "bob.sig", "bob.2.sig", "bob.3.sig").exit_code == 5
+    results = set()
+    for bobs in itertools.permutations(["bob.sig", "bob.2.sig", "bob.3.sig"]):
+        assert assemble(signed, "alice.sig", *bobs, "dave.sig").exit_code == 0
         results.add(tuple(written(signed)))
         for name in WRITTEN:
             Path(name).unlink()

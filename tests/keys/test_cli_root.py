@@ -9,6 +9,8 @@ from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.strict_json import encode_base64
 from pinwarden.testing import ThrowawayAuthority
 from pinwarden.trust import advance_root, begin
+from pinwarden_keys.cli_root_files import judged
+from pinwarden_keys.errors import CeremonyError
 from pinwarden_keys.root_plan import EXAMPLE
 from tests.keys.ceremony_folder import PLAN
 
@@ -323,3 +325,10 @@ def test_what_stands_in_the_way_of_a_new_file_is_left_alone(ceremony, taken):
     assert (result.exit_code, result.stdout) == (1, "")
     assert "root.1.draft exists already" in result.stderr
     assert ceremony.names() == {"pass", "plan.toml", "root.1.draft"}
+
+
+def test_a_finding_that_breaks_the_chain_is_refused_though_it_were_allowed(ceremony):
+    ceremony.found()
+    draft = ceremony.draft()
+    with pytest.raises(CeremonyError, match="ROOT012"):
+        judged(draft, None, draft.root.expires, ("ROOT012",), ())

@@ -131,6 +131,14 @@ def test_a_pattern_whose_first_grant_has_a_lower_epoch_is_found(sound, now, shad
     assert codes(replace(sound, version=2, pinset=(*sound.pinset, low)), previous=sound, now=now) == []
 
 
+def test_a_pattern_is_judged_by_a_name_that_no_longer_pattern_covers(sound, now):
+    (grant,) = sound.pinset
+    narrow = replace(grant, names=("payments-0*", "payments-1*"))
+    before = replace(sound, pinset=(narrow, replace(grant, names=("payments-*",))))
+    found = lint(replace(before, version=2, pinset=(narrow,)), previous=before, now=now)
+    assert [(each.code, each.message) for each in found] == [("ROOT013", "pin set 'payments-*' loses its grant")]
+
+
 @pytest.mark.parametrize("damage", ["twice", "small order", "wrong name"])
 def test_a_key_twice_or_of_small_order_is_no_finding_because_no_such_root_is_read(sound, damage):
     payload = json.loads(sound.encode())
