@@ -33,7 +33,7 @@ from pinwarden_keys.errors import CeremonyError
 from pinwarden_keys.files import read_public
 from pinwarden_keys.founding import authority_id
 from pinwarden_keys.prompts import FILE
-from pinwarden_keys.root_lint import lint
+from pinwarden_keys.root_draft_lint import lint_draft
 from pinwarden_keys.root_plan import EXAMPLE, MAX_PLAN_BYTES, RootPlan, parse_plan
 from pinwarden_keys.root_view import as_json, as_table
 from pinwarden_keys.root_words import check_words
@@ -90,7 +90,7 @@ def show_root(file: Path, previous: Path | None, digest_words: str | None, json_
         check_words(digest_words, draft.digest)
     # A signed root does not carry the one before it: without that, its place in the chain is not judged here.
     known = draft.root.version == 1 or before is not None or not signed_by
-    findings = lint(draft.root, previous=before, now=datetime.now(UTC)) if known else ()
+    findings = lint_draft(draft.root, previous=before, now=datetime.now(UTC)) if known else ()
     if draft.payload != draft.root.encode():
         click.echo(f"warning: {file} says more than this version of pinwarden shows; nobody should sign it", err=True)
     if json_wanted:

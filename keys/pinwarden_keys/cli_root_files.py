@@ -23,12 +23,13 @@ from pinwarden_keys.ceremony_transcript import FileDigest
 from pinwarden_keys.errors import CeremonyError, KeyFileError
 from pinwarden_keys.files import read_public, write_new
 from pinwarden_keys.prompts import FILE
-from pinwarden_keys.root_lint import POLICY_CODES, Finding, lint
+from pinwarden_keys.root_draft_lint import ALLOWED_CODES, lint_draft
+from pinwarden_keys.root_lint import Finding
 from pinwarden_keys.root_view import digest_groups
 
 PREVIOUS = click.option("--previous", type=FILE, help="The root before, as an envelope file that you trust.")
 ALLOW = click.option(
-    "--allow", multiple=True, type=click.Choice(POLICY_CODES), help="Accept this finding; may be repeated."
+    "--allow", multiple=True, type=click.Choice(ALLOWED_CODES), help="Accept this finding; may be repeated."
 )
 PUBLISHED = click.option(
     "--published", multiple=True, metavar="NAME", help="A pin set that is published, whose epoch must not fall."
@@ -123,7 +124,7 @@ def judged(
     Raises:
         CeremonyError: there are others.
     """
-    findings = lint(draft.root, previous=previous, now=now, names=names)
+    findings = lint_draft(draft.root, previous=previous, now=now, names=names)
     refused = [finding for finding in findings if not finding.policy or finding.code not in allowed]
     if refused:
         policy = all(finding.policy for finding in refused)
