@@ -17,10 +17,9 @@ from pinwarden.cli.refusals import complain, say
 from pinwarden.documents import Root
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.errors import MalformedError, PinwardenError, RollbackError, UntrustedError, WrongPinSetError
-from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE
-from pinwarden_keys.root_lint import FORCEABLE_CODES
+from pinwarden_keys.root_lint import POLICY_CODES
 from pinwarden_keys.root_view import as_table, digest_groups
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.commands import OpsGroup, admin_client, server_options
@@ -52,7 +51,7 @@ class RefusingCommand(click.Command):
 )
 @click.option("--reason", default="", help="Kept in the audit log.")
 @click.option(
-    "--force", multiple=True, type=click.Choice(FORCEABLE_CODES), help="Publish in spite of this; needs a reason."
+    "--force", multiple=True, type=click.Choice(POLICY_CODES), help="Publish in spite of this; needs a reason."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and publish nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for the version.")
@@ -82,7 +81,7 @@ def publish(
     if previous is None:
         say("note", f"root {root.version} is published already; the server only makes sure that it is served")
     else:
-        _show(previous, envelope)
+        _show(previous, root, envelope)
         _show_preview(client.ask("POST", "/roots/preview", body=offer).value)
     if dry_run:
         return
@@ -163,8 +162,8 @@ def _check_known(chain: Sequence[Envelope], known_root: Path | None) -> None:
         )
 
 
-def _show(previous: Root, envelope: Envelope) -> None:
-    click.echo(as_table(RootDraft(envelope.payload, None, {}), (), previous=previous), err=True)
+def _show(previous: Root, root: Root, envelope: Envelope) -> None:
+    click.echo(as_table(root, envelope.payload, {}, (), previous=previous), err=True)
 
 
 def _show_preview(preview: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ It may import the documents, ``trust`` and this package's values: no file, promp
 root leaves :func:`assemble` that a client would refuse.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -127,18 +127,18 @@ def verify_root(envelope: Envelope, *, previous: Envelope | None) -> Root:
     return state.root
 
 
-def verify_chain(envelopes: Sequence[Envelope]) -> tuple[Root, ...]:
+def verify_chain(envelopes: Iterable[Envelope]) -> Iterator[Root]:
     """
-    Return the roots of a chain of any length, oldest first: the first by its own threshold, each other as a client
-    that trusts the one before would accept it.
+    Yield the roots of a chain of any length, oldest first, each once it is judged: the first by its own threshold, each
+    other as a client that trusts the one before would accept it.
 
     Raises:
-        UntrustedError: a client would refuse one of them; it is named by its place.
+        UntrustedError: a client would refuse the root that is due.
     """
-    state: TrustState = begin(envelopes[0], name=_ANY_NAME)
-    for envelope in envelopes[1:]:
-        state = advance_root(state, envelope)
-    return state.chain
+    state: TrustState | None = None
+    for envelope in envelopes:
+        state = begin(envelope, name=_ANY_NAME) if state is None else advance_root(state, envelope)
+        yield state.root
 
 
 def check_shown(draft: RootDraft) -> None:

@@ -97,15 +97,16 @@ class Transcript:
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
-        yield f"Transcript: root {self.draft.root.version} of {self.draft.root.authority}"
+        root, names = self.draft.root, self.draft.names
+        yield f"Transcript: root {root.version} of {root.authority}"
         yield ""
-        yield as_table(self.draft, (), previous=self.draft.previous_root)
+        yield as_table(root, self.draft.payload, names, (), previous=self.draft.previous_root)
         yield ""
         yield f"Findings accepted: {', '.join(sorted(self.accepted)) or 'none'}"
-        yield f"Thresholds: {', '.join(each.spell(self.draft.names) for each in tally(self.draft, self.signatures))}"
+        yield f"Thresholds: {', '.join(each.spell(names) for each in tally(self.draft, self.signatures))}"
         yield "Signatures (names and times are as stated, not signed):"
         for each in self._signatures():
-            yield f"  {spell_key(each.keyid, self.draft.names)}  {format_time(each.made) if each.made else 'no time'}"
+            yield f"  {spell_key(each.keyid, names)}  {format_time(each.made) if each.made else 'no time'}"
         yield "Files (SHA-256):"
         yield from (f"  {each.sha256}  {each.name}" for each in self._files())
         yield f"Software: {', '.join(f'{name} {number}' for name, number in self.software.items())}"

@@ -6,11 +6,13 @@ It may import click and everything in this package. No key is opened here.
 
 import json
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
+from pinwarden.documents import Root
 from pinwarden.envelope import Envelope
 from pinwarden_keys.ceremony import first_root, next_root, roles_of, verify_root
 from pinwarden_keys.ceremony_files import RootDraft
@@ -31,7 +33,7 @@ from pinwarden_keys.errors import CeremonyError
 from pinwarden_keys.files import read_public
 from pinwarden_keys.founding import authority_id
 from pinwarden_keys.prompts import FILE
-from pinwarden_keys.root_lint import lint
+from pinwarden_keys.root_draft_lint import lint_draft
 from pinwarden_keys.root_plan import EXAMPLE, MAX_PLAN_BYTES, RootPlan, parse_plan
 from pinwarden_keys.root_view import as_json, as_table
 from pinwarden_keys.root_words import check_words
@@ -65,7 +67,7 @@ def draft_root(
     before = read_envelope(previous) if previous else None
     draft = make_draft(parsed, before, now, timedelta(days=lifetime_days or parsed.lifetime_days))
     findings = judged(draft, draft.previous_root, now, allow, names)
-    click.echo(as_table(draft, findings, previous=draft.previous_root), err=True)
+    click.echo(as_table(draft.root, draft.payload, draft.names, findings, previous=draft.previous_root), err=True)
     path = out or Path(f"root.{draft.root.version}.draft")
     write_all({path: draft.to_bytes()}, "draft")
     click.echo(str(path))
@@ -88,11 +90,13 @@ def show_root(file: Path, previous: Path | None, digest_words: str | None, json_
         check_words(digest_words, draft.digest)
     # A signed root does not carry the one before it: without that, its place in the chain is not judged here.
     known = draft.root.version == 1 or before is not None or not signed_by
-    findings = lint(draft.root, previous=before, now=datetime.now(UTC)) if known else ()
+    findings = lint_draft(draft.root, previous=before, now=datetime.now(UTC)) if known else ()
+    if draft.payload != draft.root.encode():
+        click.echo(f"warning: {file} says more than this version of pinwarden shows; nobody should sign it", err=True)
     if json_wanted:
-        click.echo(json.dumps(as_json(draft, findings, previous=before, signed_by=signed_by)))
+        click.echo(json.dumps(as_json(draft, findings, signed_by, previous=before)))
         return
-    click.echo(as_table(draft, findings, previous=before))
+    click.echo(as_table(draft.root, draft.payload, draft.names, findings, previous=before))
     click.echo(f"  signatures by: {', '.join(ascii(keyid[:16])[1:-1] for keyid in signed_by) or 'nobody yet'}")
     if digest_words is not None:
         click.echo("the words are those of this digest", err=True)
@@ -107,6 +111,7 @@ def make_draft(plan: RootPlan, before: Envelope | None, now: datetime, lifetime:
     """Return the draft of a first root, or of the one that follows *before*."""
     if before is not None:
         previous = verify_root(before, previous=None)
+        _check_label(plan, previous)
         kept = None if plan.root and plan.timestamp and plan.pinset is not None else roles_of(previous)
         following = next_root(previous, plan.roles(kept), now=now, lifetime=lifetime)
         return RootDraft(following.encode(), before, plan.names)
@@ -120,3 +125,14 @@ def make_draft(plan: RootPlan, before: Envelope | None, now: datetime, lifetime:
         )
     authority = authority_id(plan.label, os.urandom)
     return RootDraft(first_root(authority, plan.roles(None), now=now, lifetime=lifetime).encode(), None, plan.names)
+
+
+def _check_label(plan: RootPlan, previous: Root) -> None:
+    """An authority keeps its name; a plan with another one is a plan for another authority, or for an old root."""
+    if plan.label is not None and not re.fullmatch(f"{re.escape(plan.label)}-[0-9a-f]{{16}}", previous.authority):
+        raise CeremonyError(
+            "the plan is for another authority than the previous root",
+            expected=f"{plan.label}- and 16 hex digits",
+            got=previous.authority,
+            hint="Take the right root, or leave the label out: an authority never changes its name.",
+        )

@@ -6,7 +6,7 @@ the same bytes is as good as written, so that every command may be run again.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -19,15 +19,17 @@ from pinwarden.errors import UntrustedError
 from pinwarden.strict_json import parse_object
 from pinwarden_keys.ceremony import verify_root
 from pinwarden_keys.ceremony_files import MAX_DRAFT_BYTES, MAX_SIGNATURE_BYTES, DetachedSignature, RootDraft
+from pinwarden_keys.ceremony_transcript import FileDigest
 from pinwarden_keys.errors import CeremonyError, KeyFileError
 from pinwarden_keys.files import read_public, write_new
 from pinwarden_keys.prompts import FILE
-from pinwarden_keys.root_lint import POLICY_CODES, Finding, lint
+from pinwarden_keys.root_draft_lint import ALLOWED_CODES, lint_draft
+from pinwarden_keys.root_lint import Finding
 from pinwarden_keys.root_view import digest_groups
 
 PREVIOUS = click.option("--previous", type=FILE, help="The root before, as an envelope file that you trust.")
 ALLOW = click.option(
-    "--allow", multiple=True, type=click.Choice(POLICY_CODES), help="Accept this finding; may be repeated."
+    "--allow", multiple=True, type=click.Choice(ALLOWED_CODES), help="Accept this finding; may be repeated."
 )
 PUBLISHED = click.option(
     "--published", multiple=True, metavar="NAME", help="A pin set that is published, whose epoch must not fall."
@@ -53,9 +55,11 @@ def read_draft(path: Path) -> RootDraft:
     return RootDraft.parse(read_public(path, limit=MAX_DRAFT_BYTES, what="draft"), where=str(path))
 
 
-def read_signature(path: Path) -> DetachedSignature:
-    """Return the detached signature in *path*; CeremonyError names the file when it is none."""
-    return DetachedSignature.parse(read_public(path, limit=MAX_SIGNATURE_BYTES, what="signature"), where=str(path))
+def read_signatures(paths: Iterable[Path]) -> tuple[tuple[DetachedSignature, ...], list[FileDigest]]:
+    """Return the detached signature in each of *paths*, and the digests of these files; a stray file is named."""
+    contents = [(path, read_public(path, limit=MAX_SIGNATURE_BYTES, what="signature")) for path in paths]
+    detached = tuple(DetachedSignature.parse(content, where=str(path)) for path, content in contents)
+    return detached, [FileDigest.of(path, content) for path, content in contents]
 
 
 def read_either(path: Path) -> tuple[RootDraft, list[str]]:
@@ -120,7 +124,7 @@ def judged(
     Raises:
         CeremonyError: there are others.
     """
-    findings = lint(draft.root, previous=previous, now=now, names=names)
+    findings = lint_draft(draft.root, previous=previous, now=now, names=names)
     refused = [finding for finding in findings if not finding.policy or finding.code not in allowed]
     if refused:
         policy = all(finding.policy for finding in refused)
@@ -152,10 +156,10 @@ def _holds(path: Path, content: bytes, what: str) -> bool:
     if not os.path.lexists(path):
         return False
     try:
-        if path.read_bytes() == content:
+        if path.is_file() and read_public(path, limit=len(content), what=what) == content:
             return True
-    except OSError as error:
-        raise CeremonyError(f"{what} {path} cannot be read: {error.strerror}", holds="Nothing was written.") from None
+    except KeyFileError as error:  # larger, or not readable: another one in any case
+        raise CeremonyError(f"{what} {path} exists already: {error.what}", holds="It was not touched.") from None
     raise CeremonyError(
         f"{what} {path} exists already, with another content",
         holds="It was not touched.",

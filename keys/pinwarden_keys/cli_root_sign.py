@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from pinwarden_keys.ceremony import assemble, check_shown, sign_draft, tally
+from pinwarden_keys.ceremony_files import MAX_DRAFT_BYTES, RootDraft
 from pinwarden_keys.ceremony_transcript import FileDigest, Transcript, software
 from pinwarden_keys.cli_root_files import (
     ALLOW,
@@ -22,10 +23,11 @@ from pinwarden_keys.cli_root_files import (
     judged,
     read_draft,
     read_published,
-    read_signature,
+    read_signatures,
     write_all,
 )
 from pinwarden_keys.errors import CeremonyError
+from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE, passphrase_from
 from pinwarden_keys.root_view import as_table, digest_groups
 from pinwarden_keys.root_words import check_words
@@ -71,7 +73,7 @@ def sign_root(
     if digest_words is not None:
         check_words(digest_words, draft.digest)
     findings = judged(draft, before, now, allow, names)
-    click.echo(as_table(draft, findings, previous=before), err=True)
+    click.echo(as_table(draft.root, draft.payload, draft.names, findings, previous=before), err=True)
     _ask_for_version(draft.root.version)
     uri = key if ":" in key else file_uri(key)
     signer = open_signer(uri, passphrase=passphrase_from(passphrase_file, what=uri))
@@ -106,21 +108,21 @@ def assemble_root(
     Writes the root and a transcript once the SIGNATURES over the draft in FILE meet the thresholds of the old and of
     the new root; else says who is missing and exits with 5. May be run again with more signatures, in any order.
     """
-    draft, names = read_draft(file), read_published(published, published_in)
+    content, names = read_public(file, limit=MAX_DRAFT_BYTES, what="draft"), read_published(published, published_in)
+    draft = RootDraft.parse(content, where=str(file))
     before = check_previous(draft, previous)
     check_shown(draft)
     findings = judged(draft, before, datetime.now(UTC), allow, names)
-    detached = [read_signature(path) for path in signatures]
+    detached, digests = read_signatures(signatures)
     envelope = assemble(draft, detached)
     if draft.previous and not previous:
         shown = digest_groups(draft.previous.payload)
         click.echo(f"warning: the previous root was taken from the draft itself; its digest is {shown}", err=True)
     path = out or Path(f"root.{draft.root.version}.json")
-    read = [FileDigest.of(each, each.read_bytes()) for each in (file, *signatures)]
-    files = (*read, FileDigest.of(path, envelope.to_bytes()))
+    files = (FileDigest.of(file, content), *digests, FileDigest.of(path, envelope.to_bytes()))
     accepted = tuple(finding.code for finding in findings)
-    transcript = Transcript(draft, envelope, tuple(detached), files, accepted, software())
-    readable, told = path.with_suffix(".transcript.txt"), path.with_suffix(".transcript.json")
+    transcript = Transcript(draft, envelope, detached, files, accepted, software())
+    told, readable = (path.with_name(f"transcript.{draft.root.version}.{kind}") for kind in ("json", "txt"))
     write_all({told: transcript.to_bytes(), readable: transcript.to_text().encode(), path: envelope.to_bytes()}, "root")
     click.echo(", ".join(each.spell(draft.names) for each in tally(draft, detached)), err=True)
     click.echo(f"transcript: {readable} and {told}", err=True)

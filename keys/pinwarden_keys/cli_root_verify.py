@@ -13,7 +13,7 @@ import click
 from pinwarden.documents import Root
 from pinwarden.envelope import Envelope
 from pinwarden.errors import UntrustedError
-from pinwarden_keys.ceremony import verify_root
+from pinwarden_keys.ceremony import verify_chain
 from pinwarden_keys.cli_root_files import PREVIOUS, read_envelope
 from pinwarden_keys.errors import CeremonyError
 from pinwarden_keys.prompts import FILE
@@ -60,10 +60,10 @@ def _chain(files: tuple[Path, ...], previous: Path | None) -> list[tuple[Path, R
     if previous is not None:
         links.insert(0, (previous, read_envelope(previous)))
     chain: list[tuple[Path, Root]] = []
-    before: Envelope | None = None
-    for path, envelope in links:
+    judged = verify_chain(envelope for _, envelope in links)
+    for path, _ in links:
         try:
-            chain.append((path, verify_root(envelope, previous=before)))
+            chain.append((path, next(judged)))
         except UntrustedError as error:
             if len(links) == 1 or path == previous:
                 raise
@@ -75,7 +75,6 @@ def _chain(files: tuple[Path, ...], previous: Path | None) -> list[tuple[Path, R
                 holds=f"The {len(chain)} before it hold{'s' if len(chain) == 1 else ''}.",
                 hint=error.hint,
             ) from error
-        before = envelope
     return chain
 
 

@@ -37,8 +37,9 @@ def differences(previous: Root, root: Root, names: Mapping[str, str]) -> tuple[C
 
 
 def spell_life(seconds: int) -> str:
-    """Return a longest life in days."""
-    return f"{seconds / 86400:g} days"
+    """Return a longest life in days, or in seconds when it is no whole number of days."""
+    days, rest = divmod(seconds, 86400)
+    return f"{seconds} seconds" if rest else f"{days} days"
 
 
 def _value(what: str, before: object, after: object) -> Iterator[Change]:
@@ -72,9 +73,9 @@ def _grants(before: Sequence[Grant], after: Sequence[Grant], names: Mapping[str,
         yield from (Change("-", f"{where} name {name}") for name in old.names if name not in grant.names)
         yield from (Change("+", f"{where} name {name}") for name in grant.names if name not in old.names)
         yield from _role(where, old, grant, names)
-    kept = list(partners.values())
-    if kept != sorted(kept):
-        yield Change("~", "order of the grants; the first that covers a name decides alone")
+    if list(partners.items()) != [(place, place) for place in range(len(before))] and len(after) > 1:
+        order = " | ".join(", ".join(grant.names) for grant in after)
+        yield Change("~", f"order of the grants, the first that covers a name decides alone: {order}")
 
 
 def _paired(before: Sequence[Grant], after: Sequence[Grant]) -> dict[int, int]:

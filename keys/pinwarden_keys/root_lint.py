@@ -8,33 +8,33 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pinwarden.documents import Grant, Root
+from pinwarden.documents import Root
 from pinwarden.errors import WrongPinSetError
-from pinwarden.strict_json import format_time
 
-# What a trial, or somebody who knows why, may do: the chain stays whole for clients.
-POLICY_CODES = ("ROOT006", "ROOT007", "ROOT008", "ROOT009", "ROOT010", "ROOT011", "ROOT013", "ROOT014")
-# Found by pattern, for names of which nobody knows whether they are published.
-PATTERN_CODES = ("ROOT013", "ROOT014")
-# What may be forced where that is known: at the server.
-FORCEABLE_CODES = tuple(code for code in POLICY_CODES if code not in PATTERN_CODES)
+# What a trial may do and production must not.
+POLICY_CODES = ("ROOT006", "ROOT007", "ROOT008", "ROOT009", "ROOT010", "ROOT011")
 LONGEST = timedelta(days=731)
 SHORTEST = timedelta(days=30)
-_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with a root."""
+    """
+    One thing that is wrong with a root.
+
+    Attributes:
+        doubtful: it harms only if something is published of which nothing is known here.
+    """
 
     code: str
     message: str
     hint: str
+    doubtful: bool = False
 
     @property
     def policy(self) -> bool:
         """True when a ceremony may allow it by naming its code; the others would break the chain for clients."""
-        return self.code in POLICY_CODES
+        return self.doubtful or self.code in POLICY_CODES
 
 
 def lint(root: Root, *, previous: Root | None, now: datetime, names: Iterable[str] = ()) -> tuple[Finding, ...]:
@@ -43,8 +43,7 @@ def lint(root: Root, *, previous: Root | None, now: datetime, names: Iterable[st
 
     Args:
         now: the time of the ceremony, aware.
-        names: published pin sets, for which no epoch may fall and no grant may vanish (spec S7). For names that may or
-            may not be published, the same is found by pattern, with codes that may be allowed.
+        names: published pin sets, for which no epoch may fall and no grant may vanish (spec S7).
 
     Duplicate and small-order keys are no findings: no such root can be drafted or parsed.
     """
@@ -63,50 +62,23 @@ def _lint_chain(root: Root, previous: Root | None, names: Iterable[str]) -> Iter
     if root.timestamp.epoch < previous.timestamp.epoch:
         message = f"timestamp epoch falls from {previous.timestamp.epoch} to {root.timestamp.epoch}"
         yield Finding("ROOT003", message, "Clients would refuse every timestamp: keep or raise it.")
-    published = dict.fromkeys(names)
-    for name in published:
-        yield from _lint_name(root, previous, name, name, ("ROOT004", "ROOT005"))
-    for pattern, name in _samples(root, previous).items():
-        if name not in published:
-            yield from _lint_name(root, previous, pattern, name, ("ROOT013", "ROOT014"))
+    for name in names:
+        yield from _lint_name(root, previous, name)
 
 
-def _lint_name(root: Root, previous: Root, shown: str, name: str, codes: tuple[str, str]) -> Iterator[Finding]:
-    before, after = _grant(previous, name), _grant(root, name)
-    if before is None:
-        return
-    if after is None:
-        message = f"pin set {shown!r} loses its grant"
-        yield Finding(codes[0], message, "Clients of such a pin set could never be updated again.")
-    elif after.epoch < before.epoch:
-        message = f"epoch of pin set {shown!r} falls from {before.epoch} to {after.epoch}"
-        yield Finding(codes[1], message, "Clients would refuse every pin set of that name: keep or raise it.")
-
-
-def _grant(root: Root, name: str) -> Grant | None:
+def _lint_name(root: Root, previous: Root, name: str) -> Iterator[Finding]:
     try:
-        return root.grant_for(name)
+        before = previous.grant_for(name)
     except WrongPinSetError:
-        return None
-
-
-def _samples(*roots: Root) -> dict[str, str]:
-    """
-    Return each pattern of *roots* with a name that it covers and no longer pattern does.
-
-    These names stand for all others when nobody says which are published: the first grant that covers a name depends
-    only on which patterns do.
-    """
-    patterns = {pattern for root in roots for grant in root.pinset for pattern in grant.names}
-    return {pattern: _sample(pattern, patterns) for pattern in sorted(patterns)}
-
-
-def _sample(pattern: str, patterns: Iterable[str]) -> str:
-    if not pattern.endswith("*"):
-        return pattern
-    start = pattern[:-1]
-    taken = {other[len(start) :][:1] for other in patterns if other.startswith(start)}
-    return start + next((letter for letter in _LETTERS if letter not in taken), "")
+        return
+    try:
+        after = root.grant_for(name)
+    except WrongPinSetError:
+        yield Finding("ROOT004", f"pin set {name!r} loses its grant", "Its clients could never be updated again.")
+        return
+    if after.epoch < before.epoch:
+        message = f"epoch of pin set {name!r} falls from {before.epoch} to {after.epoch}"
+        yield Finding("ROOT005", message, "Clients would refuse every pin set: keep or raise it.")
 
 
 def _lint_custody(root: Root) -> Iterator[Finding]:
@@ -131,9 +103,7 @@ def _lint_lifetime(root: Root, now: datetime) -> Iterator[Finding]:
     left = root.expires - now.replace(microsecond=0)
     if left > LONGEST:
         yield Finding("ROOT010", f"it lives {left.days} days", "Two years at most: a ceremony nobody remembers fails.")
-    if left <= timedelta(0):
-        yield Finding("ROOT012", f"it ended {format_time(root.expires)}", "Draft again: clients would accept nothing.")
-    elif left < SHORTEST:
+    if left < SHORTEST:
         yield Finding("ROOT011", f"it ends in {left.days} days", "30 days at least: the next ceremony needs time.")
 
 

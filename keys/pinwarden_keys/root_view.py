@@ -24,30 +24,31 @@ def digest_groups(payload: bytes) -> str:
     return " ".join(digest[start : start + 4] for start in range(0, len(digest), 4))
 
 
-def as_table(draft: RootDraft, findings: Sequence[Finding], *, previous: Root | None) -> str:
-    """Return the root in *draft* as lines of text, and what changed since *previous*."""
-    root = draft.root
-    first, *others = lines_of(draft.digest)
+def as_table(
+    root: Root, payload: bytes, names: Mapping[str, str], findings: Sequence[Finding], *, previous: Root | None = None
+) -> str:
+    """Return *root* as lines of text, and what changed since *previous*; *names* maps keyids to people, unsigned."""
+    first, *others = lines_of(sha256(payload).digest())
     return "\n".join(
         [
             f"root {root.version} of {root.authority}",
             f"  issued   {format_time(root.issued)}",
             f"  expires  {format_time(root.expires)} ({(root.expires - root.issued).days} days)",
-            f"  digest   {digest_groups(draft.payload)}",
+            f"  digest   {digest_groups(payload)}",
             f"  words    {first}",
             *(f"           {line}" for line in others),
             "",
-            *_aligned([_HEADINGS, *_rows(root, draft.names)]),
-            *_changed(root, previous, draft.names),
+            *_aligned([_HEADINGS, *_rows(root, names)]),
+            *_changed(root, previous, names),
             *(f"  {finding.code}: {finding.message}. {finding.hint}" for finding in findings),
         ]
     )
 
 
 def as_json(
-    draft: RootDraft, findings: Sequence[Finding], *, previous: Root | None, signed_by: Sequence[str]
+    draft: RootDraft, findings: Sequence[Finding], signed_by: Sequence[str], *, previous: Root | None
 ) -> dict[str, object]:
-    """Return what :func:`as_table` shows, and the keyids of the signatures present, as a JSON object."""
+    """Return what :func:`as_table` shows of *draft*, and the keyids of the signatures present, as a JSON object."""
     root = draft.root
     changes = differences(previous, root, draft.names) if previous else ()
     return {
@@ -88,6 +89,10 @@ def _rows(root: Root, names: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
         cells = ("" if epoch is None else str(epoch), "" if life is None else spell_life(life))
         yield (name, f"{role.threshold} of {len(role.keyids)}", *cells, *keys[:1])
         yield from (("", "", "", "", key) for key in keys[1:])
+    held = {keyid for _, role in roles for keyid in role.keyids} | {
+        key for grant in root.pinset for key in grant.keyids
+    }
+    yield from (("no role", "", "", "", spell_key(keyid, names)) for keyid in root.keys if keyid not in held)
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pinwarden.envelope import Envelope
 from pinwarden.errors import UntrustedError, WrongPinSetError
 from pinwarden.strict_json import format_time
 from pinwarden_keys import KeysError, check_envelope
-from pinwarden_keys.root_lint import PATTERN_CODES, Finding, lint
+from pinwarden_keys.root_lint import Finding, lint
 from pinwarden_server.drafts import RootOffer
 from pinwarden_server.errors import BadDraft, Conflict, Violation
 from pinwarden_server.signers import Signers
@@ -126,12 +126,7 @@ def plan_root(site: Site, offer: RootOffer, now: datetime) -> RootPlan:
             renewals.append(needed)
         elif needed is not None:
             missing.append(needed)
-    # Which names are published is known here, so patterns need not stand for them.
-    found = [
-        one
-        for one in lint(successor.root, previous=successor.previous, now=now, names=names)
-        if one.code not in PATTERN_CODES
-    ]
+    found = lint(successor.root, previous=successor.previous, now=now, names=names)
     role = successor.root.timestamp
     if names and not site.signers.can_sign(role):
         missing.insert(0, _missing_keys(f"the timestamps of {', '.join(names)}", role, site.signers))

@@ -242,6 +242,7 @@ def test_nobody_signs_what_the_table_does_not_show(renewing, smuggle):
     signing = renewing.run("sign", "smuggling.draft", "--key", "alice.key", *words, typed="2\n")
     refused(renewing, before, signing, complaint)
     refused(renewing, before, renewing.run("assemble", "smuggling.draft", *words), complaint)
+    assert "warning: smuggling.draft says more" in renewing.run("show", "smuggling.draft").stderr
 
 
 WRONG = {

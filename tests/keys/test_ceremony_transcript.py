@@ -3,14 +3,25 @@
 import itertools
 import json
 import re
-from hashlib import sha256
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256, sha512
 from pathlib import Path
 
 import pytest
+from nacl.bindings import (
+    crypto_core_ed25519_scalar_add,
+    crypto_core_ed25519_scalar_mul,
+    crypto_core_ed25519_scalar_reduce,
+    crypto_scalarmult_ed25519_base_noclamp,
+    crypto_sign_seed_keypair,
+)
 
+from pinwarden.envelope import ROOT_TYPE, pae
+from pinwarden_keys.ceremony_files import DetachedSignature
 from pinwarden_keys.root_words import words_of
 
-WRITTEN = ["root.2.json", "root.2.transcript.json", "root.2.transcript.txt"]
+WRITTEN = ["root.2.json", "transcript.2.json", "transcript.2.txt"]
 
 
 @pytest.fixture
@@ -31,7 +42,7 @@ def written(ceremony):
 
 def test_a_transcript_says_who_signed_what_with_which_key(signed):
     assert assemble(signed, "alice.sig", "bob.sig", "dave.sig").exit_code == 0
-    told, draft = json.loads(Path("root.2.transcript.json").read_bytes()), signed.draft("root.2.draft")
+    told, draft = json.loads(Path("transcript.2.json").read_bytes()), signed.draft("root.2.draft")
     keyid = signed.people.keyid
     assert (told["authority"], told["version"]) == (draft.root.authority, 2)
     assert (told["payload_sha256"], told["digest_words"]) == (draft.digest.hex(), list(words_of(draft.digest)))
@@ -53,11 +64,11 @@ def test_a_transcript_says_who_signed_what_with_which_key(signed):
 
 def test_a_transcript_holds_the_digest_of_every_file(signed):
     assert assemble(signed, "alice.sig", "bob.sig", "dave.sig").exit_code == 0
-    told = json.loads(Path("root.2.transcript.json").read_bytes())
+    told = json.loads(Path("transcript.2.json").read_bytes())
     names = ["alice.sig", "bob.sig", "dave.sig", "root.2.draft", "root.2.json"]
     expected = [(name, sha256(Path(name).read_bytes()).hexdigest()) for name in names]
     assert [(each["name"], each["sha256"]) for each in told["files"]] == expected
-    text = Path("root.2.transcript.txt").read_text()
+    text = Path("transcript.2.txt").read_text()
     assert all(f"{digest}  {name}\n" in text for name, digest in expected)
 
 
@@ -80,6 +91,37 @@ def test_every_order_of_the_same_signatures_gives_the_same_root_and_transcript(s
     assert len(results) == 1
 
 
+def another_signature(seed, message):
+    """Return a second good signature by the key of *seed*: Ed25519 with a nonce of its own, as an HSM may make it."""
+    digest = sha512(seed).digest()
+    scalar = bytearray(digest[:32])
+    scalar[0] &= 248
+    scalar[31] = (scalar[31] & 127) | 64
+    nonce = crypto_core_ed25519_scalar_reduce(sha512(b"a nonce of its own" + message).digest())
+    point = crypto_scalarmult_ed25519_base_noclamp(nonce)
+    public = crypto_sign_seed_keypair(seed)[0]
+    challenge = crypto_core_ed25519_scalar_reduce(sha512(point + public + message).digest())
+    secret = crypto_core_ed25519_scalar_reduce(bytes(scalar) + bytes(32))
+    return point + crypto_core_ed25519_scalar_add(nonce, crypto_core_ed25519_scalar_mul(challenge, secret))
+
+
+def test_two_good_signatures_by_one_key_count_once_and_give_one_root_in_any_order(signed):
+    draft = signed.draft("root.2.draft")
+    first = DetachedSignature.parse(Path("bob.sig").read_bytes())
+    other = replace(first, sig=another_signature(signed.people.seed("bob"), pae(ROOT_TYPE, draft.payload)))
+    later = replace(first, made=first.made + timedelta(minutes=5))
+    Path("bob.2.sig").write_bytes(other.to_bytes())
+    Path("bob.3.sig").write_bytes(later.to_bytes())
+    assert assemble(signed, "bob.sig", "bob.2.sig", "bob.3.sig").exit_code == 5
+    results = set()
+    for bobs in itertools.permutations(["bob.sig", "bob.2.sig", "bob.3.sig"]):
+        assert assemble(signed, "alice.sig", *bobs, "dave.sig").exit_code == 0
+        results.add(tuple(written(signed)))
+        for name in WRITTEN:
+            Path(name).unlink()
+    assert len(results) == 1
+
+
 def test_a_ceremony_is_taken_up_again_until_it_is_done_and_after(signed):
     for signatures, code in ((["alice.sig"], 5), (["bob.sig", "alice.sig"], 5), (["dave.sig", "bob.sig"], 5)):
         assert assemble(signed, *signatures).exit_code == code
@@ -94,7 +136,7 @@ def test_a_ceremony_is_taken_up_again_until_it_is_done_and_after(signed):
 def test_a_part_that_is_lost_is_made_again(signed):
     assert assemble(signed, "alice.sig", "bob.sig", "dave.sig").exit_code == 0
     first = written(signed)
-    Path("root.2.transcript.txt").unlink()
+    Path("transcript.2.txt").unlink()
     assert assemble(signed, "alice.sig", "bob.sig", "dave.sig").exit_code == 0
     assert written(signed) == first
 
@@ -117,5 +159,5 @@ def test_findings_that_were_accepted_are_in_the_transcript(ceremony):
     assert ceremony.sign("root.1.draft", "alice", typed="1\n").exit_code == 1  # whoever signs accepts it too
     assert ceremony.sign("root.1.draft", "alice", *accept, typed="1\n").exit_code == 0
     assert ceremony.run("assemble", "root.1.draft", "alice.sig", *accept).exit_code == 0
-    assert json.loads(Path("root.1.transcript.json").read_bytes())["findings_accepted"] == ["ROOT006"]
-    assert "Findings accepted: ROOT006\n" in Path("root.1.transcript.txt").read_text()
+    assert json.loads(Path("transcript.1.json").read_bytes())["findings_accepted"] == ["ROOT006"]
+    assert "Findings accepted: ROOT006\n" in Path("transcript.1.txt").read_text()

@@ -7,7 +7,10 @@ import pytest
 
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.strict_json import encode_base64
+from pinwarden.testing import ThrowawayAuthority
 from pinwarden.trust import advance_root, begin
+from pinwarden_keys.cli_root_files import judged
+from pinwarden_keys.errors import CeremonyError
 from pinwarden_keys.root_plan import EXAMPLE
 from tests.keys.ceremony_folder import PLAN
 
@@ -89,7 +92,7 @@ def test_a_stranger_cannot_sign(ceremony):
 def test_a_draft_from_a_root_of_the_attackers_is_noticed_by_whoever_brings_their_own(ceremony):
     ceremony.found()
     Path("root.1.json").rename("ours.json")
-    for path in ceremony.folder.glob("root.1.*"):
+    for path in (*ceremony.folder.glob("root.1.*"), *ceremony.folder.glob("transcript.1.*")):
         path.unlink()
     ceremony.found()  # an authority of the same people, but another one
     ceremony.run("draft", "--previous", "root.1.json")
@@ -232,3 +235,100 @@ def test_what_is_no_root_is_refused_with_a_sentence(ceremony, command):
         assert result.exit_code == 1
         assert result.stderr.startswith("error: ")
     assert ceremony.run(*command, "missing").exit_code == 1
+
+
+def test_show_prints_what_changes_and_how_to_say_the_digest(ceremony, people):
+    ceremony.found()
+    ceremony.next("bob", "carol", "dave", signers=())
+    shown = ceremony.run("show", "root.2.draft")
+    change = shown.stdout.partition("changes since root 1 of ")[2].splitlines()[1:-1]
+    alice, dave = (people.keyid(name)[:16] for name in ("alice", "dave"))
+    assert change[0] == "  ~ version 1 -> 2"
+    assert [line for line in change if "version" not in line and "expires" not in line] == [
+        f"  - root key {alice}",
+        f"  + root key {dave} dave",
+    ]
+    answer = json.loads(ceremony.run("show", "root.2.draft", "--json").stdout)
+    assert (answer["compared_with"], answer["findings"]) == (1, [])
+    assert {"mark": "+", "what": f"root key {dave} dave"} in answer["changes"]
+    words = " ".join(answer["digest_words"])
+    assert all(word in shown.stdout for word in answer["digest_words"])
+    assert ceremony.run("show", "root.2.draft", "--digest-words", words).exit_code == 0
+
+
+def test_show_compares_a_signed_root_with_the_one_before_it_when_that_is_named(ceremony):
+    ceremony.found()
+    ceremony.next("alice", "bob", "carol", signers=("alice", "bob"))
+    assert ceremony.run("assemble", "root.2.draft", "alice.sig", "bob.sig").exit_code == 0
+    assert "changes since" not in ceremony.run("show", "root.2.json").stdout
+    assert "changes since root 1 of acme-" in ceremony.run("show", "root.2.json", "--previous", "root.1.json").stdout
+
+
+def published_files(name):
+    """Return a file of each kind in which the name of a published pin set may stand, by its name."""
+    authority = ThrowawayAuthority(name=name)
+    authority.publish({"example.com": [bytes(range(32))]})
+    bundle = authority.bundle()
+    return {
+        "names.txt": f"# what we publish\n\n{name}  # the only one\n".encode(),
+        "bundle.json": bundle.to_bytes(),
+        "pinset.json": bundle.pinset.to_bytes(),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*keys that anyone can compute")
+@pytest.mark.parametrize("file", ["names.txt", "bundle.json", "pinset.json"])
+def test_published_names_are_taken_from_a_list_or_from_what_is_served(ceremony, file):
+    ceremony.found()
+    Path(file).write_bytes(published_files("payments-us")[file])
+    plan = ceremony.plan("alice", "bob", "carol", text=PLAN.replace("payments-*", "payments-eu"))
+    words = ("draft", "--plan", plan, "--previous", "root.1.json", "--allow", "ROOT013")
+    before = ceremony.contents()
+    result = ceremony.run(*words, "--published-in", file)
+    assert result.exit_code == 1
+    assert "ROOT004 pin set 'payments-us' loses its grant" in result.stderr
+    assert ceremony.contents() == before
+    assert ceremony.run(*words, "--published", "payments-eu").exit_code == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"{}", b"{", b"\xff", b"Payments\n", b"a b\n"])
+def test_a_list_without_names_is_refused(ceremony, content):
+    Path("names").write_bytes(content)
+    result = ceremony.run("draft", "--plan", ceremony.plan("alice", "bob", "carol"), "--published-in", "names")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no names of pin sets" in result.stderr or "not a pin set name" in result.stderr
+    assert not Path("root.1.draft").exists()
+
+
+@pytest.mark.parametrize("label", ["acm", "acme-", "other", "acme-0123456789abcdef"])
+def test_a_plan_for_another_authority_makes_no_root_of_this_one(ceremony, label):
+    ceremony.found()
+    plan = ceremony.plan("alice", "bob", "carol", text=PLAN.replace('"acme"', f'"{label}"'))
+    before = ceremony.contents()
+    for command in ("draft", "rehearse"):
+        result = ceremony.run(command, "--plan", plan, "--previous", "root.1.json")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "the plan is for another authority than the previous root" in result.stderr
+    assert ceremony.contents() == before
+
+
+@pytest.mark.parametrize("taken", ["a folder", "a link that leads nowhere", "a larger file"])
+def test_what_stands_in_the_way_of_a_new_file_is_left_alone(ceremony, taken):
+    plan, path = ceremony.plan("alice", "bob", "carol"), Path("root.1.draft")
+    if taken == "a folder":
+        path.mkdir()
+    elif taken == "a larger file":
+        path.write_bytes(bytes(100_000))
+    else:
+        path.symlink_to("elsewhere")
+    result = ceremony.run("draft", "--plan", plan)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "root.1.draft exists already" in result.stderr
+    assert ceremony.names() == {"pass", "plan.toml", "root.1.draft"}
+
+
+def test_a_finding_that_breaks_the_chain_is_refused_though_it_were_allowed(ceremony):
+    ceremony.found()
+    draft = ceremony.draft()
+    with pytest.raises(CeremonyError, match="ROOT012"):
+        judged(draft, None, draft.root.expires, ("ROOT012",), ())

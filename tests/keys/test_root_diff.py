@@ -1,11 +1,13 @@
 """What signers are told about a change: every one of them, and nothing that did not change."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pinwarden.documents import Grant, Role, TimestampRole
+from pinwarden.documents import Grant, Role, Root, TimestampRole
 from pinwarden_keys.ceremony import Roles, first_root, keyed, next_root, roles_of
 from pinwarden_keys.root_diff import differences
 
@@ -102,14 +104,72 @@ def test_grants_that_come_and_go_are_told_whole(told, before, role):
     assert told(pinset=(second, new)) == [
         "- pinset payments-*, app: 1 of <release> release; epoch 1, longest life 90 days",
         "+ pinset web: 1 of <dave> dave; epoch 7, longest life 90 days",
+        "~ order of the grants, the first that covers a name decides alone: * | web",
     ]
 
 
 def test_another_order_of_the_grants_is_a_change(told, before):
-    assert told(pinset=before.pinset[::-1]) == ["~ order of the grants; the first that covers a name decides alone"]
+    assert told(pinset=before.pinset[::-1]) == [
+        "~ order of the grants, the first that covers a name decides alone: * | payments-*, app"
+    ]
+
+
+def test_a_grant_that_comes_before_another_is_told_with_its_place(told, before, role):
+    new = replace(before.pinset[0], names=("pay*",), **role("dave"))
+    assert told(pinset=(new, *before.pinset)) == [
+        "+ pinset pay*: 1 of <dave> dave; epoch 1, longest life 90 days",
+        "~ order of the grants, the first that covers a name decides alone: pay* | payments-*, app | *",
+    ]
 
 
 def test_another_authority_is_a_change(before):
     other = replace(before, authority="evil-0123456789abcdef")
     expected = "~ authority acme-0123456789abcdef -> evil-0123456789abcdef"
     assert [str(change) for change in differences(before, other, {})] == [expected]
+
+
+SOME = st.sampled_from
+KEYS = {f"{letter}" * 64: bytes([number]) * 32 for number, letter in enumerate("abcde", 1)}
+
+
+def members(draw):
+    keyids = tuple(draw(st.lists(SOME(sorted(KEYS)), min_size=1, max_size=3, unique=True)))
+    return {"keyids": keyids, "keys": {keyid: KEYS[keyid] for keyid in keyids}, "threshold": draw(SOME([1, 2]))}
+
+
+def limits(draw):
+    return {"epoch": draw(SOME([1, 2])), "max_lifetime_seconds": draw(SOME([DAY, DAY + 1, 2 * DAY]))}
+
+
+@st.composite
+def roots(draw, version=1):
+    names = draw(st.lists(SOME([("a",), ("b", "c*"), ("c*",), ("*",)]), max_size=3, unique=True))
+    issued = datetime(2026, 11, 23, tzinfo=UTC)
+    return Root(
+        draw(SOME(["acme-0123456789abcdef", "evil-0123456789abcdef"])),
+        version,
+        issued,
+        issued + timedelta(days=draw(SOME([100, 365]))),
+        {},
+        Role(**members(draw)),
+        TimestampRole(**members(draw), **limits(draw)),
+        tuple(Grant(names=each, **members(draw), **limits(draw)) for each in names),
+    )
+
+
+def meaning(root):
+    """Return what *root* says: the order of keyids within a role means nothing, that of grants does."""
+
+    def role(each):
+        limit = [getattr(each, name, None) for name in ("epoch", "max_lifetime_seconds", "names")]
+        return (frozenset(each.keyids), each.threshold, *limit)
+
+    return (root.authority, root.expires, role(root.root), role(root.timestamp), tuple(map(role, root.pinset)))
+
+
+@settings(derandomize=True, max_examples=400, deadline=None)
+@given(before=roots(), one=roots(version=2), other=roots(version=2))
+def test_two_roots_that_mean_different_things_never_show_the_same_changes(before, one, other):
+    for second in (other, replace(before, version=2), replace(one, pinset=other.pinset), replace(one, root=other.root)):
+        alike = differences(before, one, {}) == differences(before, second, {})
+        assert not alike or meaning(one) == meaning(second)

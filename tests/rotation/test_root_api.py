@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from pinwarden_keys.root_lint import FORCEABLE_CODES
+from pinwarden_keys.root_lint import POLICY_CODES
 from tests.rotation.stage import House
 
 PAGE = (Path(__file__).parents[2] / "docs/admin-api.md").read_text("utf-8")
@@ -32,7 +32,7 @@ def test_preview_and_answer_are_those_of_the_page(house: House) -> None:
 
 def test_the_page_says_which_findings_may_be_forced() -> None:
     said = dict(re.findall(r"(?m)^\| (ROOT\d{3}) \|[^|]*\| (yes|no) \|$", PAGE))
-    assert {code for code, forced in said.items() if forced == "yes"} == set(FORCEABLE_CODES)
+    assert {code for code, forced in said.items() if forced == "yes"} == set(POLICY_CODES)
     assert {code for code, forced in said.items() if forced == "no"} == {"ROOT003", "ROOT004", "ROOT005"}
 
 
