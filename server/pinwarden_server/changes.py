@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints
 from pinwarden.documents import PinSet
-from pinwarden.envelope import PINSET_TYPE, Signature
+from pinwarden.envelope import PINSET_TYPE, Envelope
 from pinwarden_server import audit
 from pinwarden_server.changes_signatures import checked_signature, repeated, signed_envelope
 from pinwarden_server.commit import (
@@ -28,6 +28,7 @@ from pinwarden_server.commit import (
     kept_answer,
     stale,
 )
+from pinwarden_server.drafts import SignatureDraft
 from pinwarden_server.errors import Conflict, SignatureRefused, StaleVersion, Violation
 from pinwarden_server.publishing import Plan, execute, grant_of, is_signed_by_people, replayed, survey
 from pinwarden_server.signing import Ground, check_as_clients_do, check_proposal, reserved, sign_timestamp
@@ -72,7 +73,7 @@ def submit(site: Site, plan: Callable[[], Plan], by: Act) -> Outcome:
     return _once(site, by, first)
 
 
-def sign_change(site: Site, number: int, signature: Signature, by: Act) -> Outcome:
+def sign_change(site: Site, number: int, signature: SignatureDraft, by: Act) -> Outcome:
     """
     Add a person's signature to a change, and publish the change when that meets the threshold of its grant.
 
@@ -85,20 +86,10 @@ def sign_change(site: Site, number: int, signature: Signature, by: Act) -> Outco
 
     def first() -> Outcome:
         for _ in range(_ROUNDS):
-            row = site.store.reader.change(number)
-            ground = _ground_of(site, row, by)
-            grant = grant_of(ground)
-            new = checked_signature(row, grant, signature, by)
-            together = {entry.keyid: entry for entry in (*row.signatures, new) if entry.keyid in grant.keys}
-            known = any(entry.keyid == new.keyid for entry in row.signatures)
-            if len(together) >= grant.threshold:
-                change = _publication(row, None if known else new)
-                return _publish_signed(site, ground, row, list(together.values()), change, by)
-            if known:
-                raise repeated(row, new)
-            if _store(site, row, new, by):
-                return Waiting(site.store.reader.change(number))
-        raise Conflict(f"change {number} was signed by others {_ROUNDS} times meanwhile", hint="Repeat the request.")
+            outcome = _sign_once(site, number, signature, by)
+            if outcome:
+                return outcome
+        raise Conflict(f"change {number} or its pin set moved {_ROUNDS} times meanwhile", hint="Repeat the request.")
 
     return _once(site, by, first)
 
@@ -191,6 +182,25 @@ def _store_proposal(site: Site, row: ChangeRow, by: Act) -> int:
     return number
 
 
+def _sign_once(site: Site, number: int, signature: SignatureDraft, by: Act) -> Outcome | None:
+    """Judge, then keep or publish; None when someone signed or renewed meanwhile, and all has to be judged again."""
+    row = site.store.reader.change(number)
+    ground = _ground_of(site, row, by)
+    grant = grant_of(ground)
+    new = checked_signature(row, grant, signature, by)
+    together = {entry.keyid: entry for entry in (*row.signatures, new) if entry.keyid in grant.keys}
+    known = any(entry.keyid == new.keyid for entry in row.signatures)
+    if len(together) >= grant.threshold:
+        envelope = signed_envelope(row, list(together.values()), grant)
+        try:
+            return _publish_signed(site, ground, envelope, _publication(row, None if known else new), by)
+        except StaleVersion as error:
+            raise closed(number, "stale") from error
+    if known:
+        raise repeated(row, new)
+    return Waiting(site.store.reader.change(number)) if _store(site, row, new, by) else None
+
+
 def _store(site: Site, row: ChangeRow, new: ChangeSignature, by: Act) -> bool:
     """Keep a signature that does not complete the change; False when others signed since *row* was read."""
     try:
@@ -211,23 +221,17 @@ def _store(site: Site, row: ChangeRow, new: ChangeSignature, by: Act) -> bool:
     return True
 
 
-def _publish_signed(
-    site: Site, ground: Ground, row: ChangeRow, signatures: list[ChangeSignature], change: Change, by: Act
-) -> Published:
-    envelope = signed_envelope(row, signatures, grant_of(ground))
-    for _ in range(_ROUNDS):
-        reservation = site.store.writer.reserve(row.name, by.at, pinset=False, room="change")
-        failpoints.hit("change.reserved")
-        pair = sign_timestamp(site.signers, ground, envelope, reservation, site.policy.timestamp_lifetime)
-        failpoints.hit("change.timestamp-signed")
-        check_as_clients_do(ground, pair, now=by.at, room="change")
-        try:
-            return bring_into_force(site, ground, pair, change, by)
-        except TimestampMoved:
-            ground = _ground_of(site, site.store.reader.change(row.id), by)  # the renewer was first
-        except StaleVersion as error:
-            raise closed(row.id, "stale") from error
-    raise Conflict(f"pin set {row.name!r} got {_ROUNDS} new timestamps meanwhile", hint="Repeat the request.")
+def _publish_signed(site: Site, ground: Ground, envelope: Envelope, change: Change, by: Act) -> Published | None:
+    """Publish what people signed, with a new timestamp; None when only the timestamp moved meanwhile."""
+    reservation = site.store.writer.reserve(ground.name, by.at, pinset=False, room="change")
+    failpoints.hit("change.reserved")
+    pair = sign_timestamp(site.signers, ground, envelope, reservation, site.policy.timestamp_lifetime)
+    failpoints.hit("change.timestamp-signed")
+    check_as_clients_do(ground, pair, now=by.at, room="change")
+    try:
+        return bring_into_force(site, ground, pair, change, by)
+    except TimestampMoved:
+        return None
 
 
 def _publication(row: ChangeRow, last: ChangeSignature | None) -> Change:
