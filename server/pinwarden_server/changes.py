@@ -66,7 +66,7 @@ def submit(site: Site, plan: Callable[[], Plan], by: Act) -> Outcome:
 
     def first() -> Outcome:
         planned = plan()
-        if is_signed_by_people(site, planned.ground):
+        if planned.wait_for or is_signed_by_people(site, planned.ground):
             return _propose(site, planned, by)
         return execute(site, planned, by)
 
@@ -147,6 +147,7 @@ def _propose(site: Site, plan: Plan, by: Act) -> Waiting:
         reason=change.reason,
         forced=change.forced,
         warnings=tuple(found.to_json() for found in change.warnings),
+        wait_for=plan.wait_for,
         signatures=tuple(ChangeSignature(entry.keyid, entry.sig, by.at, SIGNERS) for entry in own),
     )
     number = _store_proposal(site, row, by)
@@ -166,6 +167,8 @@ def _store_proposal(site: Site, row: ChangeRow, by: Act) -> int:
         detail["reason"] = row.reason
     if row.forced:
         detail["forced"] = list(row.forced)
+    if row.wait_for:
+        detail["wait_for"] = list(row.wait_for)
     try:
         with site.store.writer.transaction() as transaction:
             pair = transaction.pair_of(row.name)
@@ -190,7 +193,8 @@ def _sign_once(site: Site, number: int, signature: SignatureDraft, by: Act) -> O
     new = checked_signature(row, grant, signature, by)
     together = {entry.keyid: entry for entry in (*row.signatures, new) if entry.keyid in grant.keys}
     known = any(entry.keyid == new.keyid for entry in row.signatures)
-    if len(together) >= grant.threshold:
+    awaited = {keyid for keyid in row.wait_for if keyid in grant.keys}
+    if len(together) >= grant.threshold and awaited <= together.keys():
         envelope = signed_envelope(row, list(together.values()), grant)
         try:
             return _publish_signed(site, ground, envelope, _publication(row, None if known else new), by)
