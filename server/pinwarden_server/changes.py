@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints
 from pinwarden.documents import PinSet
-from pinwarden.envelope import PINSET_TYPE, Envelope
+from pinwarden.envelope import PINSET_TYPE, Envelope, Signature
 from pinwarden_server import audit
 from pinwarden_server.changes_signatures import checked_signature, repeated, signed_envelope
 from pinwarden_server.commit import (
@@ -28,7 +28,6 @@ from pinwarden_server.commit import (
     kept_answer,
     stale,
 )
-from pinwarden_server.drafts import SignatureDraft
 from pinwarden_server.errors import Conflict, SignatureRefused, StaleVersion, Violation
 from pinwarden_server.publishing import Plan, execute, grant_of, is_signed_by_people, replayed, survey
 from pinwarden_server.signing import Ground, check_as_clients_do, check_proposal, reserved, sign_timestamp
@@ -73,7 +72,7 @@ def submit(site: Site, plan: Callable[[], Plan], by: Act) -> Outcome:
     return _once(site, by, first)
 
 
-def sign_change(site: Site, number: int, signature: SignatureDraft, by: Act) -> Outcome:
+def sign_change(site: Site, number: int, signature: Signature, by: Act) -> Outcome:
     """
     Add a person's signature to a change, and publish the change when that meets the threshold of its grant.
 
@@ -185,7 +184,7 @@ def _store_proposal(site: Site, row: ChangeRow, by: Act) -> int:
     return number
 
 
-def _sign_once(site: Site, number: int, signature: SignatureDraft, by: Act) -> Outcome | None:
+def _sign_once(site: Site, number: int, signature: Signature, by: Act) -> Outcome | None:
     """Judge, then keep or publish; None when someone signed or renewed meanwhile, and all has to be judged again."""
     row = site.store.reader.change(number)
     ground = _ground_of(site, row, by)

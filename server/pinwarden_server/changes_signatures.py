@@ -8,13 +8,12 @@ from pinwarden.documents import Grant
 from pinwarden.envelope import PINSET_TYPE, Envelope, Signature, pae
 from pinwarden.errors import SignatureError
 from pinwarden_keys import KeysError, check_envelope, check_signature
-from pinwarden_server.drafts import SignatureDraft
 from pinwarden_server.errors import PublicationRefused, SignatureRefused, Violation
 from pinwarden_server.site import Act
 from pinwarden_server.store import ChangeRow, ChangeSignature
 
 
-def checked_signature(row: ChangeRow, grant: Grant, signature: SignatureDraft, by: Act) -> ChangeSignature:
+def checked_signature(row: ChangeRow, grant: Grant, signature: Signature, by: Act) -> ChangeSignature:
     """Return the signature as it is kept, once the grant names its key and both libraries accept it."""
     public = grant.keys.get(signature.keyid)
     if public is None:

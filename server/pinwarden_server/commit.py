@@ -57,10 +57,10 @@ class Change:
     What is recorded about a publication.
 
     Attributes:
-        room: ``publish`` or ``renew``, prefix of the failpoints.
+        room: ``publish``, ``renew`` or ``change``, prefix of the failpoints.
         action: for the audit row.
         only_timestamp: the pin set stays as it is.
-        waited: number of the change that people signed and that this publishes (its room is ``change``), or None.
+        waited: number of the change that people signed and that this publishes, or None.
         last_signature: the signature that completed it, to be kept with the others.
     """
 
@@ -84,8 +84,8 @@ def bring_into_force(site: Site, ground: Ground, pair: Pair, change: Change, by:
 
     Raises:
         StaleVersion: another version is in force. TimestampMoved: only another timestamp is.
+        ChangeClosed: what was signed does not wait any more.
         NotServedYet: committed, and the tree could not be written. StoreUnavailable: not committed.
-        ChangeClosed: what people signed does not wait any more.
     """
     outcome = Published(
         name=ground.name,
@@ -159,23 +159,6 @@ def stale(name: str, expected: Tag | None, current: Tag | None) -> StaleVersion:
     )
 
 
-def closed(number: int, state: str) -> ChangeClosed:
-    """Return the error of a change that does not wait any more."""
-    hints = {
-        "published": "Nothing is left to sign; look at the version that is in force.",
-        "rejected": "Look at the reason, and propose it anew if it was wrong.",
-        "stale": "Look at the version that is in force now, and propose the change again on top of it.",
-        "expired": "Propose it again: a signed life that is over cannot be prolonged.",
-    }
-    return ChangeClosed(
-        f"change {number} does not wait for signatures any more",
-        state=state,
-        expected="a waiting change",
-        got=state,
-        hint=hints.get(state),
-    )
-
-
 def _commit(site: Site, ground: Ground, pair: Pair, change: Change, outcome: Published, by: Act) -> None:
     try:
         with site.store.writer.transaction() as transaction:
@@ -192,6 +175,34 @@ def _commit(site: Site, ground: Ground, pair: Pair, change: Change, outcome: Pub
         # Someone wrote the same row between our look and our insert: the same name, or the same Idempotency-Key.
         current = site.store.reader.find_current(ground.name)
         raise stale(ground.name, ground.tag, current.tag if current else None) from error
+
+
+def _close(transaction: Transaction, change: Change, pair: Pair, by: Act) -> None:
+    if change.waited is None:
+        return
+    version = format_tag((pair.document.epoch, pair.document.version))
+    if not transaction.close_change(change.waited, "published", at=by.at, by=by.actor, reason=f"version {version}"):
+        found = transaction.lock_change(change.waited)
+        raise closed(change.waited, found.state if found else "unknown")
+    if change.last_signature:
+        transaction.append_change_signature(change.waited, change.last_signature)
+
+
+def closed(number: int, state: str) -> ChangeClosed:
+    """Return the error of a change that does not wait any more."""
+    hints = {
+        "published": "Nothing is left to sign; look at the version that is in force.",
+        "rejected": "Look at the reason, and propose it anew if it was wrong.",
+        "stale": "Look at the version that is in force now, and propose the change again on top of it.",
+        "expired": "Propose it again: a signed life that is over cannot be prolonged.",
+    }
+    return ChangeClosed(
+        f"change {number} does not wait for signatures any more",
+        state=state,
+        expected="a waiting change",
+        got=state,
+        hint=hints.get(state),
+    )
 
 
 def _move(transaction: Transaction, ground: Ground, pair: Pair) -> None:
@@ -271,14 +282,3 @@ def _not_served(outcome: Published, error: StoreUnavailable) -> NotServedYet:
         holds="The version is published; it will be served as soon as the tree can be written.",
         hint="Repair the disk, then run `pinwarden server publish-tree`, or repeat with the same Idempotency-Key.",
     )
-
-
-def _close(transaction: Transaction, change: Change, pair: Pair, by: Act) -> None:
-    if change.waited is None:
-        return
-    version = format_tag((pair.document.epoch, pair.document.version))
-    if not transaction.close_change(change.waited, "published", at=by.at, by=by.actor, reason=f"version {version}"):
-        found = transaction.lock_change(change.waited)
-        raise closed(change.waited, found.state if found else "unknown")
-    if change.last_signature:
-        transaction.append_change_signature(change.waited, change.last_signature)

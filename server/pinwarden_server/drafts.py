@@ -15,14 +15,15 @@ import msgspec
 from msgspec import Meta
 
 from pinwarden.documents import MAX_DENIED, MAX_HOSTS, MAX_PINS_PER_HOST, PIN_BYTES, Host, Pin
+from pinwarden.envelope import Signature
 from pinwarden.errors import MalformedError
 from pinwarden.hosts import check_pattern
 from pinwarden.strict_json import decode_base64, parse_object
 from pinwarden_server.errors import BadDraft, Violation
 
+SIGNATURE_BYTES = 64
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
-_SIGNATURE_BYTES = 64
 _NAMED_FIELD = re.compile(r"field `([^`]*)`")
 # The library's names of types, in words of people who write JSON.
 _WORDS = {
@@ -83,13 +84,6 @@ class _RollbackBody(_Body):
     force: Force = []
 
 
-class _TokenBody(_Body):
-    role: Literal["reader", "editor", "approver", "operator", "admin"]
-    lifetime_seconds: Seconds
-    names: Annotated[list[str], Meta(min_length=1, max_length=32)] = msgspec.field(default_factory=lambda: ["*"])
-    label: Annotated[str, Meta(max_length=200)] = ""
-
-
 class _RenewalBody(_Body):
     lifetime_seconds: Seconds | None = None
     reason: Text = ""
@@ -103,6 +97,13 @@ class _SignatureBody(_Body):
 
 class _RejectionBody(_Body):
     reason: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+class _TokenBody(_Body):
+    role: Literal["reader", "editor", "approver", "operator", "admin"]
+    lifetime_seconds: Seconds
+    names: Annotated[list[str], Meta(min_length=1, max_length=32)] = msgspec.field(default_factory=lambda: ["*"])
+    label: Annotated[str, Meta(max_length=200)] = ""
 
 
 Body = TypeVar("Body", bound=_Body)
@@ -131,16 +132,6 @@ class RollbackDraft:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenDraft:
-    """A token that someone wants to hand out."""
-
-    role: str
-    lifetime_seconds: int
-    names: tuple[str, ...] = ("*",)
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class RenewalDraft:
     """
     A new life for the content in force; *lifetime_seconds* None means as long as before.
@@ -155,11 +146,13 @@ class RenewalDraft:
 
 
 @dataclass(frozen=True, slots=True)
-class SignatureDraft:
-    """A signature that someone hands in; what it is worth is judged elsewhere."""
+class TokenDraft:
+    """A token that someone wants to hand out."""
 
-    keyid: str
-    sig: bytes
+    role: str
+    lifetime_seconds: int
+    names: tuple[str, ...] = ("*",)
+    label: str = ""
 
 
 def parse_draft(body: bytes) -> Draft:
@@ -187,6 +180,31 @@ def parse_rollback(body: bytes) -> RollbackDraft:
     return RollbackDraft(raw.to, raw.reason, tuple(raw.force))
 
 
+def parse_renewal(body: bytes) -> RenewalDraft:
+    """Return how long the content in force shall live anew; BadDraft."""
+    raw = _convert(body, _RenewalBody)
+    return RenewalDraft(raw.lifetime_seconds, raw.reason, tuple(dict.fromkeys(raw.wait_for)))
+
+
+def parse_signature(body: bytes) -> Signature:
+    """Return the signature that *body* hands in, of which only the form is judged; BadDraft."""
+    raw = _convert(body, _SignatureBody)
+    try:
+        return Signature(raw.keyid, decode_base64(raw.sig, what="sig", length=SIGNATURE_BYTES))
+    except MalformedError as error:
+        violation = Violation("DRAFT", "/sig", str(error.what), "Send the 64 bytes in padded standard base64.")
+        raise BadDraft(error.what, expected=error.expected, got=error.got, violations=[violation]) from error
+
+
+def parse_rejection(body: bytes) -> str:
+    """Return why a change is rejected; BadDraft."""
+    reason = _convert(body, _RejectionBody).reason
+    if not reason.strip():
+        what = "a rejection needs a reason"
+        raise BadDraft(what, violations=[Violation("DRAFT", "/reason", what, "Say it to whoever proposed the change.")])
+    return reason
+
+
 def parse_token_draft(body: bytes) -> TokenDraft:
     """Return the token that *body* asks for; BadDraft. Names are exact, or end in one ``*``."""
     raw = _convert(body, _TokenBody)
@@ -201,31 +219,6 @@ def parse_token_draft(body: bytes) -> TokenDraft:
         what, expected = "the token names impossible pin sets", "names and patterns such as payments, pay-* or *"
         raise BadDraft(what, violations=violations, expected=expected, got=_first(violations))
     return TokenDraft(raw.role, raw.lifetime_seconds, tuple(raw.names), raw.label)
-
-
-def parse_renewal(body: bytes) -> RenewalDraft:
-    """Return how long the content in force shall live anew; BadDraft."""
-    raw = _convert(body, _RenewalBody)
-    return RenewalDraft(raw.lifetime_seconds, raw.reason, tuple(dict.fromkeys(raw.wait_for)))
-
-
-def parse_signature(body: bytes) -> SignatureDraft:
-    """Return the signature that *body* hands in, of which only the form is judged; BadDraft."""
-    raw = _convert(body, _SignatureBody)
-    try:
-        return SignatureDraft(raw.keyid, decode_base64(raw.sig, what="sig", length=_SIGNATURE_BYTES))
-    except MalformedError as error:
-        violation = Violation("DRAFT", "/sig", str(error.what), "Send the 64 bytes in padded standard base64.")
-        raise BadDraft(error.what, expected=error.expected, got=error.got, violations=[violation]) from error
-
-
-def parse_rejection(body: bytes) -> str:
-    """Return why a change is rejected; BadDraft."""
-    reason = _convert(body, _RejectionBody).reason
-    if not reason.strip():
-        what = "a rejection needs a reason"
-        raise BadDraft(what, violations=[Violation("DRAFT", "/reason", what, "Say it to whoever proposed the change.")])
-    return reason
 
 
 def _convert(body: bytes, kind: type[Body]) -> Body:

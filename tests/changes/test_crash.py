@@ -19,11 +19,11 @@ import pytest
 from pinwarden import failpoints, trust
 from pinwarden.bundle import Bundle
 from pinwarden.documents import PinSet
-from pinwarden.envelope import PINSET_TYPE, is_signature, pae
+from pinwarden.envelope import PINSET_TYPE, Signature, is_signature, pae
 from pinwarden.testing import pinned
 from pinwarden_server import audit, changes
 from pinwarden_server.changes import Outcome, Waiting, reject_change, sign_change, submit
-from pinwarden_server.drafts import Draft, SignatureDraft
+from pinwarden_server.drafts import Draft
 from pinwarden_server.founding import reconcile
 from pinwarden_server.node import open_site
 from pinwarden_server.publishing import plan_publication
@@ -88,7 +88,7 @@ class Stage:
     def sign(self, person: "Person", number: int) -> Callable[[Site], Outcome]:
         def work(site: Site) -> Outcome:
             message = pae(PINSET_TYPE, site.store.reader.change(number).payload)
-            signature = SignatureDraft(person.keyid, person.signer.sign(message))
+            signature = Signature(person.keyid, person.signer.sign(message))
             return sign_change(site, number, signature, self.by(person.name))
 
         return work
