@@ -31,7 +31,7 @@ def change_views(admin: Blueprint, node: Node) -> None:
         """Return who asks and the change, when *right* on its pin set is theirs."""
         principal = allowed(node, right)
         if _NUMBER.fullmatch(number) is None:
-            raise NotFound(f"no change {number[:40]!r}", hint="`pinwarden change list` shows those that exist.")
+            raise NotFound(f"no change {number[:40]!r}", hint="GET /admin/v1/changes lists those that exist.")
         row = reader.change(int(number))
         return require(principal, right, row.name), row
 

@@ -207,7 +207,7 @@ class Reader:
             row = connection.execute(select(changes).where(changes.c.id == number)).first()
             signed = signatures_of(connection, [number])
         if row is None:
-            raise NotFound(f"no change {number}", hint="`pinwarden change list` shows those that exist.")
+            raise NotFound(f"no change {number}", hint="GET /admin/v1/changes lists those that exist.")
         return as_change(row, signed.get(number, ()))
 
     @contextmanager
