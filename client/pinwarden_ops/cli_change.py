@@ -132,6 +132,8 @@ def sign_change(
         _confirm(desk, opened.review)
         return
     _say_done(number, opened.review, "waiting", json_wanted, signature.keyid)
+    if awaited := answer.value.get("wait_for"):
+        say("note", f"claimed to wait for {printable(', '.join(map(str, awaited)))}, whatever the threshold")
     ctx.exit(WAITING)
 
 
@@ -184,6 +186,7 @@ def propose(
 @click.argument("name")
 @click.option("--reason", default="", help="Kept with the change, and audited.")
 @click.option("--lifetime-seconds", type=click.IntRange(1), help="New life; default: as long as before.")
+@click.option("--wait-for", multiple=True, metavar="KEYID", help="Publish only when this key signed too; repeatable.")
 @server_options
 @click.pass_context
 def renew(
@@ -194,6 +197,7 @@ def renew(
     name: str,
     reason: str,
     lifetime_seconds: int | None,
+    wait_for: tuple[str, ...],
 ) -> None:
     """
     Propose a new life for a pin set.
@@ -203,7 +207,9 @@ def renew(
     """
     api = admin_client(server, token_file, ca_file)
     current = api.ask("GET", f"/pinsets/{check_name(name)}")
-    body = {"reason": reason, **({"lifetime_seconds": lifetime_seconds} if lifetime_seconds else {})}
+    body: dict[str, Any] = {"reason": reason, "wait_for": list(wait_for)}
+    if lifetime_seconds:
+        body["lifetime_seconds"] = lifetime_seconds
     _hand_over(ctx, api, "POST", f"/pinsets/{name}/renewal", body, {"If-Match": current.etag or ""})
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints
 from pinwarden.documents import PinSet
-from pinwarden.envelope import PINSET_TYPE, Signature
+from pinwarden.envelope import PINSET_TYPE, Envelope, Signature
 from pinwarden_server import audit
 from pinwarden_server.changes_signatures import checked_signature, repeated, signed_envelope
 from pinwarden_server.commit import (
@@ -65,7 +65,7 @@ def submit(site: Site, plan: Callable[[], Plan], by: Act) -> Outcome:
 
     def first() -> Outcome:
         planned = plan()
-        if is_signed_by_people(site, planned.ground):
+        if planned.wait_for or is_signed_by_people(site, planned.ground):
             return _propose(site, planned, by)
         return execute(site, planned, by)
 
@@ -85,20 +85,10 @@ def sign_change(site: Site, number: int, signature: Signature, by: Act) -> Outco
 
     def first() -> Outcome:
         for _ in range(_ROUNDS):
-            row = site.store.reader.change(number)
-            ground = _ground_of(site, row, by)
-            grant = grant_of(ground)
-            new = checked_signature(row, grant, signature, by)
-            together = {entry.keyid: entry for entry in (*row.signatures, new) if entry.keyid in grant.keys}
-            known = any(entry.keyid == new.keyid for entry in row.signatures)
-            if len(together) >= grant.threshold:
-                change = _publication(row, None if known else new)
-                return _publish_signed(site, ground, row, list(together.values()), change, by)
-            if known:
-                raise repeated(row, new)
-            if _store(site, row, new, by):
-                return Waiting(site.store.reader.change(number))
-        raise Conflict(f"change {number} was signed by others {_ROUNDS} times meanwhile", hint="Repeat the request.")
+            outcome = _sign_once(site, number, signature, by)
+            if outcome:
+                return outcome
+        raise Conflict(f"change {number} or its pin set moved {_ROUNDS} times meanwhile", hint="Repeat the request.")
 
     return _once(site, by, first)
 
@@ -156,6 +146,7 @@ def _propose(site: Site, plan: Plan, by: Act) -> Waiting:
         reason=change.reason,
         forced=change.forced,
         warnings=tuple(found.to_json() for found in change.warnings),
+        wait_for=plan.wait_for,
         signatures=tuple(ChangeSignature(entry.keyid, entry.sig, by.at, SIGNERS) for entry in own),
     )
     number = _store_proposal(site, row, by)
@@ -175,6 +166,8 @@ def _store_proposal(site: Site, row: ChangeRow, by: Act) -> int:
         detail["reason"] = row.reason
     if row.forced:
         detail["forced"] = list(row.forced)
+    if row.wait_for:
+        detail["wait_for"] = list(row.wait_for)
     try:
         with site.store.writer.transaction() as transaction:
             pair = transaction.pair_of(row.name)
@@ -189,6 +182,26 @@ def _store_proposal(site: Site, row: ChangeRow, by: Act) -> int:
     except IntegrityError as error:
         raise Conflict("the same Idempotency-Key came twice at once", hint="Repeat the request.") from error
     return number
+
+
+def _sign_once(site: Site, number: int, signature: Signature, by: Act) -> Outcome | None:
+    """Judge, then keep or publish; None when someone signed or renewed meanwhile, and all has to be judged again."""
+    row = site.store.reader.change(number)
+    ground = _ground_of(site, row, by)
+    grant = grant_of(ground)
+    new = checked_signature(row, grant, signature, by)
+    together = {entry.keyid: entry for entry in (*row.signatures, new) if entry.keyid in grant.keys}
+    known = any(entry.keyid == new.keyid for entry in row.signatures)
+    awaited = {keyid for keyid in row.wait_for if keyid in grant.keys}
+    if len(together) >= grant.threshold and awaited <= together.keys():
+        envelope = signed_envelope(row, list(together.values()), grant)
+        try:
+            return _publish_signed(site, ground, envelope, _publication(row, None if known else new), by)
+        except StaleVersion as error:
+            raise closed(number, "stale") from error
+    if known:
+        raise repeated(row, new)
+    return Waiting(site.store.reader.change(number)) if _store(site, row, new, by) else None
 
 
 def _store(site: Site, row: ChangeRow, new: ChangeSignature, by: Act) -> bool:
@@ -211,23 +224,17 @@ def _store(site: Site, row: ChangeRow, new: ChangeSignature, by: Act) -> bool:
     return True
 
 
-def _publish_signed(
-    site: Site, ground: Ground, row: ChangeRow, signatures: list[ChangeSignature], change: Change, by: Act
-) -> Published:
-    envelope = signed_envelope(row, signatures, grant_of(ground))
-    for _ in range(_ROUNDS):
-        reservation = site.store.writer.reserve(row.name, by.at, pinset=False, room="change")
-        failpoints.hit("change.reserved")
-        pair = sign_timestamp(site.signers, ground, envelope, reservation, site.policy.timestamp_lifetime)
-        failpoints.hit("change.timestamp-signed")
-        check_as_clients_do(ground, pair, now=by.at, room="change")
-        try:
-            return bring_into_force(site, ground, pair, change, by)
-        except TimestampMoved:
-            ground = _ground_of(site, site.store.reader.change(row.id), by)  # the renewer was first
-        except StaleVersion as error:
-            raise closed(row.id, "stale") from error
-    raise Conflict(f"pin set {row.name!r} got {_ROUNDS} new timestamps meanwhile", hint="Repeat the request.")
+def _publish_signed(site: Site, ground: Ground, envelope: Envelope, change: Change, by: Act) -> Published | None:
+    """Publish what people signed, with a new timestamp; None when only the timestamp moved meanwhile."""
+    reservation = site.store.writer.reserve(ground.name, by.at, pinset=False, room="change")
+    failpoints.hit("change.reserved")
+    pair = sign_timestamp(site.signers, ground, envelope, reservation, site.policy.timestamp_lifetime)
+    failpoints.hit("change.timestamp-signed")
+    check_as_clients_do(ground, pair, now=by.at, room="change")
+    try:
+        return bring_into_force(site, ground, pair, change, by)
+    except TimestampMoved:
+        return None
 
 
 def _publication(row: ChangeRow, last: ChangeSignature | None) -> Change:

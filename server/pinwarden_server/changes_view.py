@@ -35,6 +35,7 @@ def summary(row: ChangeRow, root: Root, now: datetime) -> dict[str, Any]:
         "reason": row.reason,
         "forced": list(row.forced),
         "warnings": list(row.warnings),
+        "wait_for": list(row.wait_for),
         "tally": tally(row, root),
         "closed": _closed(row),
     }

@@ -46,6 +46,7 @@ _HOST_HINT = (
 
 Text = Annotated[str, Meta(max_length=1000)]
 Seconds = Annotated[int, Meta(ge=1, le=MAX_LIFETIME_SECONDS)]
+Keyid = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Force = Annotated[list[Annotated[str, Meta(pattern=r"^PIN[0-9]{3}\Z")]], Meta(max_length=32)]
 
 
@@ -86,10 +87,11 @@ class _RollbackBody(_Body):
 class _RenewalBody(_Body):
     lifetime_seconds: Seconds | None = None
     reason: Text = ""
+    wait_for: Annotated[list[Keyid], Meta(max_length=16)] = []
 
 
 class _SignatureBody(_Body):
-    keyid: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    keyid: Keyid
     sig: str
 
 
@@ -137,10 +139,16 @@ class RollbackDraft:
 
 @dataclass(frozen=True, slots=True)
 class RenewalDraft:
-    """A new life for the content in force; *lifetime_seconds* None means as long as before."""
+    """
+    A new life for the content in force; *lifetime_seconds* None means as long as before.
+
+    Attributes:
+        wait_for: keys of the grant that have to sign too, beyond its threshold: then it is a change for people.
+    """
 
     lifetime_seconds: int | None = None
     reason: str = ""
+    wait_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +198,7 @@ def parse_rollback(body: bytes) -> RollbackDraft:
 def parse_renewal(body: bytes) -> RenewalDraft:
     """Return how long the content in force shall live anew; BadDraft."""
     raw = _convert(body, _RenewalBody)
-    return RenewalDraft(raw.lifetime_seconds, raw.reason)
+    return RenewalDraft(raw.lifetime_seconds, raw.reason, tuple(dict.fromkeys(raw.wait_for)))
 
 
 def parse_signature(body: bytes) -> Signature:

@@ -49,11 +49,17 @@ failpoints.register(*(f"renew.{step}" for step in STEPS if step != "checked"))
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A publication that lint and the clients' rules have passed, before anything is reserved or signed."""
+    """
+    A publication that lint and the clients' rules have passed, before anything is reserved or signed.
+
+    Attributes:
+        wait_for: keys that have to sign besides what the threshold demands; then it waits for people.
+    """
 
     ground: Ground
     content: PinSet
     change: Change
+    wait_for: tuple[str, ...] = ()
 
 
 def publish(site: Site, name: str, draft: Draft, expected: Tag | None, by: Act) -> Published:
@@ -112,7 +118,8 @@ def plan_renewal(site: Site, name: str, draft: RenewalDraft, expected: Tag, by: 
     Lint does not block: the same content is in force already. What it finds is said all the same.
 
     Raises:
-        BadDraft: a life that the root does not allow. Else as :func:`publish`.
+        LintRefused: a life that the root does not allow. BadDraft: it shall wait for a key that the grant lacks.
+        Else as :func:`publish`.
     """
     ground = survey_at(site, name, expected)
     now = PinSet.parse(_current(ground).pinset.payload)
@@ -123,8 +130,23 @@ def plan_renewal(site: Site, name: str, draft: RenewalDraft, expected: Tag, by: 
     if lifetime > around.grant.max_lifetime_seconds:
         rules.check(wanted, around)
     warnings = tuple(replace(found, blocking=False) for found in rules.lint(wanted, around))
+    _check_wait_for(draft.wait_for, around.grant)
     change = Change("publish", "pinset.renew", draft.reason, (), warnings)
-    return Plan(ground, check_content(content), change)
+    return Plan(ground, check_content(content), change, draft.wait_for)
+
+
+def _check_wait_for(keyids: tuple[str, ...], grant: Grant) -> None:
+    foreign = [number for number, keyid in enumerate(keyids) if keyid not in grant.keys]
+    if foreign:
+        what = "a key that the renewal shall wait for is none of the grant's"
+        hint = "Name keys that the newest root gives to this pin set; `pinwarden root show` lists them."
+        raise BadDraft(
+            what,
+            expected=f"some of {', '.join(keyid[:16] for keyid in grant.keys)}",
+            got=keyids[foreign[0]][:16],
+            violations=[Violation("DRAFT", f"/wait_for/{number}", what, hint) for number in foreign],
+            hint=hint,
+        )
 
 
 def execute(site: Site, plan: Plan, by: Act) -> Published:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from pinwarden.documents import Grant, Role, TimestampRole
-from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, Envelope, keyid_of, pae
+from pinwarden.envelope import PINSET_TYPE, keyid_of, pae
 from pinwarden_keys import LIGHT_KDF, file_uri, read_key_file, write_key_file, write_passphrase_file
 from pinwarden_keys.ceremony import (
     Roles,
@@ -152,8 +152,8 @@ class Office(Service):
         return str(answer.json["version"])
 
     def rotate(self, change: Callable[[Grant], Grant] = lambda grant: grant) -> bytes:
-        """Put root version 2 in force, with another grant for payments, as a ceremony makes it; return it."""
-        before = Envelope.parse(self.town.root_json, expect=ROOT_TYPE)
+        """Put the next root in force, with another grant for payments, as a ceremony makes it; return it."""
+        before = self.node.site.store.reader.roots()[-1]
         previous = verify_root(before, previous=None)
         roles = roles_of(previous)
         roles = replace(roles, pinset=(change(roles.pinset[0]), *roles.pinset[1:]))
@@ -161,7 +161,7 @@ class Office(Service):
         draft = RootDraft(root.encode(), before, {})
         envelope = assemble(draft, [sign_draft(draft, self.town.root_signer)])
         with self.node.site.store.writer.transaction() as transaction:
-            transaction.append_root(2, envelope, self.clock())
+            transaction.append_root(root.version, envelope, self.clock())
         reconcile(self.node.site)
         return envelope.to_bytes()
 

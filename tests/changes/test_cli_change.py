@@ -415,6 +415,18 @@ def test_a_pin_set_that_has_expired_is_renewed_with_a_warning(desk: Desk, monkey
     assert desk.sign(bob, row["id"]).exit_code == 0
 
 
+def test_a_renewal_may_wait_for_named_keys_beyond_the_threshold(desk: Desk) -> None:
+    alice, bob, carol = desk.office.town.people
+    started = desk.run(None, "renew", "payments", "--wait-for", carol.keyid)
+    assert started.exit_code == 5
+    number = int(started.stdout.split()[1])
+    assert [desk.sign(person, number).exit_code for person in (alice, bob)] == [5, 5]
+    last = desk.sign(carol, number)
+    assert (last.exit_code, last.stdout) == (0, f"change {number}, payments 1.2: published, 2 of 2\n")
+    unknown = desk.run(None, "renew", "payments", "--wait-for", "0" * 64)
+    assert (unknown.exit_code, "none of the grant's" in unknown.stderr) == (1, True)
+
+
 def test_a_rejected_change_is_closed_and_listed_as_such(desk: Desk) -> None:
     number = desk.office.propose("next", "spare", base="1.1")["id"]
     done = desk.run(None, "reject", str(number), "--reason", "not mine")

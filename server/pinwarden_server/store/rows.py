@@ -170,6 +170,7 @@ class ChangeRow:
         base: the version that it was made for and replaces, None for a new pin set.
         payload: the bytes to be signed, with the reserved version and times in them; empty in lists.
         warnings: lint findings that did not block, each with the four members of a violation.
+        wait_for: keys that have to sign besides what the threshold demands.
         state: ``waiting``, ``published``, ``rejected`` or ``stale``; :meth:`state_at` also knows ``expired``.
     """
 
@@ -186,6 +187,7 @@ class ChangeRow:
     reason: str
     forced: tuple[str, ...]
     warnings: tuple[dict[str, str], ...]
+    wait_for: tuple[str, ...] = ()
     state: str = "waiting"
     closed_at: datetime | None = None
     closed_by: str | None = None
@@ -242,6 +244,7 @@ def as_change(row: Row[Any], signatures: tuple[ChangeSignature, ...] = ()) -> Ch
         reason=row.reason,
         forced=tuple(row.forced.split()),
         warnings=tuple(json.loads(row.warnings)),
+        wait_for=tuple(row.wait_for.split()),
         state=row.state,
         closed_at=row.closed_at,
         closed_by=row.closed_by,

@@ -169,6 +169,7 @@ changes = Table(
     Column("reason", Text, nullable=False),
     Column("forced", Text, nullable=False),
     Column("warnings", Text, nullable=False),
+    Column("wait_for", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("closed_at", Moment),
     Column("closed_by", ACTOR),

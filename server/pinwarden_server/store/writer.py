@@ -261,6 +261,7 @@ class Transaction:
                 reason=row.reason,
                 forced=" ".join(row.forced),
                 warnings=json.dumps(list(row.warnings)),
+                wait_for=" ".join(row.wait_for),
                 state=row.state,
             )
         )

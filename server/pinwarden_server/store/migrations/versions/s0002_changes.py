@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("forced", sa.Text, nullable=False),
         sa.Column("warnings", sa.Text, nullable=False),
+        sa.Column("wait_for", sa.Text, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("closed_at", sa.BigInteger),
         sa.Column("closed_by", sa.String(200)),
