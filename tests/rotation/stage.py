@@ -218,14 +218,16 @@ class House:
         """
         Return the next root, signed by everyone who has a say, and published nowhere.
 
-        *changes*: ``timestamp`` and ``pinset`` are the roles' new keys, ``timestamp_epoch`` and ``pinset_epoch``.
+        *changes*: ``timestamp`` and ``pinset`` are the roles' new keys, ``timestamp_epoch`` and ``pinset_epoch``;
+        ``grants`` stand in place of those that there are.
         """
         before = roles_of(self.root)
+        grants = changes.get("grants", before.pinset)
         new_root = root or self.root_keys
         roles = Roles(
             Role(tuple(publics(new_root)), 2, publics(new_root)),
             _changed(before.timestamp, changes.get("timestamp"), changes.get("timestamp_epoch")),
-            tuple(_changed(grant, changes.get("pinset"), changes.get("pinset_epoch")) for grant in before.pinset),
+            tuple(_changed(grant, changes.get("pinset"), changes.get("pinset_epoch")) for grant in grants),
         )
         following = next_root(self.root, roles, now=self.clock(), lifetime=timedelta(days=days))
         draft = RootDraft(following.encode(), self.roots[-1], {})
