@@ -95,9 +95,11 @@ def find_published(site: Site, offer: RootOffer) -> Root | None:
         return None
     if roots[offered.version - 1].payload == offer.envelope.payload:
         return offered
+    # A stranger's bytes are no second content of a version: they are refused for what they are.
     if offered.version > 1:
-        # A stranger's bytes are no second content of a version: they are refused for what they are.
         _follow(roots[offered.version - 2], offer.envelope)
+    else:
+        _check_signed(offer.envelope, Root.parse(roots[0].payload).root)
     raise Conflict(
         f"root version {offered.version} is published already, with another content",
         expected=f"version {len(roots) + 1}, drafted on top of root {len(roots)}",
@@ -177,6 +179,13 @@ def _follow(before: Envelope, envelope: Envelope) -> Root:
         violation = Violation("S2", "/root", str(error.what), hint)
         raise BadDraft(error.what, expected=error.expected, got=error.got, violations=[violation], hint=hint) from error
     return state.root
+
+
+def _check_signed(envelope: Envelope, role: Role) -> None:
+    try:
+        envelope.verified_by(role)
+    except UntrustedError as error:
+        raise _refused(error) from error
 
 
 def _refused(error: UntrustedError) -> BadDraft:

@@ -7,17 +7,15 @@ transaction is held while a signature is made, and the lock on the tree only aft
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints, trust
 from pinwarden.documents import PinSet, Root
 from pinwarden.errors import UntrustedError
-from pinwarden.strict_json import format_time
 from pinwarden_server import audit, rules
 from pinwarden_server.commit import STEPS, Change, TimestampMoved, move, record
 from pinwarden_server.drafts import RootOffer
@@ -27,7 +25,6 @@ from pinwarden_server.errors import (
     PublicationRefused,
     StaleVersion,
     StoreUnavailable,
-    Tag,
     Violation,
 )
 from pinwarden_server.founding import reconcile
@@ -35,9 +32,9 @@ from pinwarden_server.public_files import bundles, pinset_files, root_address, r
 from pinwarden_server.published_tree import Staged
 from pinwarden_server.publishing import forced_codes
 from pinwarden_server.root_judging import Renewal, RootPlan, Successor, find_published, plan_root
+from pinwarden_server.root_outcomes import PublishedRoot, Renewed, RootPreview
 from pinwarden_server.signing import Pair, check_as_clients_do, sign_pinset, sign_timestamp, within
 from pinwarden_server.site import Act, Site
-from pinwarden_server.tags import format_tag
 
 failpoints.register(*(f"root.{step}" for step in STEPS), "root.first-name-renamed", "root.outdated-removed")
 
@@ -45,77 +42,6 @@ _FREE_ROUNDS = 3
 _ROUNDS = 5
 
 Pairs = list[tuple[Renewal, Pair]]
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """One pin set under the new root: what is in force, and whether the pin set itself was signed again."""
-
-    name: str
-    tag: Tag
-    timestamp_version: int
-    pinset_signed: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a line of the answer."""
-        return {
-            "name": self.name,
-            "version": format_tag(self.tag),
-            "timestamp_version": self.timestamp_version,
-            "signed": ["pinset", "timestamp"] if self.pinset_signed else ["timestamp"],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedRoot:
-    """
-    A root that is in force, on the disk, and served by every worker of this node.
-
-    Attributes:
-        created: False when it was published before, and nothing was done now.
-        renewed: what was signed under it, by name.
-        warnings: findings that did not block, the forced ones included.
-    """
-
-    root: Root
-    created: bool
-    renewed: tuple[Renewed, ...] = ()
-    warnings: tuple[Violation, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the answer of the admin API."""
-        return {
-            "version": self.root.version,
-            "authority": self.root.authority,
-            "issued": format_time(self.root.issued),
-            "expires": format_time(self.root.expires),
-            "created": self.created,
-            "pinsets": [each.to_json() for each in self.renewed],
-            "warnings": [warning.to_json() for warning in self.warnings],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class RootPreview:
-    """What publishing a root would do; *blocking* are the findings that would refuse it as it is offered."""
-
-    root: Root
-    created: bool
-    renewals: tuple[Renewal, ...] = ()
-    blocking: tuple[Violation, ...] = ()
-    warnings: tuple[Violation, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the answer of the admin API."""
-        return {
-            "version": self.root.version,
-            "authority": self.root.authority,
-            "created": self.created,
-            "publishable": not self.blocking,
-            "pinsets": [each.to_json() for each in self.renewals],
-            "violations": [finding.to_json() for finding in self.blocking],
-            "warnings": [finding.to_json() for finding in self.warnings],
-        }
 
 
 def publish_root(site: Site, offer: RootOffer, by: Act) -> PublishedRoot:

@@ -13,7 +13,8 @@ from pinwarden_keys import file_uri, open_signer, passphrase_file
 from pinwarden_keys.ceremony import Roles, assemble, first_root, sign_draft
 from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_server.installation import init_production
-from tests.rotation.stage import AUTHORITY, BEGIN, DAY, Clock, House, Line, new_signer, publics
+from tests.rotation.line import BEGIN, Clock, Line
+from tests.rotation.stage import AUTHORITY, DAY, House, new_signer, publics
 
 
 @contextmanager

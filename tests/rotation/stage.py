@@ -2,7 +2,6 @@
 A production-like server on loopback, its root keys in other hands, clients on disk caches, and a thief on the line.
 
 The application is the real one behind its fast path, on a real socket; root ceremonies are held with the keys' package.
-Time is one clock that server, clients and tests share.
 """
 
 import base64
@@ -10,11 +9,10 @@ import hashlib
 import json
 import os
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -22,7 +20,6 @@ import urllib3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from pinwarden import PinClient
 from pinwarden.bundle import Bundle
@@ -42,68 +39,11 @@ from pinwarden_server.installation import Installation
 from pinwarden_server.node import Node, open_site
 from pinwarden_server.site import Act
 from pinwarden_server.wsgi import with_fast_path
+from tests.rotation.line import BEGIN, Clock, Line
 
-BEGIN = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 AUTHORITY = "rotation-0123456789abcdef"
 DAY = 24 * 3600
 HIGHEST = 2**53 - 1
-
-
-@dataclass
-class Clock:
-    """The present of everyone here."""
-
-    now: datetime = BEGIN
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, **amount: float) -> None:
-        self.now += timedelta(**amount)
-
-
-class _Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, type: str, message: str, *args: object) -> None:
-        """Keep test output readable."""
-
-
-class Line:
-    """
-    The address that clients know: passes requests on to *application*, unless someone sits in between.
-
-    Attributes:
-        answers: bodies that a thief on the line gives instead, by path; None is 404.
-        before: called before the request of a path is answered.
-        paths: what was asked for, in order.
-    """
-
-    def __init__(self) -> None:
-        self.application: Any = None
-        self.answers: dict[str, bytes | None] = {}
-        self.before: dict[str, Callable[[], object]] = {}
-        self.paths: list[str] = []
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_Quiet)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def _answer(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        self.paths.append(path)
-        self.before.get(path, lambda: None)()
-        if path in self.answers:
-            body = self.answers[path]
-            start_response("404 NOT FOUND" if body is None else "200 OK", [("Content-Length", str(len(body or b"")))])
-            return [body or b""]
-        answered: Iterable[bytes] = self.application(environ, start_response)
-        return answered
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 # What a person would have in a key file, by keyid.
@@ -218,14 +158,16 @@ class House:
         """
         Return the next root, signed by everyone who has a say, and published nowhere.
 
-        *changes*: ``timestamp`` and ``pinset`` are the roles' new keys, ``timestamp_epoch`` and ``pinset_epoch``.
+        *changes*: ``timestamp`` and ``pinset`` are the roles' new keys, ``timestamp_epoch`` and ``pinset_epoch``;
+        ``grants`` stand in place of those that there are.
         """
         before = roles_of(self.root)
+        grants = changes.get("grants", before.pinset)
         new_root = root or self.root_keys
         roles = Roles(
             Role(tuple(publics(new_root)), 2, publics(new_root)),
             _changed(before.timestamp, changes.get("timestamp"), changes.get("timestamp_epoch")),
-            tuple(_changed(grant, changes.get("pinset"), changes.get("pinset_epoch")) for grant in before.pinset),
+            tuple(_changed(grant, changes.get("pinset"), changes.get("pinset_epoch")) for grant in grants),
         )
         following = next_root(self.root, roles, now=self.clock(), lifetime=timedelta(days=days))
         draft = RootDraft(following.encode(), self.roots[-1], {})

@@ -17,7 +17,8 @@ from pinwarden.cli import pinwarden
 from pinwarden_keys import LIGHT_KDF, file_uri, write_key_file
 from pinwarden_ops.cli_root import publish
 from pinwarden_server.founding import reconcile
-from tests.rotation.stage import BEGIN, SEEDS, House, looks, pin_json, verdict
+from tests.rotation.line import BEGIN
+from tests.rotation.stage import SEEDS, House, looks, pin_json, verdict
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "incidents.md").read_text("utf-8")

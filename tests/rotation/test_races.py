@@ -1,8 +1,11 @@
 """What happens to a root, and to a pin set, when the other is published between look and commit."""
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -10,10 +13,12 @@ from pinwarden.testing import pinned
 from pinwarden_keys import Signer
 from pinwarden_server.drafts import Draft, RootOffer
 from pinwarden_server.errors import Conflict, StaleVersion
+from pinwarden_server.founding import reconcile
 from pinwarden_server.publishing import publish, renew_timestamp
 from pinwarden_server.root_publishing import publish_root
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Site
+from pinwarden_server.store import Current, Reader, open_store
 from tests.rotation.stage import House, looks, pin, verdict
 
 
@@ -152,3 +157,57 @@ def test_a_root_that_others_overtake_again_and_again_makes_them_wait_at_last(hou
     client = house.client()
     client.refresh()
     assert looks(client) == ("fresh", 2, 1, 1)
+
+
+@dataclass
+class InterruptedReader:
+    """The store's reader; *interrupt* is called when it was asked for the roots and has not answered for pin sets."""
+
+    reader: Reader
+    interrupt: Callable[[], object]
+
+    def all_current(self) -> Iterator[Current]:
+        self.interrupt()
+        yield from self.reader.all_current()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.reader, name)
+
+
+def test_a_tree_that_is_mended_while_a_root_is_published_never_shows_bundles_without_it(house: House) -> None:
+    """A worker reads the roots, another one publishes the next and dies before its files have their names."""
+    site = site_of(house)
+
+    def meanwhile() -> None:
+        publish_root(site, RootOffer(house.draft()), act(house))
+        for file in ("roots/2", "bundles/payments/1", "bundles/payments/2", "pinsets/payments/timestamp"):
+            (site.tree.folder / "v1" / file).unlink()
+
+    store = open_store(site.store.url)
+    store.reader = InterruptedReader(store.reader, meanwhile)  # type: ignore[assignment]
+    reconcile(replace(site, store=store))
+    store.close()
+    assert (site.tree.folder / "v1/roots/2").is_file()
+    client = house.client()
+    client.refresh()
+    assert looks(client) == ("fresh", 2, 1, 1)
+
+
+def test_counters_that_fell_behind_what_clients_hold_publish_no_root(house: House) -> None:
+    """A copy of the database was put back, and nobody raised its counters."""
+    house.publish(word="next")
+    key = house.add_key("timestamp-2")
+    database = house.installation.folder / "pinwarden.db"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE reservations SET timestamp_version = 0")
+    # To new clients the new key's timestamp is the first of its kind; those that hold the former root would refuse it.
+    answer = house.offer(house.draft(timestamp=[key]))
+    assert (answer.status, answer.json()["type"]) == (500, "urn:pinwarden:problem:publication-refused")
+    assert (
+        "clients of 'payments' that hold root 1 would refuse: timestamp of 'payments' is older"
+        in answer.json()["detail"]
+    )
+    assert len(site_of(house).store.reader.roots()) == 1
+    client = house.client()
+    client.refresh()
+    assert looks(client) == ("fresh", 1, 1, 2)

@@ -1,9 +1,15 @@
 """Keys are rotated without a client noticing, and a root that would strand clients is refused with nothing moved."""
 
+import os
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from pinwarden.envelope import ROOT_TYPE, Envelope
-from tests.rotation.stage import House, looks, new_signer, verdict
+from pinwarden.errors import ExpiredError
+from pinwarden_keys import file_uri, found_authority
+from tests.rotation.stage import DAY, House, looks, new_signer, verdict
 
 
 def test_clients_at_both_roots_go_on_when_every_key_is_rotated(house: House) -> None:
@@ -88,6 +94,65 @@ def test_a_strangers_root_of_a_published_version_is_no_second_content(house: Hou
     answer = house.offer(Envelope.of(ROOT_TYPE, one.payload, other.signatures))
     assert (answer.status, answer.json()["violations"][0]["code"]) == (422, "V3")
     assert house.stored() == before
+
+
+def test_a_strangers_first_root_is_no_second_content_either(house: House) -> None:
+    founding = found_authority("other", now=house.clock(), entropy=os.urandom)
+    answer = house.offer(Envelope.parse(founding.root_json, expect=ROOT_TYPE))
+    assert (answer.status, answer.json()["violations"][0]["code"]) == (422, "V3")
+
+
+def test_a_pin_set_whose_keys_are_elsewhere_goes_on_while_the_root_vouches_for_it(house: House) -> None:
+    house.uris = house.uris[:1]  # the pin-set key is offline from here on
+    timestamp, second = house.add_key("timestamp-2"), new_signer()
+    added = house.rotate(timestamp=[timestamp], timestamp_epoch=2, pinset=[house.pinset_key, second])
+    assert (added["pinsets"][0]["signed"], added["warnings"]) == (["timestamp"], [])
+    client = house.client()
+    client.refresh()
+    assert looks(client) == ("fresh", 2, 1, 1)
+    before = house.stored()
+    for changes in ({"pinset": [second]}, {"pinset_epoch": 2}):
+        answer = house.offer(house.draft(**changes))
+        assert (answer.status, [one["code"] for one in answer.json()["violations"]]) == (422, ["S6"])
+    assert house.stored() == before
+
+
+def test_a_pin_set_that_ended_while_its_keys_were_elsewhere_keeps_no_root_away(house: House) -> None:
+    client = house.client()
+    client.refresh()
+    house.uris = house.uris[:1]
+    house.restart()
+    house.clock.advance(days=31)
+    warnings = house.rotate()["warnings"]
+    assert [one["message"] for one in warnings] == ["pin set 'payments' is past its end, and its keys are not here"]
+    with pytest.raises(ExpiredError, match="pin set has expired"):
+        client.refresh()
+    assert looks(client) == ("expired", 2, 1, 1)
+    house.restart(file_uri(house.installation.key("pinset")))
+    assert house.rotate()["pinsets"][0] == {
+        "name": "payments",
+        "version": "1.2",
+        "timestamp_version": 3,
+        "signed": ["pinset", "timestamp"],
+    }
+    client.refresh()
+    assert (looks(client), verdict(client, "live")) == (("fresh", 3, 1, 2), "accepted")
+
+
+def test_a_shorter_life_in_the_grant_signs_longer_pin_sets_again(house: House) -> None:
+    grants = tuple(replace(grant, max_lifetime_seconds=7 * DAY) for grant in house.root.pinset)
+    answer = house.offer(house.draft(grants=grants))
+    assert answer.json()["pinsets"][0]["signed"] == ["pinset", "timestamp"]
+    client = house.client()
+    client.refresh()
+    assert client.status().expires == house.clock() + timedelta(days=7)
+
+
+def test_a_root_that_takes_a_grant_away_is_refused_and_one_for_new_names_is_not(house: House) -> None:
+    (grant,) = house.root.pinset
+    answer = house.offer(house.draft(grants=(replace(grant, names=("orders",)),)))
+    assert [one["code"] for one in answer.json()["violations"]] == ["ROOT004"]
+    assert house.offer(house.draft(grants=(replace(grant, names=("orders", "pay*")),))).status == 201
 
 
 @pytest.mark.parametrize(
