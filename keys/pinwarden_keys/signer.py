@@ -20,6 +20,7 @@ from pinwarden_keys.second_verifier import check_signature
 SCHEMES = {
     "file": "pinwarden_keys.signer_file",
     "pkcs11": "pinwarden_keys.signer_pkcs11",
+    "awskms": "pinwarden_keys.signer_aws",
     "vault": "pinwarden_keys.signer_vault",
 }
 

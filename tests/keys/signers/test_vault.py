@@ -52,7 +52,7 @@ def refused(uri, match):
     ],
 )
 def test_a_uri_that_is_not_meant_so_is_refused_without_its_secrets(rest, said):
-    error = refused(f"vault:{rest}", "not a vault: URI")
+    error = refused(f"vault:{rest}", "this vault: URI cannot be used")
     assert said in str(error)
     assert "canary" not in str(error)
 
