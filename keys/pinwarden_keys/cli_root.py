@@ -107,7 +107,7 @@ def sign_root(file: Path, key: str, passphrase_file: Path | None, previous: Path
     uri = key if ":" in key else file_uri(key)
     signer = open_signer(uri, passphrase=passphrase_from(passphrase_file, what=uri))
     try:
-        signature = sign_draft(draft, signer, name=getattr(signer, "label", None))
+        signature = sign_draft(draft, signer, name=signer.label)
     finally:
         signer.close()
     _write(out or Path(f"root.{draft.root.version}.{signature.keyid[:16]}.sig"), signature.to_bytes(), "signature")

@@ -49,6 +49,11 @@ class Signer(Protocol):
         """The name of the key in roots and envelopes (spec section 2)."""
         ...
 
+    @property
+    def label(self) -> str | None:
+        """What its keeper calls the key; anyone may have chosen that name."""
+        ...
+
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature over *message*; SignerError when it cannot be made."""
         ...
