@@ -43,7 +43,7 @@ def softhsm(program, tmp_path, monkeypatch):
     util = program("softhsm2-util")
     module = next((path for path in MODULES if Path(path).is_file()), None)
     assert module, f"softhsm2-util is here, its module is in none of {MODULES}"
-    softhsm = SoftHsm(tmp_path, util, module)
+    softhsm = SoftHsm(tmp_path, util, str(Path(module).resolve()))
     monkeypatch.setenv("SOFTHSM2_CONF", str(softhsm.configuration))
     softhsm.make_token("pinwarden")
     return softhsm
