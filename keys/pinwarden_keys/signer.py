@@ -74,7 +74,8 @@ def open_signer(uri: str, *, public: bytes | None = None, passphrase: Passphrase
 
     Raises:
         SignerError: unknown scheme, another public half than expected, a signature that does not verify, a missing
-            library, or a keeper of keys that refuses or does not answer.
+            library, or a keeper of keys that refuses.
+        KeeperAwayError: a keeper of keys that does not answer, or cannot now.
         KeyFileError, PassphraseError: from files with keys, passphrases, PINs and tokens.
     """
     signer = _opener_for(uri)(uri, passphrase)

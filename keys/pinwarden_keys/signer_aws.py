@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
+from botocore import exceptions as botocore  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from pinwarden.envelope import keyid_of
-from pinwarden_keys.errors import SignerError
+from pinwarden_keys.errors import KeeperAwayError, SignerError
 from pinwarden_keys.passphrase import Passphrase
 from pinwarden_keys.signer_uri import MAX_URI, parameters_of, refused_uri
 from pinwarden_keys.signer_worker import Worker
@@ -55,6 +55,7 @@ _HINTS = {
     "InvalidSignatureException": _CREDENTIALS,
     "ExpiredTokenException": _CREDENTIALS,
 }
+_AWAY = ("ThrottlingException", "KMSInternalException", "DependencyTimeoutException", "KeyUnavailableException")
 
 
 class AwsKmsSigner:
@@ -112,17 +113,19 @@ class AwsKmsSigner:
     def _ask(self, action: Callable[[], Any]) -> Any:
         try:
             return self._worker.call(action, what=f"AWS KMS in {self._region}")
-        except ClientError as error:
+        except botocore.ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", "without a code"))[:60]
             hint = _HINTS.get(code, "CloudTrail shows the request and why it was refused.")
-            raise SignerError(f"{self.uri}: AWS KMS refused: {code}", holds="Nothing was signed.", hint=hint) from None
-        except BotoCoreError as error:
+            refusal = KeeperAwayError if code in _AWAY else SignerError
+            raise refusal(f"{self.uri}: AWS KMS refused: {code}", holds="Nothing was signed.", hint=hint) from None
+        except botocore.BotoCoreError as error:
             # Its text may repeat what a credential process or a file of credentials said.
             kind = type(error).__name__
-            hint = _CREDENTIALS if "Credential" in kind or "Profile" in kind else "Look at the network, then repeat."
-            raise SignerError(
-                f"{self.uri}: AWS KMS was not asked: {kind}", holds="Nothing was signed.", hint=hint
-            ) from None
+            away = isinstance(error, (botocore.ConnectionError, botocore.HTTPClientError))
+            refusal = KeeperAwayError if away else SignerError
+            hint = "Look at the network, then repeat." if away else _CREDENTIALS
+            what = f"{self.uri}: AWS KMS gave no answer: {kind}"
+            raise refusal(what, holds="Nothing was signed.", hint=hint) from None
 
     def _read(self, key: str) -> tuple[str, bytes]:
         """Return the ARN of the key itself and its public half; runs on the worker, as finding credentials may hang."""

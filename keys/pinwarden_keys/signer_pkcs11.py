@@ -13,7 +13,7 @@ import pkcs11
 from pkcs11 import Mechanism, PKCS11Error
 
 from pinwarden.envelope import keyid_of
-from pinwarden_keys.errors import SignerError
+from pinwarden_keys.errors import KeeperAwayError, SignerError
 from pinwarden_keys.passphrase import Passphrase
 from pinwarden_keys.signer_pkcs11_module import Login, Module, find_pair, module_at
 from pinwarden_keys.signer_pkcs11_uri import KeyAddress, parse
@@ -28,6 +28,11 @@ _REASONS = {
     pkcs11.MultipleObjectsReturned: ("several keys in the token match", "State both object= and id=."),
     pkcs11.DataLenRange: ("the message is too large for the token", "Keep the key of the timestamp there instead."),
 }
+
+_AWAY = (
+    pkcs11.NoSuchToken, pkcs11.TokenNotPresent, pkcs11.DeviceRemoved, pkcs11.DeviceError, pkcs11.FunctionFailed,
+    pkcs11.GeneralError,
+)  # fmt: skip
 
 
 class Pkcs11Signer:
@@ -87,7 +92,8 @@ class Pkcs11Signer:
         except PKCS11Error as error:
             kind = type(error)
             what, hint = _REASONS.get(kind, (f"the token says {kind.__name__}", "Look at the state of the token."))
-            raise SignerError(f"{self.uri}: {what}", holds="Nothing was signed.", hint=hint) from None
+            refusal = KeeperAwayError if kind in _AWAY else SignerError
+            raise refusal(f"{self.uri}: {what}", holds="Nothing was signed.", hint=hint) from None
 
     def _sign(self, message: bytes) -> bytes:
         if self._closed:  # judged here, so that a call behind close() does not log in again

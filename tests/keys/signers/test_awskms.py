@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from pinwarden.envelope import PINSET_TYPE, TIMESTAMP_TYPE
-from pinwarden_keys.errors import SignerError
+from pinwarden_keys.errors import KeeperAwayError, SignerError
 from pinwarden_keys.second_verifier import check_signature
 from pinwarden_keys.signer import open_signer, sign_envelope
 from tests.keys.signers.kms import REGION, SECRET_KEY, SESSION_TOKEN, Kms, KmsKey
@@ -85,6 +85,9 @@ def test_a_timestamp_fits_and_a_pin_set_that_does_not_is_never_sent(kms):
     assert len(kms.web.requests) == seen
 
 
+AWAY = {"ThrottlingException", "KMSInternalException", "DependencyTimeoutException", "KeyUnavailableException"}
+
+
 @pytest.mark.parametrize(
     ("status", "code", "hint"),
     [
@@ -107,6 +110,7 @@ def test_a_refusal_by_kms_is_named_with_what_to_do_and_without_its_text(kms, sta
         with pytest.raises(SignerError, match=f"AWS KMS refused: {code}. Nothing was signed.") as refusal:
             signer.sign(b"m")
         assert hint in refusal.value.hint
+        assert isinstance(refusal.value, KeeperAwayError) == (code in AWAY)
         assert SECRET_KEY not in str(refusal.value)
         kms.fault = None
         assert check_signature(signer.sign(b"m"), b"m", signer.public)
@@ -146,9 +150,9 @@ def test_credentials_that_are_wrong_or_missing_are_named_as_the_cause(kms, monke
         assert "canary" not in str(error)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name)
-    assert "credentials" in refused(URI, "AWS KMS was not asked: NoCredentialsError").hint
+    assert "credentials" in refused(URI, "AWS KMS gave no answer: NoCredentialsError").hint
 
 
 def test_a_region_that_cannot_be_reached_is_refused_after_two_tries(kms):
     kms.web.stop()
-    refused(URI, "AWS KMS was not asked: EndpointConnectionError")
+    assert isinstance(refused(URI, "AWS KMS gave no answer: EndpointConnectionError"), KeeperAwayError)
