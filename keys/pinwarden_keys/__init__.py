@@ -5,7 +5,7 @@ It may import ``pinwarden`` and crypto libraries; it knows neither the server no
 No secret is ever stored unencrypted here, passed on a command line, or put into a message, a URI or a log line.
 """
 
-from pinwarden_keys.errors import CeremonyError, KeyFileError, KeysError, PassphraseError, SignerError
+from pinwarden_keys.errors import CeremonyError, KeeperAwayError, KeyFileError, KeysError, PassphraseError, SignerError
 from pinwarden_keys.founding import Founding, found_authority
 from pinwarden_keys.keyfile import LIGHT_KDF, STANDARD_KDF, Kdf, KeyFile, read_key_file, write_key_file
 from pinwarden_keys.passphrase import generate_passphrase, passphrase_file, write_passphrase_file
@@ -19,6 +19,7 @@ __all__ = [
     "CeremonyError",
     "Founding",
     "Kdf",
+    "KeeperAwayError",
     "KeyFile",
     "KeyFileError",
     "KeysError",

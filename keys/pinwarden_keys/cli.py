@@ -2,23 +2,25 @@
 The commands ``pinwarden keys`` and ``pinwarden root``.
 
 It may import click and everything in this package; it is loaded only when one of the two is called. No command takes a
-secret as an argument, overwrites a file or opens a network connection.
+secret as an argument or overwrites a file, and none opens a network connection but to the keeper that a URI names.
 """
 
 import json
 import os
 from pathlib import Path
+from typing import Protocol
 
 import click
 
 from pinwarden.strict_json import encode_base64
 from pinwarden_keys.cli_root import root
 from pinwarden_keys.errors import KeyFileError
-from pinwarden_keys.keyfile import KeyFile, read_key_file, write_key_file
+from pinwarden_keys.keyfile import read_key_file, write_key_file
 from pinwarden_keys.passphrase import generate_passphrase, passphrase_file, write_passphrase_file
 from pinwarden_keys.prompts import FILE, new_passphrase
 from pinwarden_keys.refusals import RefusingGroup
-from pinwarden_keys.signer_file import file_uri
+from pinwarden_keys.signer import open_signer
+from pinwarden_keys.signer_file import file_uri, path_of
 
 __all__ = ["keys", "root"]
 
@@ -44,16 +46,28 @@ def new_key(
         raise KeyFileError(f"key file {path} exists already", holds="It was not touched.", hint="Choose another name.")
     passphrase = _passphrase_for_new_key(passphrase_file, generate_passphrase)
     key_file = write_key_file(path, os.urandom(32), passphrase, label=label)
-    _print(path, key_file, as_json)
+    _print(file_uri(path), key_file, as_json)
     click.echo(f"Wrote {path}. Keep a copy of it and of its passphrase in two different places.", err=True)
 
 
 @keys.command("show")
-@click.argument("path", type=FILE)
+@click.argument("key", metavar="PATH|URI")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_key(path: Path, as_json: bool) -> None:
-    """Print the public half of the key file PATH; the passphrase is not needed, and the seed is not proven."""
-    _print(path, read_key_file(path), as_json)
+def show_key(key: str, as_json: bool) -> None:
+    """Print the public half of the key file PATH, or of the key that a signer URI names.
+
+    A key file needs no passphrase, and its seed is not proven. Any other keeper is asked for its key, and has to sign a
+    challenge with it.
+    """
+    scheme = key.partition(":")[0]
+    if ":" not in key or Path(key).exists():
+        _print(file_uri(key), read_key_file(key), as_json)
+    elif scheme == "file":
+        _print(key, read_key_file(path_of(key)), as_json)
+    else:
+        signer = open_signer(key)
+        signer.close()
+        _print(key, signer, as_json)
 
 
 def _passphrase_for_new_key(given: Path | None, generated: Path | None) -> bytes:
@@ -66,13 +80,25 @@ def _passphrase_for_new_key(given: Path | None, generated: Path | None) -> bytes
     return new_passphrase()
 
 
-def _print(path: Path, key_file: KeyFile, as_json: bool) -> None:
-    public = encode_base64(key_file.public)
+class _Shown(Protocol):
+    """What is printed of a key, wherever it lies."""
+
+    @property
+    def public(self) -> bytes: ...
+    @property
+    def keyid(self) -> str: ...
+    @property
+    def label(self) -> str | None: ...
+
+
+def _print(uri: str, key: _Shown, as_json: bool) -> None:
+    public = encode_base64(key.public)
     if as_json:
-        shown = {"uri": file_uri(path), "keyid": key_file.keyid, "public": public, "label": key_file.label}
+        shown = {"uri": uri, "keyid": key.keyid, "public": public, "label": key.label}
         click.echo(json.dumps({**shown, "scheme": "ed25519"}))
         return
-    click.echo(f"keyid   {key_file.keyid}")
+    name = key.label or (path_of(uri).stem if uri.startswith("file:") else uri.partition(":")[0])
+    click.echo(f"keyid   {key.keyid}")
     click.echo(f"public  {public}")
-    click.echo(f"uri     {file_uri(path)}")
-    click.echo(f'plan    {json.dumps(key_file.label or path.stem)} = "{public}"')
+    click.echo(f"uri     {uri}")
+    click.echo(f'plan    {json.dumps(name)} = "{public}"')

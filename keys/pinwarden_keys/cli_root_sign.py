@@ -78,7 +78,7 @@ def sign_root(
     uri = key if ":" in key else file_uri(key)
     signer = open_signer(uri, passphrase=passphrase_from(passphrase_file, what=uri))
     try:
-        signature = sign_draft(draft, signer, name=getattr(signer, "label", None), made=now)
+        signature = sign_draft(draft, signer, name=signer.label, made=now)
     finally:
         signer.close()
     path = out or Path(f"root.{draft.root.version}.{signature.keyid[:16]}.sig")

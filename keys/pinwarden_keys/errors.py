@@ -26,6 +26,10 @@ class SignerError(KeysError):
     """A signer cannot be opened, is not the pair it claims to be, or made a signature that does not verify."""
 
 
+class KeeperAwayError(SignerError):
+    """What keeps a key cannot be reached, or cannot answer now; it may later, and it refused no secret."""
+
+
 class CeremonyError(KeysError):
     """A root cannot be drafted, signed or assembled as asked; nothing was written."""
 

@@ -20,6 +20,7 @@ from pinwarden_keys.second_verifier import check_signature
 SCHEMES = {
     "file": "pinwarden_keys.signer_file",
     "pkcs11": "pinwarden_keys.signer_pkcs11",
+    "awskms": "pinwarden_keys.signer_aws",
     "vault": "pinwarden_keys.signer_vault",
 }
 
@@ -48,6 +49,11 @@ class Signer(Protocol):
         """The name of the key in roots and envelopes (spec section 2)."""
         ...
 
+    @property
+    def label(self) -> str | None:
+        """What its keeper calls the key; anyone may have chosen that name."""
+        ...
+
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature over *message*; SignerError when it cannot be made."""
         ...
@@ -68,7 +74,8 @@ def open_signer(uri: str, *, public: bytes | None = None, passphrase: Passphrase
 
     Raises:
         SignerError: unknown scheme, another public half than expected, a signature that does not verify, a missing
-            library, or a keeper of keys that refuses or does not answer.
+            library, or a keeper of keys that refuses.
+        KeeperAwayError: a keeper of keys that does not answer, or cannot now.
         KeyFileError, PassphraseError: from files with keys, passphrases, PINs and tokens.
     """
     signer = _opener_for(uri)(uri, passphrase)

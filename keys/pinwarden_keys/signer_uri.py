@@ -85,4 +85,6 @@ def secret_text(path: Path, *, what: str) -> str:
 
 def refused_uri(scheme: str, what: str, *, expected: str | None = None, hint: str | None = None) -> SignerError:
     """Return the refusal of a URI; the URI itself stays out of it, because it may hold a secret."""
-    return SignerError(f"not a {scheme}: URI: {what}", expected=expected, hint=hint or "See docs/signers.md.")
+    return SignerError(
+        f"this {scheme}: URI cannot be used: {what}", expected=expected, hint=hint or "See docs/signers.md."
+    )

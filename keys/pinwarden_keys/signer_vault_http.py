@@ -15,13 +15,13 @@ from typing import Any
 
 from pinwarden.errors import MalformedError
 from pinwarden.strict_json import parse_object
-from pinwarden_keys.errors import SignerError
+from pinwarden_keys.errors import KeeperAwayError, SignerError
 from pinwarden_keys.signer_uri import secret_text
 
 SOCKET_SECONDS = 10.0
 MAX_ANSWER_BYTES = 256 * 1024
 
-_NOT_NOW = "Nothing was signed."
+_AWAY = (412, 429)
 _REASONS = {
     400: "Compare the key, its type and its versions with the URI.",
     403: "The token is wrong, expired, or its policy lacks a right: see docs/signers.md.",
@@ -55,7 +55,8 @@ class VaultServer:
         Return the member ``data`` of Vault's answer to *method* on ``/v1/`` *path*.
 
         Raises:
-            SignerError: no answer, a refusal, a redirect, or an answer that is not Vault's.
+            SignerError: a refusal, a redirect, or an answer that is not Vault's.
+            KeeperAwayError: no answer, or none now.
             KeyFileError: the token file refuses.
         """
         token = secret_text(self.token_file, what="Vault token file")
@@ -73,7 +74,8 @@ class VaultServer:
             raise self._refusal(f"has no certificate that is trusted here: {reason}", hint="State ca-file=.") from None
         except (OSError, http.client.HTTPException) as error:
             reason = type(error).__name__
-            raise self._refusal(f"cannot be reached: {reason}", hint="Compare address=, then repeat.") from None
+            hint = "Compare address=, then repeat."
+            raise self._refusal(f"cannot be reached: {reason}", hint=hint, kind=KeeperAwayError) from None
         if response.status != http.client.OK:
             raise self._refused(response.status, _said(answer, token))
         return self._parsed(answer)
@@ -99,10 +101,11 @@ class VaultServer:
                 hint="Name the active node, or a load balancer that finds it; the token follows no redirect.",
             )
         hint = _REASONS.get(status, "Look at Vault's log, then repeat.")
-        return self._refusal(f"refused with status {status}{said}", hint=hint)
+        kind = KeeperAwayError if status in _AWAY or status >= 500 else SignerError
+        return self._refusal(f"refused with status {status}{said}", hint=hint, kind=kind)
 
-    def _refusal(self, what: str, *, hint: str) -> SignerError:
-        return SignerError(f"Vault at {self.host}:{self.port} {what}", holds=_NOT_NOW, hint=hint)
+    def _refusal(self, what: str, *, hint: str, kind: type[SignerError] = SignerError) -> SignerError:
+        return kind(f"Vault at {self.host}:{self.port} {what}", holds="Nothing was signed.", hint=hint)
 
 
 def _said(answer: bytes, token: str) -> str:

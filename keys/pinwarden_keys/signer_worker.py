@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
-from pinwarden_keys.errors import SignerError
+from pinwarden_keys.errors import KeeperAwayError
 
 T = TypeVar("T")
 
@@ -38,8 +38,8 @@ class Worker:
         Return what *function* returns, or raise what it raises.
 
         Raises:
-            SignerError: *what* gives no answer within 15 s, the wait for earlier calls included. A call that had not
-                begun never will; the answer of one that had is dropped.
+            KeeperAwayError: *what* gives no answer within 15 s, the wait for earlier calls included. A call that had
+                not begun never will; the answer of one that had is dropped.
         """
         future = self.after(function)
         wait([future], timeout=ANSWER_SECONDS)
@@ -81,8 +81,8 @@ class Worker:
             del item, future, function  # a signer that nobody uses must not live on in the frame of an idle thread
 
 
-def _late(what: str) -> SignerError:
-    return SignerError(
+def _late(what: str) -> KeeperAwayError:
+    return KeeperAwayError(
         f"{what} does not answer",
         expected=f"an answer within {ANSWER_SECONDS:g} s",
         holds="An answer that comes later is dropped; nothing is signed with it.",

@@ -14,7 +14,7 @@ from threading import Event, Lock, Thread
 from time import monotonic
 
 from pinwarden.errors import PinwardenError
-from pinwarden_keys import passphrase_file
+from pinwarden_keys import KeeperAwayError, passphrase_file
 from pinwarden_server.alerts import AlertLog
 from pinwarden_server.bell import Bell
 from pinwarden_server.founding import reconcile
@@ -42,7 +42,10 @@ class Node:
 
     Attributes:
         site: for use cases.  table: what is served.  clock: aware now.
+        keepers_away: the signers could not be opened because an HSM or a key service was away; start() tries again.
     """
+
+    keepers_away = False
 
     def __init__(self, settings: Settings, site: Site, *, clock: Callable[[], datetime] = system_clock) -> None:
         self.settings = settings
@@ -62,6 +65,8 @@ class Node:
         """Bring the published tree up to the store and begin to renew; returns at once, the work has its own thread."""
         self._catching_up = Thread(target=self._catch_up, name="catch-up", daemon=True)
         self._catching_up.start()
+        if self.keepers_away:
+            Thread(target=self._open_signers_later, name="open-signers", daemon=True).start()
 
     def stop(self) -> None:
         """End what start() began, forget the keys, close the database; a publication under way is not waited for."""
@@ -94,6 +99,22 @@ class Node:
         if not self._stopping.is_set():
             self.renewer.start()
 
+    def _open_signers_later(self) -> None:
+        pause = FIRST_RETRY_SECONDS
+        while not self._stopping.wait(pause):
+            pause = min(pause * 2, LAST_RETRY_SECONDS)
+            try:
+                self.site.signers.take_over(_signers(self.settings))
+            except KeeperAwayError as error:
+                log.warning("still nothing can be published or renewed: %s", error)
+            except PinwardenError as error:
+                # A wrong PIN, tried again and again, would lock the token.
+                log.error("nothing can be published or renewed, and that is not tried again: %s", error)
+                return
+            else:
+                log.info("the signers are open")
+                return
+
 
 def open_site(settings: Settings, *, with_signers: bool) -> Site:
     """
@@ -114,13 +135,15 @@ def open_site(settings: Settings, *, with_signers: bool) -> Site:
 
 
 def open_node(settings: Settings) -> Node:
-    """Return the node of a worker; without signers, and with a line in the log, when they cannot be opened."""
+    """Return the node of a worker; without signers, and with a line in the log, when they cannot be opened now."""
     try:
         return Node(settings, open_site(settings, with_signers=True))
     except PinwardenError as error:
         site = open_site(settings, with_signers=False)  # a missing run directory is refused here again
         log.error("nothing can be published or renewed: %s", error)
-        return Node(settings, site)
+        node = Node(settings, site)
+        node.keepers_away = isinstance(error, KeeperAwayError)
+        return node
 
 
 def _signers(settings: Settings) -> Signers:

@@ -18,6 +18,7 @@ class Signers:
 
     def __init__(self, signers: Iterable[Signer] = ()) -> None:
         self._signers = {signer.keyid: signer for signer in signers}
+        self._closed = False
 
     @classmethod
     def open(cls, uris: Sequence[str], *, passphrase: Callable[[], bytes] | None = None) -> "Signers":
@@ -36,6 +37,12 @@ class Signers:
                 signer.close()
             raise
         return cls(opened)
+
+    def take_over(self, others: "Signers") -> None:
+        """Sign with the keys of *others* from now on; when this was closed meanwhile, close them too."""
+        self._signers = others._signers  # in one step: requests may be signing
+        if self._closed:
+            self.close()
 
     @property
     def keyids(self) -> frozenset[str]:
@@ -85,5 +92,6 @@ class Signers:
 
     def close(self) -> None:
         """Forget every private key."""
+        self._closed = True
         for signer in self._signers.values():
             signer.close()

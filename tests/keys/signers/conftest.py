@@ -5,10 +5,11 @@ import pytest
 from pinwarden_keys.signer_file import file_uri
 from pinwarden_keys.signer_vault import MAX_MESSAGE_BYTES
 from tests.keys.signers.keepers import Keeper
+from tests.keys.signers.kms import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN, Kms, KmsKey
 from tests.keys.signers.softhsm import MODULES, PIN, SO_PIN, SoftHsm
 from tests.keys.signers.vault import TOKEN, TransitKey, Vault
 
-REMOTE = ("pkcs11", "vault")
+REMOTE = ("pkcs11", "awskms", "vault")
 EVERY = ("file", *REMOTE)
 
 
@@ -42,7 +43,7 @@ def softhsm(program, tmp_path, monkeypatch):
     util = program("softhsm2-util")
     module = next((path for path in MODULES if Path(path).is_file()), None)
     assert module, f"softhsm2-util is here, its module is in none of {MODULES}"
-    softhsm = SoftHsm(tmp_path, util, module)
+    softhsm = SoftHsm(tmp_path, util, str(Path(module).resolve()))
     monkeypatch.setenv("SOFTHSM2_CONF", str(softhsm.configuration))
     softhsm.make_token("pinwarden")
     return softhsm
@@ -79,4 +80,38 @@ def vault_keeper(vault, people):
         largest=MAX_MESSAGE_BYTES,
         hangs=vault.web.hangs,
         away=vault.away,
+    )
+
+
+@pytest.fixture
+def kms(people, monkeypatch):
+    """AWS KMS with one key, known by its id and by an alias; no credentials but those of the environment."""
+    kms = Kms()
+    kms.keys["key-alice"] = KmsKey(people.seed("alice"))
+    kms.aliases["alias/timestamp"] = "key-alice"
+    environment = {
+        "AWS_ENDPOINT_URL_KMS": f"http://127.0.0.1:{kms.web.port}",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_SESSION_TOKEN": SESSION_TOKEN,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    yield kms
+    kms.web.stop()
+
+
+@pytest.fixture
+def awskms_keeper(kms, people):
+    return Keeper(
+        uri=f"awskms:alias/timestamp?region={REGION}",
+        public=people.signer("alice").public,
+        secrets=(SECRET_KEY, SESSION_TOKEN),
+        label="timestamp",
+        largest=4096,
+        hangs=kms.web.hangs,
+        away=kms.away,
     )

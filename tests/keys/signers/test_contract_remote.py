@@ -5,7 +5,7 @@ from contextlib import closing
 import pytest
 
 from pinwarden_keys import signer_worker
-from pinwarden_keys.errors import SignerError
+from pinwarden_keys.errors import KeeperAwayError, SignerError
 from pinwarden_keys.second_verifier import check_signature
 
 
@@ -13,7 +13,7 @@ def test_a_keeper_that_hangs_is_given_up_in_time_and_serves_again_afterwards(rem
     with closing(remote.open()) as signer:
         with monkeypatch.context() as impatient, remote.hangs():
             impatient.setattr(signer_worker, "ANSWER_SECONDS", 0.3)
-            with pytest.raises(SignerError, match="does not answer") as refusal:
+            with pytest.raises(KeeperAwayError, match="does not answer") as refusal:
                 signer.sign(b"m")
             assert "within 0.3 s" in str(refusal.value)
             with pytest.raises(SignerError, match="does not answer"):
@@ -33,11 +33,11 @@ def test_a_signer_is_closed_in_time_while_its_keeper_hangs(remote, monkeypatch):
 def test_a_keeper_that_went_away_is_a_refusal_that_says_what_to_do_and_its_return_is_noticed(remote):
     with closing(remote.open()) as signer:
         with remote.away():
-            with pytest.raises(SignerError) as refusal:
+            with pytest.raises(KeeperAwayError) as refusal:
                 signer.sign(b"m")
             assert refusal.value.hint
             assert not any(secret in str(refusal.value) for secret in remote.secrets)
-            with pytest.raises(SignerError):
+            with pytest.raises(KeeperAwayError):
                 remote.open()
         assert check_signature(signer.sign(b"m"), b"m", remote.public)
         assert signer.public == remote.public

@@ -1,5 +1,6 @@
 """What is particular to ``pkcs11:``: URIs, PINs, logins, and the ways in which a token holds the wrong thing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from pinwarden.envelope import is_signature
 from pinwarden_keys import signer_worker
 from pinwarden_keys.errors import KeyFileError, SignerError
 from pinwarden_keys.signer import open_signer
-from pinwarden_keys.signer_pkcs11 import _open_session
+from pinwarden_keys.signer_pkcs11_module import _open_session
 from pinwarden_keys.signer_pkcs11_uri import parse
 from tests.keys.signers.softhsm import ED448, PIN
 
@@ -58,7 +59,7 @@ def refused(uri, match):
     ],
 )
 def test_a_uri_that_is_not_meant_so_is_refused_without_its_secrets(rest, said):
-    error = refused(f"pkcs11:{rest}", "not a pkcs11: URI")
+    error = refused(f"pkcs11:{rest}", "this pkcs11: URI cannot be used")
     assert said in str(error)
     assert "canary" not in str(error)
 
@@ -153,6 +154,25 @@ def test_an_open_that_was_given_up_leaves_no_login_behind(softhsm, private_objec
         refused(softhsm.uri(), "does not answer")
     refused(softhsm.uri("token=other;object=x"), "no token")  # the module's thread is free again once this is answered
     assert private_objects() == 0
+
+
+def test_a_call_behind_close_does_not_log_in_again(softhsm, private_objects):
+    softhsm.make_key("pinwarden", "timestamp", b"\x01")
+    signer = open_signer(softhsm.uri())
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(signer.sign, b"m") for _ in range(20)]
+        signer.close()
+        refusals = {str(call.exception()) for call in calls if call.exception() is not None}
+    assert refusals <= {f"{signer.uri} is closed. Open it again to sign."}
+    assert private_objects() == 0
+
+
+def test_a_module_is_one_by_whatever_name(softhsm, tmp_path):
+    softhsm.make_key("pinwarden", "timestamp", b"\x01")
+    (tmp_path / "link.so").symlink_to(softhsm.module)
+    by_link = softhsm.uri(**{"module-path": str(tmp_path / "link.so")})
+    with closing(open_signer(softhsm.uri())) as first, closing(open_signer(by_link)) as second:
+        assert first.sign(b"m") == second.sign(b"m")
 
 
 def test_a_restart_of_the_module_is_survived_by_every_signer(softhsm):

@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from pinwarden_keys import signer_vault_http, signer_worker
-from pinwarden_keys.errors import KeyFileError, SignerError
+from pinwarden_keys.errors import KeeperAwayError, KeyFileError, SignerError
 from pinwarden_keys.second_verifier import check_signature
 from pinwarden_keys.signer import open_signer
 from tests.keys.signers.vault import TOKEN, TransitKey, Vault
@@ -52,7 +52,7 @@ def refused(uri, match):
     ],
 )
 def test_a_uri_that_is_not_meant_so_is_refused_without_its_secrets(rest, said):
-    error = refused(f"vault:{rest}", "not a vault: URI")
+    error = refused(f"vault:{rest}", "this vault: URI cannot be used")
     assert said in str(error)
     assert "canary" not in str(error)
 
@@ -194,7 +194,17 @@ def test_a_server_that_never_quite_falls_silent_is_given_up_in_time(vault, monke
 
 def test_a_server_that_does_not_listen_is_refused(vault):
     vault.web.stop()
-    refused(vault.uri(), "cannot be reached: ConnectionRefusedError")
+    assert isinstance(refused(vault.uri(), "cannot be reached: ConnectionRefusedError"), KeeperAwayError)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, SignerError), (403, SignerError), (404, SignerError), (307, SignerError)]
+    + [(status, KeeperAwayError) for status in (412, 429, 500, 502, 503)],
+)
+def test_only_what_may_pass_by_itself_counts_as_away(vault, status, kind):
+    vault.answer = Answer(status, b"{}")
+    assert type(refused(vault.uri(), f"status {status}")) is kind
 
 
 @pytest.fixture
