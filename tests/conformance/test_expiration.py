@@ -101,6 +101,7 @@ def test_a_pin_set_that_has_ended_still_guards_against_older_ones(life):
 ENDS = {"a second before": (-1, ACCEPTED), "at the very second": (0, REFUSED), "a second after": (1, REFUSED)}
 
 
+@pytest.mark.own
 @pytest.mark.parametrize("kind", ["timestamp", "pinset"])
 @pytest.mark.parametrize(("seconds", "code"), ENDS.values(), ids=ENDS)
 def test_an_end_has_come_at_the_very_second_that_it_names(life, kind, seconds, code):
@@ -243,6 +244,7 @@ def test_a_denied_key_is_refused_even_where_ordinary_checks_decide(life, days):
     assert verdicts == [ACCEPTED, REFUSED, REFUSED]
 
 
+@pytest.mark.own
 def test_a_frozen_server_makes_pins_stale_and_keeps_them(life):
     """An attacker who can only hold back updates wins no more than that."""
     life.start()

@@ -205,6 +205,7 @@ def test_a_member_that_is_missing_or_wrong_is_refused(life, kind, change):
     life.trusts_nothing()
 
 
+@pytest.mark.own
 @pytest.mark.parametrize("table", ["root", "timestamp", "pinset"])
 def test_after_many_malformed_documents_a_good_one_is_accepted(life, table):
     life.start()
@@ -399,7 +400,6 @@ def test_what_parsers_disagree_about_is_refused(life, change):
     life.refuses(attack)
 
 
-@pytest.mark.own
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_payload_beyond_its_limit_is_refused(life, kind):
     limits = {"root": 16 * 1024, "timestamp": 4 * 1024, "pinset": 1024 * 1024}

@@ -66,7 +66,6 @@ CHAINS = {
 }
 
 
-@pytest.mark.own
 @pytest.mark.parametrize(("labels", "code"), CHAINS.values(), ids=CHAINS)
 def test_a_chain_is_let_through_for_any_allowed_key_and_no_denied_one(life, labels, code):
     life.repository.publish(hosts=[pinned("leaf", "issuer")], deny=[pin("stolen")])
@@ -74,6 +73,7 @@ def test_a_chain_is_let_through_for_any_allowed_key_and_no_denied_one(life, labe
     assert (life.refresh(), life.check(*labels)) == (ACCEPTED, code)
 
 
+@pytest.mark.own
 def test_the_kind_of_a_pin_changes_no_verdict(life):
     host = pinned("leaf")
     host["pins"] = [{"sha256": pin("leaf"), "kind": "ca"}]

@@ -48,6 +48,7 @@ def test_without_a_usable_answer_what_was_trusted_stays(life, change):
     life.refuses(attack, UNAVAILABLE)
 
 
+@pytest.mark.own
 def test_no_redirect_leads_to_another_server(life, simulator_elsewhere):
     life.start()
     location = {"Location": f"{simulator_elsewhere.url}/v1/bundles/app/1"}
@@ -55,6 +56,7 @@ def test_no_redirect_leads_to_another_server(life, simulator_elsewhere):
     assert simulator_elsewhere.requests == []
 
 
+@pytest.mark.own
 @pytest.mark.as_process
 def test_a_server_that_is_not_there_is_unavailable(life, simulator):
     life.start()

@@ -63,6 +63,7 @@ def test_a_lower_version_is_refused_though_everything_else_is_new(life, kind):
     life.refuses(attack)
 
 
+@pytest.mark.own
 def test_versions_may_skip(life):
     life.start()
     life.repository.timestamp["version"] = 1_000
@@ -86,6 +87,7 @@ def test_two_contents_for_one_version_are_refused(life, kind):
     life.refuses(attack)
 
 
+@pytest.mark.own
 def test_the_same_payload_with_other_signatures_is_no_second_content(life):
     keys = [key("one"), key("two")]
     life.repository.appoint("pinset", keys, 1)
@@ -241,11 +243,13 @@ def test_many_exchanges_between_many_updates_are_all_refused(life):
         life.accepts()
 
 
+@pytest.mark.own
 def test_a_timestamp_that_knows_a_newer_root_waits_for_it(life):
     life.start()
     life.refuses(lambda repository: (repository.publish_pinset(), repository.publish_timestamp(root={"version": 2})))
 
 
+@pytest.mark.own
 def test_a_timestamp_may_know_an_older_root(life):
     life.start()
     life.repository.publish_root()
@@ -336,6 +340,7 @@ def test_a_pinset_role_may_be_empty_and_then_no_name_is_covered(life):
     life.trusts_nothing()
 
 
+@pytest.mark.own
 def test_pins_that_were_removed_are_refused_from_then_on(life):
     life.repository.publish(hosts=[pinned("old", "new")])
     life.init()

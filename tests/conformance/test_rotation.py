@@ -125,6 +125,7 @@ def test_keys_of_a_role_rotate_by_a_root(life, kind, step):
         life.accepts()
 
 
+@pytest.mark.own
 @pytest.mark.parametrize("kind", ["timestamp", "pinset"])
 def test_a_key_that_was_rotated_away_signs_nothing_any_more(life, kind):
     life.start()
@@ -193,7 +194,6 @@ def test_roots_out_of_order_are_refused(life):
     life.refuses(attack)
 
 
-@pytest.mark.own
 def test_a_good_root_is_kept_whatever_happens_to_the_rest(life):
     life.start()
     before = life.repository.label
@@ -230,7 +230,6 @@ def test_a_client_far_behind_climbs_root_by_root(life, behind, requests):
     assert len(life.asked) == requests
 
 
-@pytest.mark.own
 @pytest.mark.as_process
 def test_a_client_that_climbs_keeps_what_it_climbed(life):
     for _ in range(20):
@@ -257,7 +256,6 @@ def test_a_bad_root_on_the_way_up_ends_the_climb(life):
     life.accepts()
 
 
-@pytest.mark.own
 def test_a_climb_takes_256_roots_and_goes_on_next_time(life):
     for _ in range(300):
         life.repository.publish_root()
@@ -286,6 +284,7 @@ def test_nine_roots_in_a_bundle_are_refused_whole(life):
     life.accepts()
 
 
+@pytest.mark.own
 def test_a_root_may_be_issued_at_any_time(life):
     """Their keys are not online, so their clocks are not believed either."""
     life.start()

@@ -47,6 +47,7 @@ def test_what_nobody_signed_is_refused_by_a_fresh_client_too(life, kind):
     life.refuses(attack)
 
 
+@pytest.mark.own
 @pytest.mark.parametrize("kind", DOCUMENTS)
 def test_the_keys_of_one_role_sign_for_no_other(life, kind):
     def attack(repository):
@@ -200,7 +201,6 @@ def test_a_key_of_small_order_makes_no_root(life):
     life.refuses(attack)
 
 
-@pytest.mark.own
 def test_a_signature_over_the_payload_alone_does_not_count(life):
     """The type is signed too: no document passes as another kind."""
 
@@ -226,6 +226,7 @@ def test_keys_of_a_scheme_that_is_not_known_are_passed_over(life, holders):
     life.accepts()
 
 
+@pytest.mark.own
 def test_a_threshold_that_only_unknown_schemes_could_meet_makes_no_root(life):
     def attack(repository):
         repository.root["keys"]["quantum"] = {"scheme": "ml-dsa-65", "public": "?"}
@@ -247,6 +248,7 @@ def test_sixteen_signatures_are_read_and_no_more(life, count, code):
     assert life.refresh() == code
 
 
+@pytest.mark.own
 def test_every_byte_of_a_bundle_is_guarded(life):
     """One bit is flipped at many places, one after the other."""
 
