@@ -115,12 +115,19 @@ def driver(request: pytest.FixtureRequest, program: Callable[[str], Path], stayi
     raise LookupError(request.param)
 
 
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    """A pin server on loopback."""
+@pytest.fixture(scope="session")
+def listening() -> Iterator[Simulator]:
+    """The pin server of all tests of this process."""
     running = Simulator(Repository())
     yield running
     running.close()
+
+
+@pytest.fixture
+def simulator(listening: Simulator) -> Simulator:
+    """A pin server with a new repository."""
+    listening.repository, listening.requests = Repository(), []
+    return listening
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_any_version_of_a_root_may_be_the_initial_one(life):
 def test_an_initial_root_of_another_authority_gets_no_documents_of_this_one(life):
     other = {**json.loads(b64decode(life.repository.roots[1]["payload"])), "authority": "someone-0123456789abcdef"}
     life.init(resigned(other, life.repository))
-    assert life.refresh() == REFUSED
+    life.expects(REFUSED)
     life.trusts_nothing()
 
 
@@ -142,7 +142,7 @@ def test_the_frame_may_be_written_anew(life):
 def test_the_clock_is_the_one_that_is_given(life):
     life.init()
     life.pass_time(days=4)
-    assert life.refresh() == REFUSED
+    life.expects(REFUSED)
     life.repository.publish()
     life.accepts()
 

@@ -161,7 +161,7 @@ def test_a_root_that_lowers_an_epoch_gets_nothing_accepted_and_one_more_root_rep
     repository.pinset.update(epoch=1, version=50)
     repository.publish_root()
     repository.publish()
-    assert life.refresh() == REFUSED
+    life.expects(REFUSED)
     life.trusts_nothing()
     repository.role("pinset")["epoch"] = 3
     repository.pinset.update(epoch=3, version=0)
@@ -193,11 +193,11 @@ def test_floors_outlive_a_root_that_made_the_adopted_pair_unusable(life):
     life.accepts()
     repository.appoint("timestamp", [key("another")])
     repository.publish_root()
-    assert life.refresh() == REFUSED
+    life.expects(REFUSED)
     repository.appoint("timestamp", [key("timestamp")])
     repository.publish_root()
     repository.stamped, repository.pinned = old
-    assert life.refresh() == REFUSED
+    life.expects(REFUSED)
     repository.publish()
     life.accepts()
 
@@ -298,7 +298,7 @@ def test_a_grant_must_cover_the_name(life, names, code):
     life.repository.publish_root()
     life.repository.publish()
     life.init()
-    assert life.refresh() == code
+    life.expects(code)
     if code == REFUSED:
         life.trusts_nothing()
 
@@ -312,7 +312,7 @@ def test_the_first_grant_that_covers_the_name_decides_alone(life):
     repository.root["keys"][own[0].keyid] = {**repository.root["keys"][later["keyids"][0]], "public": spelt(own[0])}
     repository.publish_root()
     repository.publish()
-    assert life.refresh() == REFUSED
+    life.expects(REFUSED)
     repository.signers["pinset"] = own
     repository.publish()
     life.accepts()
@@ -327,7 +327,7 @@ def test_a_name_that_lost_its_grant_has_no_pins_in_force(life):
     life.start()
     life.repository.role("pinset")["names"] = ["web"]
     life.repository.publish_root()
-    assert life.refresh() == REFUSED
+    life.expects(REFUSED)
     assert life.check(life.repository.label, host=HOST) == UNAVAILABLE
 
 
@@ -336,7 +336,7 @@ def test_a_pinset_role_may_be_empty_and_then_no_name_is_covered(life):
     life.repository.roots = {1: life.repository.roots[1]}
     life.repository.publish_root()
     life.init()
-    assert life.refresh() == REFUSED
+    life.expects(REFUSED)
     life.trusts_nothing()
 
 
