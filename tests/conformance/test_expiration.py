@@ -15,7 +15,6 @@ def later(**units):
     return spell(START + timedelta(**units))
 
 
-@pytest.mark.as_process
 @pytest.mark.parametrize("kind", ["timestamp", "pinset"])
 def test_a_document_past_its_end_is_refused(life, kind):
     def attack(repository):

@@ -93,7 +93,6 @@ def test_an_initial_root_of_another_authority_gets_no_documents_of_this_one(life
     life.trusts_nothing()
 
 
-@pytest.mark.as_process
 def test_a_refresh_without_news_is_accepted_and_changes_nothing(life):
     life.start()
     life.accepts()

@@ -71,7 +71,6 @@ def test_versions_may_skip(life):
     life.accepts()
 
 
-@pytest.mark.as_process
 @pytest.mark.parametrize("kind", ["timestamp", "pinset"])
 def test_two_contents_for_one_version_are_refused(life, kind):
     """Equivocation: the second content of a version, well signed."""

@@ -303,3 +303,28 @@ def test_what_a_rotated_key_signed_is_not_in_force_any_more(life):
     repository.signers["pinset"] = keys_of("n")
     repository.publish()
     life.accepts()
+
+
+STALE_POLICIES = {"enforce": ACCEPTED, "refuse": UNAVAILABLE}
+
+
+@pytest.mark.own
+@pytest.mark.parametrize(("on_stale", "code"), STALE_POLICIES.items(), ids=STALE_POLICIES)
+def test_a_rotated_timestamp_key_leaves_the_pins_in_force_but_stale(life, on_stale, code):
+    life.repository.publish(on_stale=on_stale)
+    life.start()
+    life.repository.appoint("timestamp", keys_of("n"))
+    life.repository.publish_root()
+    assert (life.refresh(), life.check(life.repository.label)) == (REFUSED, code)
+    life.repository.signers["timestamp"] = keys_of("n")
+    life.repository.publish()
+    life.accepts()
+
+
+@pytest.mark.own
+def test_a_root_that_changes_no_key_leaves_everything_in_force(life):
+    life.start()
+    life.repository.publish_root()
+    life.accepts()
+    life.accepts()
+    assert life.asked[-1] == "/v1/bundles/app/2"

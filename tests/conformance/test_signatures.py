@@ -101,7 +101,6 @@ def test_a_role_that_names_a_key_twice_makes_no_root(life, kind):
     life.refuses(attack)
 
 
-@pytest.mark.as_process
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_entries_with_one_keyid_are_refused_even_above_the_threshold(life, kind):
     def attack(repository):

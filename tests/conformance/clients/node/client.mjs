@@ -1,5 +1,5 @@
-// A client in another language, written from docs/spec.md with nothing but what Node brings. It shares no line with any
-// other client here. It is small rather than friendly, keeps its folder without a lock, and is not for use.
+// A client in another language, by docs/spec.md, with nothing but what Node brings. It shares no line with any other
+// client here. It is small rather than friendly, keeps its folder without a lock, and is not for use.
 //
 //   node client.mjs --state-dir D [--now TIME] init ROOT --url URL --pinset NAME | refresh | check HOST --chain FILE
 //   node client.mjs --stay     reads such command lines from stdin, one JSON list a line, and answers each with a line
@@ -19,7 +19,6 @@ import { parse, Refused, Unavailable } from "./values.mjs";
 const [ACCEPTED, REFUSED, MISUSE, UNAVAILABLE] = [0, 1, 2, 3];
 const [DEADLINE_MS, WALK] = [10000, 256];
 
-// Section 4
 function get(url, limit) {
   return new Promise((resolve, reject) => {
     const fail = (message, status) => reject(new Unavailable(`${url}: ${message}`, status));
