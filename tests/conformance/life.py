@@ -23,7 +23,6 @@ class Life:
     One client and its server.
 
     Attributes:
-        repository: what the server answers for; assign to replace it.
         now: the client's clock.
         asked: the paths that were requested so far.
     """
@@ -39,10 +38,6 @@ class Life:
     def repository(self) -> Repository:
         """What the server answers for."""
         return self._simulator.repository
-
-    @repository.setter
-    def repository(self, repository: Repository) -> None:
-        self._simulator.repository = repository
 
     @property
     def asked(self) -> list[str]:
@@ -123,7 +118,7 @@ class Life:
         self.expect(code, self.refresh(), "refresh under attack")
         self.expect(before, self.check(honest.label), "check after the refused refresh, which must change nothing")
         if mend is None:
-            self.repository = honest
+            self.repository.become(honest)
         else:
             mend(self.repository)
         self._checked += 1

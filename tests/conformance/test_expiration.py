@@ -199,6 +199,34 @@ def test_a_refused_document_moves_no_clock(life):
     life.refuses(attack)
 
 
+RAISED = {
+    "both": (("timestamp", "pinset"), ACCEPTED),
+    "timestamps only": (("timestamp",), REFUSED),
+    "pin sets only": (("pinset",), REFUSED),
+}
+
+
+@pytest.mark.own
+@pytest.mark.parametrize(("kinds", "code"), RAISED.values(), ids=RAISED)
+def test_a_clock_that_a_thief_pushed_ahead_is_freed_by_raised_epochs(life, kinds, code):
+    """What was issued under an epoch that its role has left behind bounds no clock."""
+    life.start()
+    repository = life.repository
+    repository.now = START + timedelta(hours=24)
+    repository.publish("by the thief")
+    life.accepts()
+    repository.now = START
+    for kind in kinds:
+        repository.role(kind)["epoch"] = 2
+        getattr(repository, kind).update(epoch=2, version=0)
+    repository.publish_root()
+    repository.publish_pinset(expires=later(hours=12))
+    repository.publish_timestamp(expires=later(hours=12))
+    life.expects(code)
+    if code == ACCEPTED:
+        life.trusts(repository.label)
+
+
 STATES = {
     # days after the start, on_stale, on_expiry, exit codes for a pinned key and for another one
     "fresh": (0, "enforce", "refuse", (ACCEPTED, REFUSED)),
