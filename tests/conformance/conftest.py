@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.drivers import Command, Driver, MainFunction, OwnClient
+from tests.conformance.drivers import Command, Driver, MainFunction, OwnClient, Staying
 from tests.conformance.life import Life
 from tests.conformance.repository import Repository
 from tests.conformance.simulator import Simulator
@@ -32,12 +32,14 @@ KNOWN = {
     "pinwarden": None,
     "plain": CLIENTS / "plain" / "expected_failures.txt",
     "pinwarden-process": None,
+    "node": CLIENTS / "node" / "expected_failures.txt",
 }
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--client", metavar="COMMAND", help="the client to test; default: those that this project has")
+    group.addoption("--stays", action="store_true", help="the client knows --stay: start it once, not per command")
     group.addoption("--expected-failures", metavar="FILE", help="tests that the client is known to fail, one a line")
 
 
@@ -52,7 +54,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.config.getoption("--client", None):
         names = ["given"]
     else:
-        names = ["pinwarden", "plain"]
+        names = ["pinwarden", "plain", "node"]
         if metafunc.definition.get_closest_marker("as_process"):
             names.append("pinwarden-process")
     metafunc.parametrize("driver", names, indirect=True)
@@ -80,27 +82,52 @@ def _name_without(driver: str, item: pytest.Item) -> str:
     return f"{name}[{rest}]" if bracket and rest else name
 
 
+@pytest.fixture(scope="session")
+def staying() -> Iterator[Callable[..., Driver]]:
+    """Return a function that starts a client once for all tests of this process."""
+    started: dict[tuple[str, ...], Staying] = {}
+
+    def start(*command: str) -> Driver:
+        if command not in started:
+            started[command] = Staying(command)
+        return started[command]
+
+    yield start
+    for each in started.values():
+        each.close()
+
+
 @pytest.fixture
-def driver(request: pytest.FixtureRequest, program: Callable[[str], Path]) -> Driver:
+def driver(request: pytest.FixtureRequest, program: Callable[[str], Path], staying: Callable[..., Driver]) -> Driver:
     """How the client of this test is run."""
     match request.param:
         case "given":
-            return Command(shlex.split(request.config.getoption("--client")))
+            command = shlex.split(request.config.getoption("--client"))
+            return staying(*command, "--stay") if request.config.getoption("--stays") else Command(command)
         case "pinwarden":
             return OwnClient()
         case "pinwarden-process":
             return Command([str(program("pinwarden"))])
         case "plain":
             return MainFunction(import_module("tests.conformance.clients.plain.client").main)
+        case "node":
+            return staying(str(program("node")), str(CLIENTS / "node" / "client.mjs"), "--stay")
     raise LookupError(request.param)
 
 
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    """A pin server on loopback."""
+@pytest.fixture(scope="session")
+def listening() -> Iterator[Simulator]:
+    """The pin server of all tests of this process."""
     running = Simulator(Repository())
     yield running
     running.close()
+
+
+@pytest.fixture
+def simulator(listening: Simulator) -> Simulator:
+    """A pin server with a new repository."""
+    listening.repository, listening.requests = Repository(), []
+    return listening
 
 
 @pytest.fixture

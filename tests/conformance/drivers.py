@@ -5,6 +5,8 @@ It may import click's runner. A driver never looks into a client: it sees exit c
 """
 
 import io
+import json
+import select
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -40,6 +42,32 @@ class Command:
             [*self._command, *arguments], capture_output=True, text=True, timeout=MAX_SECONDS, check=False
         )
         return Outcome(ended.returncode, ended.stdout + ended.stderr)
+
+
+class Staying:
+    """A client that is started once: it reads a JSON list of arguments a line, and answers each with a JSON line."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, arguments: Sequence[str]) -> Outcome:
+        """Send one command line and wait for its answer."""
+        asked, answered = self._process.stdin, self._process.stdout
+        assert asked is not None and answered is not None
+        asked.write(json.dumps(list(arguments)) + "\n")
+        asked.flush()
+        if not select.select([answered], [], [], MAX_SECONDS)[0]:
+            raise TimeoutError(f"the client did not answer {list(arguments)} within {MAX_SECONDS} seconds")
+        line = answered.readline()
+        if not line:
+            raise EOFError(f"the client ended at {list(arguments)}, with exit code {self._process.wait()}")
+        answer = json.loads(line)
+        return Outcome(answer["code"], answer["said"])
+
+    def close(self) -> None:
+        """End the client."""
+        self._process.kill()
+        self._process.communicate()
 
 
 class OwnClient:

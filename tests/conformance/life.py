@@ -23,7 +23,6 @@ class Life:
     One client and its server.
 
     Attributes:
-        repository: what the server answers for; assign to replace it.
         now: the client's clock.
         asked: the paths that were requested so far.
     """
@@ -39,10 +38,6 @@ class Life:
     def repository(self) -> Repository:
         """What the server answers for."""
         return self._simulator.repository
-
-    @repository.setter
-    def repository(self, repository: Repository) -> None:
-        self._simulator.repository = repository
 
     @property
     def asked(self) -> list[str]:
@@ -65,7 +60,7 @@ class Life:
 
     def start(self) -> None:
         """Found the client and let it accept what is published."""
-        self._expect(ACCEPTED, self.init(), "init with a good root")
+        self.expect(ACCEPTED, self.init(), "init with a good root")
         self.accepts()
 
     def refresh(self) -> int:
@@ -87,18 +82,27 @@ class Life:
         """Move the clock of the client alone."""
         self.now = now
 
+    def expect(self, code: int, got: int, what: str) -> None:
+        """Fail with what the client said unless it ended with *code*."""
+        if code != got:
+            raise AssertionError(f"{what}: expected exit code {code}, got {got}. The client said:\n{self.said}")
+
+    def expects(self, code: int) -> None:
+        """Prove that a refresh ends with *code*."""
+        self.expect(code, self.refresh(), "refresh")
+
     def accepts(self) -> None:
         """Prove that a refresh is accepted and its pins are in force."""
-        self._expect(ACCEPTED, self.refresh(), "refresh from an honest server")
+        self.expect(ACCEPTED, self.refresh(), "refresh from an honest server")
         self.trusts(self.repository.label)
 
     def trusts(self, label: str) -> None:
         """Prove that the pin set in force is the one that pins *label*."""
-        self._expect(ACCEPTED, self.check(label), f"check of {label!r}, which the pin set in force pins")
+        self.expect(ACCEPTED, self.check(label), f"check of {label!r}, which the pin set in force pins")
 
     def trusts_nothing(self) -> None:
         """Prove that no pin set is in force."""
-        self._expect(UNAVAILABLE, self.check("any"), "check while no pin set is in force")
+        self.expect(UNAVAILABLE, self.check("any"), "check while no pin set is in force")
 
     def refuses(self, attack: Attack, code: int = REFUSED, *, mend: Attack | None = None) -> None:
         """
@@ -111,16 +115,12 @@ class Life:
         """
         honest, before = deepcopy(self.repository), self.check(self.repository.label)
         attack(self.repository)
-        self._expect(code, self.refresh(), "refresh under attack")
-        self._expect(before, self.check(honest.label), "check after the refused refresh, which must change nothing")
+        self.expect(code, self.refresh(), "refresh under attack")
+        self.expect(before, self.check(honest.label), "check after the refused refresh, which must change nothing")
         if mend is None:
-            self.repository = honest
+            self.repository.become(honest)
         else:
             mend(self.repository)
         self._checked += 1
         self.repository.publish(f"good again {self._checked}")
         self.accepts()
-
-    def _expect(self, code: int, got: int, what: str) -> None:
-        if code != got:
-            raise AssertionError(f"{what}: expected exit code {code}, got {got}. The client said:\n{self.said}")

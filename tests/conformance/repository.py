@@ -133,6 +133,10 @@ class Repository:
         times = {"issued": spell(self.now), "expires": spell(self.now + timedelta(days=days))}
         return {"type": kind, "spec": "1.0", "authority": self.authority, "version": 1, **times}
 
+    def become(self, other: "Repository") -> None:
+        """Take the state of *other*, so that whoever holds this one goes on with it."""
+        vars(self).update(vars(other))
+
     def role(self, kind: str) -> Json:
         """Return the role of a kind in the next root; of pin sets, the first grant."""
         role: Json = self.root["roles"][kind]

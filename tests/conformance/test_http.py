@@ -5,7 +5,9 @@ import json
 import pytest
 
 from tests.conformance.drivers import ACCEPTED, REFUSED, UNAVAILABLE
-from tests.conformance.repository import Answer
+from tests.conformance.life import Life
+from tests.conformance.repository import Answer, Repository
+from tests.conformance.simulator import Simulator
 
 MIB = 1024 * 1024
 
@@ -48,6 +50,7 @@ def test_without_a_usable_answer_what_was_trusted_stays(life, change):
     life.refuses(attack, UNAVAILABLE)
 
 
+@pytest.mark.own
 def test_no_redirect_leads_to_another_server(life, simulator_elsewhere):
     life.start()
     location = {"Location": f"{simulator_elsewhere.url}/v1/bundles/app/1"}
@@ -55,8 +58,11 @@ def test_no_redirect_leads_to_another_server(life, simulator_elsewhere):
     assert simulator_elsewhere.requests == []
 
 
+@pytest.mark.own
 @pytest.mark.as_process
-def test_a_server_that_is_not_there_is_unavailable(life, simulator):
+def test_a_server_that_is_not_there_is_unavailable(driver, tmp_path):
+    simulator = Simulator(Repository())
+    life = Life(driver, simulator, tmp_path)
     life.start()
     simulator.close()
     assert (life.refresh(), life.check(life.repository.label)) == (UNAVAILABLE, ACCEPTED)
@@ -64,7 +70,7 @@ def test_a_server_that_is_not_there_is_unavailable(life, simulator):
 
 def test_a_name_that_the_server_does_not_know_is_unavailable(life):
     life.init(pinset="unknown")
-    assert life.refresh() == UNAVAILABLE
+    life.expects(UNAVAILABLE)
     assert life.asked == ["/v1/bundles/unknown/1", "/v1/roots/2"]
     life.trusts_nothing()
 
@@ -109,7 +115,7 @@ def test_a_root_alone_beyond_its_limit_is_refused(life):
 
     life.repository.tamper = pad
     life.init()
-    assert life.refresh() == REFUSED
+    life.expects(REFUSED)
     life.repository.tamper = None
     life.accepts()
 

@@ -172,3 +172,10 @@ def test_links_lead_somewhere(target: str) -> None:
         heading.lower().replace(".", "").replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", SPEC, re.MULTILINE)
     }
     assert (not path or (REPOSITORY / "docs" / path).is_file()) and (not anchor or anchor in headings)
+
+
+def test_the_points_of_small_order_that_the_text_names_are_those_of_the_vectors() -> None:
+    listed = json.loads((HERE / "ed25519" / "small_order_encodings.json").read_text("ascii"))
+    canonical = {int.from_bytes(bytes.fromhex(each), "little") % 2**255 for each in listed} - {2**255 - 19, 2**255 - 18}
+    named = {int(each, 16) for each in re.findall(r"^y = (0x[0-9a-f]{64})$", SPEC, re.MULTILINE)}
+    assert canonical == {0, 1, 2**255 - 20, *named}

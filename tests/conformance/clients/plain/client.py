@@ -11,6 +11,7 @@ import json
 import sys
 import time
 import zlib
+from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -53,12 +54,12 @@ class KeepingClient(PlainClient):
 class Folder:
     """What survives a process: the root, the settings, and envelopes that are judged anew at each start."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, client_class: type[KeepingClient]) -> None:
+        self._path, self._client_class = path, client_class
 
     def found(self, root: bytes, url: str, pinset: str) -> None:
         """Store what the client begins with, once it is proved."""
-        KeepingClient(root, pinset)
+        self._client_class(root, pinset)
         self._path.mkdir(parents=True, exist_ok=True)
         (self._path / "root.json").write_bytes(root)
         (self._path / "settings.json").write_text(json.dumps({"url": url, "pinset": pinset}))
@@ -69,7 +70,7 @@ class Folder:
             settings = json.loads((self._path / "settings.json").read_text())
         except FileNotFoundError:
             raise Unavailable("the folder was not founded") from None
-        client = KeepingClient((self._path / "root.json").read_bytes(), settings["pinset"])
+        client = self._client_class((self._path / "root.json").read_bytes(), settings["pinset"])
         kept = self._path / "kept.json"
         stored = json.loads(kept.read_text()) if kept.exists() else {kind: [] for kind in KINDS}
         client.load(*([Envelope(each, kind) for each in stored[kind]] for kind in KINDS))
@@ -87,8 +88,6 @@ class Folder:
 
 def spell(envelope: Envelope) -> dict[str, Any]:
     """Return an envelope as JSON holds it; its payload keeps its bytes."""
-    from base64 import b64encode
-
     payload_type = f"application/vnd.pinwarden.{envelope.kind}.v1+json"
     return {
         "payloadType": payload_type,
@@ -239,7 +238,7 @@ def main(arguments: Sequence[str], client_class: type[KeepingClient] = KeepingCl
     """Run one command; return its exit code."""
     given = parsed(arguments)
     now = datetime.strptime(given.now, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    folder = Folder(given.state_dir)
+    folder = Folder(given.state_dir, client_class)
     try:
         if given.command == "init":
             folder.found(given.root.read_bytes(), given.url, given.pinset)
