@@ -1,5 +1,6 @@
 """
-What every room shares: nothing is skipped where NO_SKIP=1 says so, and the programs that tests start.
+What every room shares: nothing is skipped where NO_SKIP=1 says so, how many examples a property test tries, and the
+programs that tests start.
 
 Fixtures here know no room. A program is taken from PATH, then from a wheel in this environment, else its tests are
 skipped by name.
@@ -12,6 +13,20 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# PINWARDEN_EXAMPLES=100000 makes the property tests as long as one likes; the same number gives the same examples.
+# Loaded here and not by a fixture, because a test takes its settings when its module is imported. Nothing may fail
+# because a machine is busy.
+settings.register_profile(
+    "pinwarden",
+    max_examples=int(os.environ.get("PINWARDEN_EXAMPLES", "400")),
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("pinwarden")
 
 # Debian keeps servers where the PATH of ordinary users does not lead.
 ELSEWHERE = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/lib/systemd")

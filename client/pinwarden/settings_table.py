@@ -126,7 +126,7 @@ class SettingsTable:
             values = tomllib.loads(path.read_text("utf-8"))
         except OSError as error:
             raise ConfigError(f"settings file {path} cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # tomllib lets both out, for long integers and for deep arrays
             raise ConfigError(f"settings file {path} is not TOML: {error}") from None
         for name in values:
             if name not in self._rows:

@@ -97,13 +97,15 @@ def parse_plan(content: bytes, *, where: str = "plan") -> RootPlan:
         CeremonyError: not TOML, an unknown name, a wrong type, a key that is named twice or cannot be used.
     """
     try:
-        fields = Fields(tomllib.loads(content.decode("utf-8")), where)
+        values = tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # tomllib lets both out, for long integers and for deep arrays
+        raise CeremonyError(f"{where} is not TOML: {error}") from None
+    try:
+        fields = Fields(values, where)
         _check_names(fields, {"label", "lifetime_days", "keys", "root", "timestamp", "pinset"})
         return _read(fields)
     except MalformedError as error:
         raise CeremonyError(error.what, expected=error.expected, got=error.got) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CeremonyError(f"{where} is not TOML: {error}") from None
 
 
 def _read(fields: Fields) -> RootPlan:

@@ -121,12 +121,6 @@ def test_a_keyid_that_is_not_its_keys_is_refused(people):
         KeyFile.parse(content)
 
 
-def test_a_small_order_public_key_is_refused_before_the_passphrase(people):
-    content = changed(people.sealed("alice").to_bytes(), "public", to=encode_base64(bytes(32)))
-    with pytest.raises(KeyFileError):
-        KeyFile.parse(content)
-
-
 def test_a_wrong_passphrase_is_told_from_a_damaged_file(people):
     key_file = people.sealed("alice")
     with pytest.raises(PassphraseError, match="not damaged by accident"):

@@ -11,10 +11,19 @@ from securesystemslib.signer import CryptoSigner
 
 from pinwarden import trust
 from pinwarden.bundle import Bundle
-from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
+from pinwarden.documents import Role
+from pinwarden.envelope import (
+    PINSET_TYPE,
+    ROOT_TYPE,
+    TIMESTAMP_TYPE,
+    Envelope,
+    Signature,
+    check_public_key,
+    keyid_of,
+)
 from pinwarden.errors import SignatureError
 from pinwarden.testing import ThrowawayAuthority
-from tests.peers.verifiers import private_key, raw_public
+from tests.peers.verifiers import Pinwarden, private_key, raw_public
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PEERS = ["securesystemslib", "cryptography", "openssl", pytest.param("node", marks=pytest.mark.xdist_group("npm"))]
@@ -106,3 +115,15 @@ def test_a_keyid_that_securesystemslib_computes_counts_for_nothing(authority: Th
     with pytest.raises(SignatureError) as refusal:
         trust.begin(json.dumps(theirs.to_dict()).encode(), name="app")
     assert (refusal.value.step, refusal.value.got) == ("V3", "0 (of 2 signatures present)")
+
+
+@everyone
+def test_for_a_key_of_small_order_a_peer_believes_a_signature_that_nobody_made_and_we_do_not(peer: Any) -> None:
+    # The neutral element: zero times the base point is R plus any multiple of it. V1 keeps such keys out of roots.
+    neutral = bytes([1]) + bytes(31)
+    role = Role((keyid_of(neutral),), 1, {keyid_of(neutral): neutral})
+    forged = Envelope.of(PINSET_TYPE, b"{}", [Signature(keyid_of(neutral), neutral + bytes(32))]).to_bytes()
+    assert (peer.judge([forged], role), Pinwarden(PINSET_TYPE).judge([forged], role)) == ([b"{}"], [None])
+    with pytest.raises(SignatureError) as refusal:
+        check_public_key(neutral, keyid=keyid_of(neutral))
+    assert refusal.value.step == "V1"

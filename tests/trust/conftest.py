@@ -5,7 +5,6 @@ Everything here is pure: the tests of this folder open no file and no socket, an
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from pinwarden import trust
 from pinwarden.bundle import Bundle
@@ -22,27 +20,7 @@ from pinwarden.errors import UntrustedError
 from pinwarden.testing import ThrowawayAuthority
 from pinwarden.trust import TrustState
 
-# PINWARDEN_EXAMPLES=100000 makes the property tests as long as one likes; the same number gives the same examples.
-EXAMPLES = int(os.environ.get("PINWARDEN_EXAMPLES", "400"))
-# Nothing here may fail because a machine is busy.
-settings.register_profile(
-    "trust",
-    max_examples=EXAMPLES,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-
 HOST, PIN, BACKUP = "api.example.com", b"1" * 32, b"2" * 32
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _examples() -> Iterator[None]:
-    """Load the profile while this folder's tests run; others may have their own."""
-    settings.load_profile("trust")
-    yield
-    settings.load_profile("default")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Pin sets and timestamps: what a client could not honour, or could read in two ways, is refused as a whole."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,9 @@ from pinwarden.documents import (
     Timestamp,
     check_name,
 )
+from pinwarden.envelope import PAYLOAD_LIMITS, PINSET_TYPE
 from pinwarden.errors import MalformedError
-from pinwarden.strict_json import encode_base64
+from pinwarden.strict_json import MAX_STRUCTURE, encode_base64
 from pinwarden.testing import pinned
 
 KINDS = ["root", "timestamp", "pinset"]
@@ -270,3 +272,29 @@ def test_an_address_for_reports_may_be_2048_characters_long(documents: Any) -> N
 def test_an_address_for_reports_of_null_is_refused(refuses: Any, documents: Any, spelled: Any) -> None:
     with refuses(MalformedError, "P4"):
         PinSet.parse(spelled(documents["pinset"][0], lambda body: body.update(report_to=None)))
+
+
+def test_the_fullest_pin_set_of_a_megabyte_has_no_more_elements_than_are_read(authority: Any) -> None:
+    # The most structure per byte: the shortest names and members, and no member that may be left out.
+    body = json.loads(authority.bundle().pinset.payload)
+    body = {name: body[name] for name in ("type", "spec", "authority", "version", "issued", "expires", "name", "epoch")}
+    numbers = iter(range(10**6))
+
+    def pins(count: int) -> list[dict[str, str]]:
+        return [{"sha256": encode_base64(next(numbers).to_bytes(32, "big")), "kind": "ca"} for _ in range(count)]
+
+    def host(number: int, count: int) -> dict[str, Any]:
+        return {"host": f"{number:x}a", "pins": pins(count), "backups": pins(1)}
+
+    def spelt() -> bytes:
+        return json.dumps(body, separators=(",", ":")).encode()
+
+    body["hosts"] = [host(number, 1) for number in range(2000)]
+    room = (PAYLOAD_LIMITS[PINSET_TYPE] - len(spelt())) // (len(json.dumps(pins(1), separators=(",", ":"))) - 1)
+    for number in range(room):
+        body["hosts"][number % 2000]["pins"] += pins(1)
+    payload = spelt()
+    structure = sum(payload.count(sign) for sign in (b"[", b"{", b","))
+    assert len(payload) > PAYLOAD_LIMITS[PINSET_TYPE] - 100
+    assert 48_000 < structure <= MAX_STRUCTURE
+    assert len(PinSet.parse(payload).hosts) == 2000

@@ -1,6 +1,7 @@
 """Bundles that were changed on their way: refused by one kind of error, or exactly what was signed."""
 
 import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -83,6 +84,12 @@ def check(state: TrustState, data: bytes, whole: TrustState) -> None:
 
 # Five changes for each example that hypothesis counts: 2,000 by default, with PINWARDEN_EXAMPLES as many as one likes.
 SEEDS = st.lists(st.integers(0, 2**32), min_size=5, max_size=5)
+
+
+def test_as_many_examples_are_tried_as_the_environment_says() -> None:
+    wanted = int(os.environ.get("PINWARDEN_EXAMPLES", "400"))
+    tried = test_a_bundle_that_was_changed_is_refused_or_what_was_signed._hypothesis_internal_use_settings
+    assert (tried.max_examples, tried.derandomize, tried.deadline) == (wanted, True, None)
 
 
 @given(SEEDS)
