@@ -4,6 +4,7 @@ The disk cache under damage: whatever stands there, a client starts, never below
 Accepting means: loading and judging, as a client does at its start.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -360,8 +362,13 @@ def test_a_lock_that_a_stopped_process_holds_costs_the_persistence_and_not_the_r
     client = make_client(bootstrap=authority.bundle().to_bytes())
     authority.publish({HOST: [os.urandom(32), b"2" * 32]})
     server.serve(authority)
-    with owned_files.locked(desk.path):
+    with contextlib.ExitStack() as held:
+        held.enter_context(owned_files.locked(desk.path))
+        end = threading.Timer(10, held.close)  # whoever waits without an end shall fail here, not hang
+        end.start()
+        held.callback(end.cancel)
         status = client.refresh()
+    end.join()
     assert (status.version, status.persist_failed) == (3, 1)
     assert "another process has held the lock for 0.1 s" in caplog.text
 

@@ -4,12 +4,14 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pinwarden import errors
-from tests.mutants import MUTANTS, Mutant
+from tests.mutants import MUTANTS, Mutant, Runner
 from tests.mutants.mutant import PACKAGE, TESTS
+from tests.mutants.run import KILLED, SURVIVED, read_killers
 
 # The rooms that judge: here a refusal that no mutant takes away is a check that could vanish unnoticed.
 JUDGES = (
@@ -33,6 +35,38 @@ def test_every_row_has_a_name_of_its_own_a_step_and_tests_that_must_notice() -> 
     assert [step for step in steps if not re.fullmatch(r"[PVCE]\d{1,2}|pin|state|HTTP|hole [1-7]", step)] == []
     assert {mutant.room for mutant in MUTANTS} <= set(TESTS)
     assert len(MUTANTS) >= 130
+
+
+def test_what_killed_last_is_on_record_for_rows_of_the_table_alone() -> None:
+    assert set(read_killers()) - {mutant.name for mutant in MUTANTS} == set()
+
+
+@pytest.fixture
+def spki_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One short file of tests for the room that mutants of the runner's own tests change."""
+    monkeypatch.setitem(TESTS, "spki", ("tests/trust/test_spki.py",))
+
+
+def test_a_mutant_that_changes_nothing_survives_even_where_a_test_fails_for_another_reason(
+    tmp_path: Path, spki_alone: None
+) -> None:
+    law = (PACKAGE / "spki.py").read_text("utf-8").splitlines()[1]
+    idle = Mutant("spki", "pin", "nothing", law, f"{law} ")
+    broken = tmp_path / "test_broken.py"
+    broken.write_text("def test_that_fails_on_a_busy_machine():\n    raise OSError\n")
+    (tmp_path / "runs").mkdir()
+    runner = Runner(tmp_path / "runs", jobs=1, killers={idle.name: f"{broken}::test_that_fails_on_a_busy_machine"})
+    assert runner.run_one(idle).status == SURVIVED
+
+
+def test_a_killer_on_record_that_notices_nothing_any_more_hands_over_to_the_others(
+    tmp_path: Path, spki_alone: None
+) -> None:
+    mutant = next(mutant for mutant in MUTANTS if mutant.room == "spki")
+    idle = "tests/trust/test_spki.py::test_a_version_1_certificate_has_no_version_field"
+    outcome = Runner(tmp_path, jobs=1, killers={mutant.name: idle}).run_one(mutant)
+    assert outcome.status == KILLED
+    assert outcome.by != idle
 
 
 def refusals(tree: ast.Module) -> Iterator[tuple[int, int]]:
