@@ -32,6 +32,11 @@ def spell(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def later(**units: float) -> str:
+    """Return a time after the start, as documents spell it."""
+    return spell(START + timedelta(**units))
+
+
 def key(label: str) -> ThrowawayKey:
     """Return the signing key of a label; equal labels give equal keys."""
     return ThrowawayKey(f"conformance {label}")
@@ -197,6 +202,22 @@ class Repository:
         """Sign the next pin set, and a timestamp that names it."""
         self.publish_pinset(label, **changes)
         self.publish_timestamp()
+
+    def publish_changed(self, kind: str, change: Callable[[Json], object]) -> None:
+        """Publish the next pair, with a new root if that is the kind, where *change* is made before it is signed."""
+        if kind == "root":
+            self.root["version"] += 1
+            version = self.root["version"]
+            change(self.root)
+            self.roots[version] = sign("root", self.root, self.signers["root"])
+        self.publish_pinset()
+        if kind == "pinset":
+            change(self.pinset)
+            self.sign_pinset()
+        self.publish_timestamp()
+        if kind == "timestamp":
+            change(self.timestamp)
+            self.sign_timestamp()
 
     def bundle(self, root: int) -> Json:
         """Return the bundle for clients whose newest root is *root*."""
