@@ -14,6 +14,7 @@ from pinwarden_keys.ceremony import assemble, next_root, roles_of, sign_draft
 from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.errors import MissingSignaturesError
 from pinwarden_server.drafts import RootOffer
+from pinwarden_server.founding import reconcile
 from pinwarden_server.root_publishing import publish_root
 from pinwarden_server.site import Act
 from tests.rotation.stage import House, looks, new_signer, verdict
@@ -39,6 +40,10 @@ def test_an_old_application_catches_up_through_roots_that_each_replaced_every_ke
         house.rotate(**keys, root=[new_signer() for _ in range(3)], timestamp_epoch=number, pinset_epoch=number)
     folder = house.installation.folder / "published/v1/bundles/payments"
     assert {path.name for path in folder.iterdir()} == {str(number) for number in range(4, 13)}
+    (folder / "1").write_bytes((folder / "4").read_bytes())  # what a server left that died before it cleared up
+    assert house.node is not None
+    reconcile(house.node.site)
+    assert not (folder / "1").exists()
     for client in (installed, house.client("cache of a fresh install"), house.client("other", embedded=5)):
         client.refresh()
         assert (looks(client), verdict(client, "live")) == (("fresh", 12, 12, 12), "accepted")

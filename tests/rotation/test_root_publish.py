@@ -1,5 +1,6 @@
 """``pinwarden root publish`` against a real server: what it shows, refuses, asks and tells."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,18 @@ def test_a_server_of_another_authority_is_refused_before_anything_is_sent(
     other.write_bytes(found_authority("other", now=house.clock(), entropy=os.urandom).root_json)
     done = run(house.draft(), "--yes", "--known-root", str(other))
     assert (done.exit_code, "the server's chain does not hold" in done.stderr) == (1, True)
+    assert len(house.ask("GET", "/roots").json()["roots"]) == 1
+
+
+def test_a_server_that_shows_a_chain_which_is_none_gets_nothing(house: House, run: Any) -> None:
+    real = house.draft()
+    forged = Envelope.of(ROOT_TYPE, real.payload, real.signatures[:1])
+    shown = {"roots": [{"envelope": each.to_json()} for each in (house.roots[0], forged)]}
+    house.line.answers["/admin/v1/roots"] = json.dumps(shown).encode()
+    done = run(real, "--yes")
+    assert (done.exit_code, "error: too few valid signatures: expected 2 of 3 keys" in done.stderr) == (1, True)
+    assert house.line.paths.count("/admin/v1/roots") == 1
+    house.release()
     assert len(house.ask("GET", "/roots").json()["roots"]) == 1
 
 
