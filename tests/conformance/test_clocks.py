@@ -122,3 +122,23 @@ def test_a_clock_that_a_thief_pushed_ahead_is_freed_by_raised_epochs(life, kinds
     life.expects(code)
     if code == ACCEPTED:
         life.trusts(repository.label)
+
+
+@pytest.mark.own
+def test_a_clock_that_was_set_back_revives_no_root(life):
+    """A root ends by what the client has seen issued, too."""
+    life.repository.publish_root(expires=later(hours=12))
+    life.repository.publish()
+    life.start()
+    life.repository.now = START + timedelta(hours=20)
+    life.repository.publish()
+    life.accepts()
+
+    def attack(repository):
+        repository.now = START
+        repository.publish()
+
+    def mend(repository):
+        repository.publish_root()
+
+    life.refuses(attack, mend=mend)

@@ -155,3 +155,13 @@ def test_a_frozen_server_makes_pins_stale_and_keeps_them(life):
     life.start()
     life.set_clock(START + timedelta(days=4))
     assert (life.refresh(), life.check(life.repository.label)) == (REFUSED, ACCEPTED)
+
+
+@pytest.mark.own
+@pytest.mark.parametrize(("seconds", "code"), ENDS.values(), ids=ENDS)
+def test_the_newest_root_ends_at_the_very_second_that_it_names(life, seconds, code):
+    life.repository.publish_root(expires=later(days=1))
+    life.repository.publish()
+    life.init()
+    life.now = START + timedelta(days=1, seconds=seconds)
+    life.expects(code)
