@@ -15,6 +15,7 @@ PARSING = [
     gate("P2", "a byte order mark", 'if text.startswith("\\ufeff"):', 'if (text := text.removeprefix("\\ufeff")) is None:'),
     gate("P3", "any number of elements", "if structure > MAX_STRUCTURE:", "if False:"),
     gate("P3", "an element too many", "if structure > MAX_STRUCTURE:", "if structure > MAX_STRUCTURE + 1:"),
+    gate("P3", "as many elements in wide letters", "    if not text.isascii():  # one such", "    if False:  # one such"),
     gate("P3", "elements counted without commas", ' + text.count(",")', ""),
     gate("P3", "duplicated keys", "    if len(members) != len(pairs):", "    if False:"),
     gate("P3", "floats", "    parse_float=_refuse_float,", "    parse_float=int,"),
