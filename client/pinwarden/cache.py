@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from pinwarden import failpoints, owned_files
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import CacheError, ConfigError, MalformedError, UntrustedError
-from pinwarden.strict_json import encode, parse_object
+from pinwarden.strict_json import parse_object, spell
 from pinwarden.trust import KeptDocuments
 
 log = logging.getLogger("pinwarden")
@@ -201,7 +201,7 @@ def _parse_envelopes(value: Any, kind: str) -> tuple[Envelope, ...]:
 
 def _spell(kept: KeptDocuments) -> bytes:
     lists = {field: [envelope.to_json() for envelope in getattr(kept, field)] for field in _TYPES}
-    return encode({"format": FORMAT, **lists})
+    return spell({"format": FORMAT, **lists})
 
 
 def _parse_installation(text: bytes) -> bytes:

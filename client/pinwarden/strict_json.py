@@ -72,8 +72,7 @@ def encode(value: object) -> bytes:
     Raises:
         ValueError: *value* holds something that :func:`parse_object` would refuse, a float among others.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    encoded = text.encode("ascii")
+    encoded = spell(value)
     try:
         parsed = parse_object(encoded, limit=len(encoded), what="value to be signed")
     except MalformedError as error:
@@ -81,6 +80,11 @@ def encode(value: object) -> bytes:
     if parsed != value:
         raise ValueError("value to be signed does not survive a round trip through strict JSON")
     return encoded
+
+
+def spell(value: object) -> bytes:
+    """Return the same spelling of what came through the gate, or of our own making, without asking the gate again."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
 def decode_base64(text: object, *, what: str, length: int | None = None) -> bytes:

@@ -110,7 +110,7 @@ def advance_pinset(state: TrustState, data: bytes | Envelope, *, clock: Clock) -
     held = Held(envelope, pinset)
     _check_floor(held, state.floor_pinset, "pin set", step="V7")
     _check_named(held, state.pending.document.pinset, state.name)
-    return replace(
+    adopted = replace(
         state,
         adopted_timestamp=state.pending,
         adopted_pinset=held,
@@ -118,6 +118,9 @@ def advance_pinset(state: TrustState, data: bytes | Envelope, *, clock: Clock) -
         floor_pinset=held,
         pending=None,
     )
+    # Both were verified under this very root just now (a new root drops what is pending): a start need not do it twice.
+    adopted.__dict__.update(timestamp=state.pending.document, pinset=pinset)
+    return adopted
 
 
 def advance_bundle(state: TrustState, bundle: Bundle, *, now: datetime) -> TrustState:

@@ -24,6 +24,8 @@ def absorb(state: TrustState, kept: KeptDocuments) -> TrustState:
     exactly that pin set, and only while the newest root vouches for the pin set: whoever holds a retired key can bind
     floors, but never displaces pins that are good.
     """
+    if kept == KeptDocuments():
+        return state
     known = {envelope.payload for envelope in state.root_envelopes}
     for envelope in kept.roots:
         if envelope.payload in known:
