@@ -20,7 +20,6 @@ from bench.measure import Action, Effort, interleaved, median_ratio, millisecond
 from bench.rows import Goal, Row, at_most, exactly
 from pinwarden import PinClient
 from pinwarden.bundle import Bundle
-from pinwarden.testing import ThrowawayAuthority
 
 LIMIT = 0.35
 PINS_FOR_4_KB = 4
@@ -51,11 +50,6 @@ def run(effort: Effort) -> list[Row]:
         rounds = effort.pick(full=100, quick=25, smoke=1)
         seconds = interleaved(starts, rounds=rounds, clock=wall, effort=effort)
     return [*_count_rows(*counts), *_time_rows(seconds)]
-
-
-def client(url: str, authority: ThrowawayAuthority, folder: str) -> PinClient:
-    """Return a client of *authority* with its cache in *folder*."""
-    return PinClient(url, pinset=authority.name, root=authority.root_json, cache=folder)
 
 
 def cold_start(url: str, pinset: str, root: bytes, base: str | None) -> None:

@@ -8,10 +8,11 @@ client does: read, parse, verify every signature, make ready for look-ups.
 import tempfile
 from collections.abc import Callable
 
-from bench.cold_start import PINS_FOR_4_KB, bundle_served, client
+from bench.cold_start import PINS_FOR_4_KB, bundle_served
 from bench.lookup import published
 from bench.measure import Effort, interleaved, milliseconds, wall
 from bench.rows import Row, at_most
+from pinwarden import PinClient
 from pinwarden.bundle import Bundle
 from pinwarden.testing import ThrowawayAuthority
 
@@ -40,9 +41,14 @@ def run(effort: Effort) -> list[Row]:
 def _warm_start(folder: str, authority: ThrowawayAuthority, bundle: Bundle) -> Callable[[], None]:
     """Fetch *bundle* into the cache in *folder*, and return what starts from there."""
     with bundle_served(bundle) as url:
-        client(url, authority, folder).refresh()
+        _client(url, authority, folder).refresh()
 
     def start() -> None:
-        assert client(NOWHERE, authority, folder).status().state == "fresh"
+        assert _client(NOWHERE, authority, folder).status().state == "fresh"
 
     return start
+
+
+def _client(url: str, authority: ThrowawayAuthority, folder: str) -> PinClient:
+    """Return a client of *authority* with its cache in *folder*."""
+    return PinClient(url, pinset=authority.name, root=authority.root_json, cache=folder)
