@@ -1,8 +1,8 @@
 """
 The same few kilobytes as a target of The Update Framework, and its reference client that fetches them.
 
-It may import ``tuf`` and ``securesystemslib``. The repository is the least that a client accepts: one Ed25519 key for
-each of the four roles, consistent snapshots, nothing delegated.
+It may import ``tuf`` and ``securesystemslib``. The repository is as small as ours: Ed25519 keys, two of two for the
+root as there, one for each other role, consistent snapshots, nothing delegated.
 """
 
 import tempfile
@@ -16,16 +16,19 @@ from tuf.api.serialization.json import JSONSerializer
 from tuf.ngclient import Updater
 
 TARGET = "pinset.json"
-ROLES = ("root", "timestamp", "snapshot", "targets")
+KEYS = {"root": 2, "timestamp": 1, "snapshot": 1, "targets": 1}
+ROLES = tuple(KEYS)
 
 
 def write_repository(folder: Path, content: bytes) -> bytes:
     """Write metadata and targets below *folder*; return root version 1, as an application embeds it."""
     expires = datetime.now(UTC) + timedelta(days=1)
-    signers = {role: CryptoSigner.generate_ed25519() for role in ROLES}
+    signers = {role: [CryptoSigner.generate_ed25519() for _ in range(KEYS[role])] for role in ROLES}
     root = Root(expires=expires, consistent_snapshot=True)
-    for role, signer in signers.items():
-        root.add_key(signer.public_key, role)
+    for role, keys in signers.items():
+        for key in keys:
+            root.add_key(key.public_key, role)
+        root.roles[role].threshold = len(keys)
     targets = Targets(expires=expires)
     targets.targets[TARGET] = TargetFile.from_data(TARGET, content, ["sha256"])
     snapshot = Snapshot(expires=expires, meta={"targets.json": MetaFile(1)})
@@ -33,7 +36,8 @@ def write_repository(folder: Path, content: bytes) -> bytes:
     written = {}
     for role, document in zip(ROLES, (root, timestamp, snapshot, targets), strict=True):
         signed = Metadata(document)
-        signed.sign(signers[role])
+        for key in signers[role]:
+            signed.sign(key, append=True)
         name = "timestamp.json" if role == "timestamp" else f"1.{role}.json"
         written[role] = signed.to_bytes(JSONSerializer(compact=True))
         _write(folder / "metadata" / name, written[role])

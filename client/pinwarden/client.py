@@ -12,13 +12,14 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Self, Unpack
 
 from pinwarden import tls
 from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, read_bootstrap
 from pinwarden.background import BackgroundRefresh
 from pinwarden.cache import Cache, open_cache
-from pinwarden.enforce import Chain, Policy, Verdict
+from pinwarden.enforce import Chain, Policy, Verdict, is_drawn
 from pinwarden.errors import FetchError, PinwardenError
 from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot, log
 from pinwarden.spki import pin_of
@@ -80,7 +81,6 @@ class PinClient:
             instance=os.urandom(8).hex() if options.get("telemetry", True) else None,
         )
         self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
-        self._installation = self._cache.installation_id()
         trust = absorb(absorb(trust, read_bootstrap(bootstrap)), self._cache.load())
         self._updater = Updater(self._fetcher, self._cache, adopt=self._adopt)
         self._guard = ClientGuard(
@@ -254,11 +254,19 @@ class PinClient:
         status = self.status()
         return f"<PinClient {status.authority}/{status.name} {status.state} {status.epoch}.{status.version}>"
 
+    @cached_property
+    def _installation(self) -> bytes:
+        """Only a staged roll-out asks for the id, since making one costs a file."""
+        return self._cache.installation_id()
+
     def _snapshot_of(self, trust: TrustState, previous: Snapshot | None) -> Snapshot:
         pinset = trust.pinset
         if previous and previous.policy and previous.policy.pinset == pinset:
             return Snapshot(trust, previous.policy)
-        return Snapshot(trust, Policy(pinset, self._installation) if pinset else None)
+        if pinset is None:
+            return Snapshot(trust, None)
+        drawn = any(map(is_drawn, pinset.hosts))
+        return Snapshot(trust, Policy(pinset, self._installation if drawn else b""))
 
     def _adopt(self, trust: TrustState) -> None:
         self._guard.adopt(self._snapshot_of(trust, self._guard.snapshot))

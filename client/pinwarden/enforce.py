@@ -85,7 +85,7 @@ class Policy:
 
     Args:
         pinset: a document in force.
-        installation: the 16 random bytes that decide on ``enforce_percent`` (spec E7).
+        installation: the 16 random bytes that decide on ``enforce_percent`` (spec E7); empty where nothing is drawn.
     """
 
     __slots__ = ("_by_name", "_index", "deny", "label", "pinset")
@@ -113,12 +113,15 @@ class Policy:
         return found
 
 
+def is_drawn(host: Host) -> bool:
+    """Tell whether each installation draws for itself whether it enforces *host* (spec E7)."""
+    return host.mode == "enforce" and host.enforce_percent != 100
+
+
 def is_enforced_here(pinset: PinSet, host: Host, installation: bytes) -> bool:
     """Tell whether this installation belongs to the share that enforces *host*, or only reports (spec E7)."""
-    if host.mode != "enforce":
-        return False
-    if host.enforce_percent == 100:
-        return True
+    if not is_drawn(host):
+        return host.mode == "enforce"
     lot = f"{pinset.authority}\n{pinset.name}\n{host.host}\n{installation.hex()}"
     drawn = sha256(lot.encode()).digest()
     return int.from_bytes(drawn[:8], "big") % 100 < host.enforce_percent

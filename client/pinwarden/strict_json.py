@@ -5,7 +5,6 @@ It may import only the standard library's pure parsing parts and ``errors``. It 
 there is no lenient mode, because two parsers that disagree about one document are how signatures get bypassed.
 """
 
-import base64
 import binascii
 import json
 import re
@@ -18,6 +17,7 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 16
 # So that a megabyte never costs more than 16 in Python objects. The fullest pin set needs 50,000 of these.
 MAX_STRUCTURE = 51_200
+_CONTAINERS = (dict, list)
 
 _INTEGER_DIGITS = 16
 # Hours end at 23 here, because Python 3.14 began to read 24:00 as the next day.
@@ -61,7 +61,9 @@ def parse_object(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
         raise MalformedError(f"{what} {error}", step="P3") from None
     if not isinstance(value, dict):
         raise MalformedError(f"{what} is not a JSON object", expected="object", got=kind_of(value), step="P4")
-    _check_depth_and_text(value, what)
+    _check_depth(value, what)
+    if "\\" in text:  # what decoded as UTF-8 holds half a pair only where an escape spells one
+        _check_text(value, what)
     return value
 
 
@@ -97,11 +99,12 @@ def decode_base64(text: object, *, what: str, length: int | None = None) -> byte
     if type(text) is not str:
         raise MalformedError(f"{what} is not a string", expected="base64 string", got=kind_of(text), step="P4")
     try:
-        decoded = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+        spelt = text.encode("ascii")
+        decoded = binascii.a2b_base64(spelt, strict_mode=True)
     except (UnicodeEncodeError, binascii.Error):
         raise MalformedError(f"{what} is not base64", expected="padded standard base64", step="P5") from None
     # strict_mode tolerates non-zero trailing bits: "AB==" and "AA==" are the same byte.
-    if encode_base64(decoded) != text:
+    if binascii.b2a_base64(decoded, newline=False) != spelt:
         raise MalformedError(f"{what} is not canonical base64", step="P5")
     if length is not None and len(decoded) != length:
         raise MalformedError(
@@ -112,7 +115,7 @@ def decode_base64(text: object, *, what: str, length: int | None = None) -> byte
 
 def encode_base64(value: bytes) -> str:
     """Return padded standard base64."""
-    return base64.b64encode(value).decode("ascii")
+    return binascii.b2a_base64(value, newline=False).decode("ascii")
 
 
 def parse_time(text: object, *, what: str) -> datetime:
@@ -187,33 +190,31 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _check_depth_and_text(top: dict[str, Any], what: str) -> None:
+def _check_depth(top: dict[str, Any], what: str) -> None:
     level: list[Any] = [top]
     for _ in range(MAX_DEPTH):
-        deeper: list[Any] = []
-        for container in level:
-            if type(container) is dict:
-                _check_text(what, *container)
-                members = container.values()
-            else:
-                members = container
-            for member in members:
-                kind = type(member)
-                if kind is dict or kind is list:
-                    deeper.append(member)
-                elif kind is str:
-                    _check_text(what, member)
-        if not deeper:
+        level = [
+            member
+            for container in level
+            for member in (container.values() if type(container) is dict else container)
+            if type(member) in _CONTAINERS
+        ]
+        if not level:
             return
-        level = deeper
     raise MalformedError(f"{what} is nested too deeply", expected=f"depth {MAX_DEPTH}", got="more", step="P3")
 
 
-def _check_text(what: str, *texts: str) -> None:
-    for text in texts:
-        if text.isascii():
-            continue
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            raise MalformedError(f"{what} has half a surrogate pair in a string", step="P3") from None
+def _check_text(top: dict[str, Any], what: str) -> None:
+    pending: list[Any] = [top]
+    while pending:
+        value = pending.pop()
+        if type(value) is dict:
+            pending.extend(value)
+            pending.extend(value.values())
+        elif type(value) is list:
+            pending.extend(value)
+        elif type(value) is str and not value.isascii():
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError:
+                raise MalformedError(f"{what} has half a surrogate pair in a string", step="P3") from None

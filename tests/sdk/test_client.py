@@ -293,6 +293,18 @@ def test_enforce_percent_splits_installations_and_one_installation_stays_on_its_
     assert [outcome(f"installation-{n}") for n in range(32)] == first
 
 
+@pytest.mark.parametrize(
+    ("mode", "percent", "files"),
+    [("enforce", 99, ["installation-id", "installation-id.lock"]), ("enforce", 100, []), ("report", 50, [])],
+)
+def test_an_installation_gets_an_id_only_when_a_share_is_drawn(
+    mode: str, percent: int, files: list[str], make_client: Any, authority: Any, tmp_path: Path
+) -> None:
+    authority.publish([pinned(HOST, GOOD, BACKUP, mode=mode, enforce_percent=percent)])
+    make_client(bootstrap=authority.bundle().to_bytes(), cache=tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("installation-id*")) == files
+
+
 def test_check_judges_certificates_that_something_else_verified(make_client: Any, authority: Any, leaf: bytes) -> None:
     from pinwarden.spki import pin_of
 
