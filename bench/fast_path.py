@@ -2,7 +2,8 @@
 The public read path under real gunicorn: beside a Flask route with constant bytes, and beside a bare WSGI callable.
 
 It may start servers and send them bounded load. All three run at once and are asked in shuffled turns, so that whoever
-else uses the machine disturbs all of them alike.
+else uses the machine disturbs all of them alike. They share one core and the load has another: one interpreter cannot
+use more than one, and where its threads wander over several, the scheduler decides what a request costs.
 """
 
 import random
@@ -12,11 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.load import Burst, burst
-from bench.measure import Effort
+from bench.measure import Effort, on_core
 from bench.product import BUNDLE_ADDRESS, ENTRY, HOOKS, Served, gunicorn, install
 from bench.rows import Row, at_least
 
 FLASK_GOAL, WSGI_GOAL = 1.5, 0.95
+SERVERS_CORE, LOAD_CORE = 0, 1
 PEERS = "python:bench.gunicorn_peers"
 SERVERS = {
     "fast path": (HOOKS, ENTRY),
@@ -29,11 +31,15 @@ def run(effort: Effort) -> list[Row]:
     """Return the rows of the report."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         installation = install(Path(folder, "server"))
-        served = {
-            name: running.enter_context(gunicorn(installation, Path(folder, f"run-{number}"), hooks=hooks, entry=entry))
-            for number, (name, (hooks, entry)) in enumerate(SERVERS.items())
-        }
-        turns = _turns(served, effort)
+        with on_core(SERVERS_CORE):
+            served = {
+                name: running.enter_context(
+                    gunicorn(installation, Path(folder, f"run-{number}"), hooks=hooks, entry=entry)
+                )
+                for number, (name, (hooks, entry)) in enumerate(SERVERS.items())
+            }
+        with on_core(LOAD_CORE):
+            turns = _turns(served, effort)
     return _rows(turns)
 
 

@@ -5,10 +5,12 @@ It may import the standard library. It never compares figures of different runs:
 would be part of the result.
 """
 
+import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 Action = Callable[[], object]
@@ -65,6 +67,24 @@ def interleaved(
                 seconds[name].append(taken)
         effort.progress(number, rounds)
     return seconds
+
+
+@contextmanager
+def on_core(number: int) -> Iterator[None]:
+    """
+    Keep this thread, and the processes that it starts in the block, on the core *number* of those that it may use.
+
+    Where there are fewer cores, or a system without such a choice, nothing is kept anywhere.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if number >= len(cores):
+        yield
+        return
+    os.sched_setaffinity(0, {cores[number]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, set(cores))
 
 
 def median_ratio(figures: list[float], base: list[float]) -> float:
