@@ -1,5 +1,5 @@
 """
-The table of ``docs/checks.md``: every check of the verifier, and the tests that must notice when it is gone.
+The table of ``docs/checks.md``: every check of the verifier, and the test that notices when it is gone.
 
 ``python -m tests.docs.checks`` writes it from the table of mutants. It runs none of them: ``make mutants`` does.
 """
@@ -9,6 +9,7 @@ from itertools import groupby
 from tests.docs.pages import REPOSITORY
 from tests.mutants import MUTANTS, Mutant
 from tests.mutants.mutant import TESTS
+from tests.mutants.run import read_killers
 
 PAGE = REPOSITORY / "docs" / "checks.md"
 BEGIN, END = "<!-- checks: begin, written by python -m tests.docs.checks -->", "<!-- checks: end -->"
@@ -16,10 +17,11 @@ BEGIN, END = "<!-- checks: begin, written by python -m tests.docs.checks -->", "
 
 def table() -> str:
     """Return one table for each room, in the order of the mutants."""
-    parts = []
+    parts, killers = [], read_killers()
     for room, mutants in groupby(MUTANTS, key=lambda mutant: mutant.room):
-        parts.append(f"**`{room}`**, noticed first by `{TESTS[room][0]}`\n\n| step | goes through |\n|---|---|")
-        parts[-1] += "".join(f"\n{_row(mutant)}" for mutant in mutants)
+        parts.append(f"**`{room}`**, noticed by `{TESTS[room][0]}` where no other file is named\n")
+        parts[-1] += "\n| step | goes through | test that fails |\n|---|---|---|"
+        parts[-1] += "".join(f"\n{_row(mutant, killers[mutant.name])}" for mutant in mutants)
     return "\n\n".join(parts)
 
 
@@ -28,9 +30,11 @@ def shown() -> str:
     return PAGE.read_text("utf-8").partition(BEGIN)[2].partition(END)[0].strip()
 
 
-def _row(mutant: Mutant) -> str:
+def _row(mutant: Mutant, killer: str) -> str:
     what = mutant.what.replace("|", "\\|").replace("*", "\\*")
-    return f"| {mutant.step} | {what} |"
+    file, _, test = killer.partition("[")[0].partition("::")
+    named = f"`{test}`" if file == TESTS[mutant.room][0] else f"`{file}`: `{test}`"
+    return f"| {mutant.step} | {what} | {named} |"
 
 
 def main() -> None:
