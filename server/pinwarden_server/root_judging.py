@@ -239,7 +239,8 @@ def _missing_keys(what: str, role: Role, signers: Signers) -> Violation:
         "S6",
         "/root",
         f"{what} must be signed again, by {role.threshold} of {len(role.keyids)} keys; not here: {absent}",
-        "Add these keys to the server's signers and restart it, then publish the root.",
+        "Add these keys to the server's signers and restart it, then publish the root. Keys of people are handed over "
+        "before it: docs/signing-by-people.md says how.",
     )
 
 
