@@ -22,8 +22,9 @@ from pinwarden.enforce import Chain, Policy, Verdict
 from pinwarden.errors import FetchError, PinwardenError
 from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot, log
 from pinwarden.spki import pin_of
-from pinwarden.status import Status, uncovered_libraries
+from pinwarden.status import Status
 from pinwarden.trust import TrustState, absorb
+from pinwarden.uncovered import tell, uncovered_libraries
 from pinwarden.update import Updater
 
 if TYPE_CHECKING:
@@ -193,13 +194,15 @@ class PinClient:
         Judge every TLS connection that this process makes through Python's ``ssl``, whichever library makes it.
 
         Call it once, after monkey patching, before connections are opened: those that exist already are not judged.
-        Servers are left alone. ``status().not_covered`` names loaded libraries that bring a TLS stack of their own.
+        Servers are left alone. ``status().not_covered`` names loaded libraries that bring a TLS stack of their own; the
+        log names those that are loaded now.
 
         Raises:
             ConfigError: another client enforces already.
         """
         tls.enforce_process(self._guard)
         self._process_wide = True
+        tell(uncovered_libraries())
 
     def check(self, host: str, chain: Sequence[bytes]) -> Verdict:
         """

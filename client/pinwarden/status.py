@@ -5,23 +5,10 @@ It may import only the trust state and the standard library. It never contains a
 the application talked to, so that it can be logged as it is.
 """
 
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 
 from pinwarden.trust import State
-
-# TLS stacks that do not go through Python's ssl module, and so escape the hooks.
-_OTHER_STACKS = (
-    "grpc",
-    "psycopg",
-    "psycopg2",
-    "curl_cffi",
-    "pycurl",
-    "OpenSSL",
-    "urllib3.contrib.pyopenssl",
-    "aioquic",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +50,3 @@ class Status:
     reported: int
     process_wide: bool
     not_covered: tuple[str, ...]
-
-
-def uncovered_libraries() -> tuple[str, ...]:
-    """Return the loaded modules whose TLS connections cannot be judged."""
-    return tuple(name for name in _OTHER_STACKS if name in sys.modules)
