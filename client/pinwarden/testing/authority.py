@@ -1,5 +1,5 @@
 """
-Public test support: an authority whose keys live in memory, for the tests of applications and of Pinwarden itself.
+An authority whose keys live in memory: it signs what a test asks for, good documents and bad ones.
 
 It may import the rooms without I/O and libsodium's signing. It never touches a disk, and it announces itself: nothing
 that it signs may protect a real connection.
@@ -146,7 +146,7 @@ class ThrowawayAuthority:
         backup. *changes* replace fields of the pin set; wrong ones are signed as they are.
         """
         self.pinset_version += 1
-        pinset = self.sign_pinset(hosts, version=self.pinset_version, **changes)
+        pinset = self.sign_pinset(hosts, **{"version": self.pinset_version, **changes})
         self.current = (self.sign_timestamp(pinset), pinset)
         return self.bundle()
 
