@@ -22,7 +22,7 @@ from pinwarden.enforce import Chain, Policy, Verdict
 from pinwarden.errors import FetchError, PinwardenError
 from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot, log
 from pinwarden.spki import pin_of
-from pinwarden.status import Status
+from pinwarden.status import Status, rollout_of
 from pinwarden.trust import TrustState, absorb
 from pinwarden.uncovered import tell, uncovered_libraries
 from pinwarden.update import Updater
@@ -171,6 +171,7 @@ class PinClient:
             expires=pinset.expires if pinset else None,
             fresh_until=trust.timestamp.expires if trust.timestamp else None,
             hosts=len(pinset.hosts) if pinset else 0,
+            rollout=rollout_of(pinset, self._installation) if pinset else (),
             last_refresh=self._last_refresh,
             last_error=self._last_error,
             cache=self._cache.describe,

@@ -28,6 +28,8 @@ from pinwarden.cli import pinwarden
 from pinwarden.spki import pin_of
 from pinwarden.testing import ThrowawayAuthority
 
+pytest_plugins = ["pinwarden.testing.plugin"]
+
 HOST = "localhost"
 BACKUP = b"2" * 32
 
