@@ -20,6 +20,8 @@ from pinwarden.errors import CacheError, ConfigError, MalformedError, UntrustedE
 from pinwarden.strict_json import parse_object, spell
 from pinwarden.trust import KeptDocuments
 
+__all__ = ["Cache", "DiskCache", "MemoryCache"]
+
 log = logging.getLogger("pinwarden")
 
 FORMAT = "pinwarden-cache-1"

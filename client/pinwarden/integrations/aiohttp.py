@@ -15,6 +15,8 @@ from aiohttp.connector import Connection
 from pinwarden.client import PinClient
 from pinwarden.errors import ConfigError
 
+__all__ = ["PinnedConnector", "pinned_session"]
+
 _AROUND = ("ssl", "verify_ssl", "ssl_context", "fingerprint")
 
 

@@ -14,6 +14,8 @@ import httpx
 from pinwarden.client import PinClient
 from pinwarden.errors import ConfigError
 
+__all__ = ["pinned_async_client", "pinned_client"]
+
 _AROUND = {
     "verify": "Give context=, an ordinary client context; it is armed here.",
     "cert": "Load the certificate into a context, and give it as context=.",

@@ -17,6 +17,8 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from pinwarden.client import PinClient
 from pinwarden.errors import ConfigError
 
+__all__ = ["PinnedAdapter", "pinned_session"]
+
 
 class PinnedAdapter(HTTPAdapter):
     """

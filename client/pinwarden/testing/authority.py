@@ -37,7 +37,7 @@ from pinwarden.envelope import (
     pae,
 )
 
-DAY = 24 * 3600
+DAY: int = 24 * 3600
 
 
 class InsecureForProductionWarning(UserWarning):

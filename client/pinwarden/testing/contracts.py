@@ -20,6 +20,8 @@ from pinwarden.testing.authority import InsecureForProductionWarning, ThrowawayA
 from pinwarden.testing.pins import ThrowawayPins
 from pinwarden.trust import KeptDocuments, State
 
+__all__ = ["CacheContract"]
+
 _WRITERS, _ROUNDS = 4, 5
 
 

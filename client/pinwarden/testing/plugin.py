@@ -15,7 +15,7 @@ from pinwarden.testing.authority import InsecureForProductionWarning, ThrowawayA
 from pinwarden.testing.pins import ThrowawayPins
 from pinwarden.testing.server import LocalServer
 
-pytest.register_assert_rewrite("pinwarden.testing.contracts")  # so that its failures show values
+__all__ = ["enforce_pins", "local_server", "throwaway_authority", "throwaway_pins"]
 
 
 @pytest.fixture
