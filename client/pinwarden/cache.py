@@ -98,7 +98,7 @@ class DiskCache:
         digest = hashlib.sha256(f"{authority}\n{name}".encode()).hexdigest()[:32]
         self._path = self._folder / f"{digest}.json"
         self._installation_path = self._folder / "installation-id"
-        self.describe = str(self._path)
+        self.describe: str = str(self._path)
 
     def load(self) -> KeptDocuments:
         """Return what the file holds, or nothing: a damaged file costs one fetch, not a start."""

@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -128,6 +129,20 @@ def test_mypy_has_nothing_to_say_about_a_users_file(python: Path, tmp_path: Path
 
 def test_pyright_has_nothing_to_say_about_a_users_file(python: Path, tmp_path: Path) -> None:
     assert pyright(python, tmp_path, HERE / "api.py") == []
+
+
+def test_no_public_type_is_left_to_guessing(python: Path, tmp_path: Path) -> None:
+    """Checkers infer what is not written down, each in its way."""
+    program = Path(sys.executable).parent / "basedpyright"
+    environ = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}  # how --verifytypes finds it
+    words = [program, "--verifytypes", "pinwarden", "--ignoreexternal", "--outputjson"]
+    ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=240)
+    symbols = json.loads(ended.stdout)["typeCompleteness"]["symbols"]
+    origins = {getattr(getattr(importlib.import_module(module), name), "__module__", module) for module, name in PUBLIC}
+    begin = tuple(f"{origin}.{name}" for origin in origins for _, name in PUBLIC)
+    mine = [one for one in symbols if one["name"].startswith(begin)]
+    assert len(mine) > len(PUBLIC)
+    assert [(one["name"], one["diagnostics"]) for one in mine if not one["isTypeKnown"] or one["isTypeAmbiguous"]] == []
 
 
 def test_both_complain_about_every_mistake(python: Path, tmp_path: Path, mistakes: Path) -> None:

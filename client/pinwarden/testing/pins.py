@@ -43,7 +43,7 @@ class ThrowawayPins(PinClient):
         authority: ThrowawayAuthority | None = None,
         **options: Any,
     ) -> None:
-        self.authority = authority or ThrowawayAuthority()
+        self.authority: ThrowawayAuthority = authority or ThrowawayAuthority()
         options.setdefault("cache", MemoryCache())
         super().__init__(_NOWHERE, pinset=self.authority.name, root=self.authority.root_json, **options)
         self._updater = Updater(_Published(self.authority), self._cache, adopt=self._adopt)

@@ -44,16 +44,16 @@ class LocalServer:
         self.pages: Mapping[str, bytes] = {"/": b"hello"} if pages is None else pages
         self._names = (*_NAMES, *names)
         self._ca = PrivateCA()
-        self.ca_pin = self._ca.pin
+        self.ca_pin: bytes = self._ca.pin
         self._folder = tempfile.TemporaryDirectory(prefix="pinwarden-testing-")
-        self.ca_file = Path(self._folder.name, "ca.pem")
+        self.ca_file: Path = Path(self._folder.name, "ca.pem")
         self.ca_file.write_bytes(self._ca.pem)
         self._received = bytearray()
         self.connections = 0
-        self.rekey()
+        self.pin: bytes = self.rekey()
         self._server = _Server(self)
         self.port: int = self._server.server_address[1]
-        self.url = f"https://localhost:{self.port}"
+        self.url: str = f"https://localhost:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
