@@ -181,10 +181,16 @@ def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, 
             raise ConfigError("this version has no Redis cache", expected="a folder", got=place.partition("://")[0])
         if not place:
             raise ConfigError("cache is empty", expected="a folder", hint="None chooses one, or memory.")
+        if Path(place).exists() and not Path(place).is_dir():
+            raise ConfigError(f"cache {place!r} is not a folder", hint="Give a folder; it is made when it is missing.")
         return DiskCache(place, authority, name)
     candidate: object = where
     if not isinstance(candidate, Cache):
-        raise ConfigError("cache is neither a folder nor a Cache", got=repr(candidate))
+        raise ConfigError(
+            "cache is neither a folder nor a Cache",
+            expected="a path, or an object with load, update, installation_id and describe",
+            got=repr(candidate),
+        )
     return candidate
 
 

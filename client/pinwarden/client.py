@@ -71,6 +71,7 @@ class PinClient:
         check_options(options)
         tls.check_platform()
         trust = begin_with(root, pinset)
+        shipped = read_bootstrap(bootstrap, trust)
         self.url = url
         self._clock = options.get("clock", _utc_now)
         self._poll_seconds = options.get("poll_seconds", POLL_SECONDS)
@@ -82,7 +83,7 @@ class PinClient:
         )
         self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
         self._installation = self._cache.installation_id()
-        trust = absorb(absorb(trust, read_bootstrap(bootstrap)), self._cache.load())
+        trust = absorb(absorb(trust, shipped), self._cache.load())
         self._updater = Updater(self._fetcher, self._cache, adopt=self._adopt)
         self._guard = ClientGuard(
             self._snapshot_of(trust, None),
