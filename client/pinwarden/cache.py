@@ -8,6 +8,7 @@ load goes through ``trust.absorb``, so whoever can write here can at most make t
 import hashlib
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -66,14 +67,18 @@ class MemoryCache:
     def __init__(self) -> None:
         self._kept = KeptDocuments()
         self._installation = os.urandom(INSTALLATION_BYTES)
+        self._lock, self._process = threading.Lock(), os.getpid()
 
     def load(self) -> KeptDocuments:
         """Return what this process kept."""
         return self._kept
 
     def update(self, merge: Callable[[KeptDocuments], KeptDocuments]) -> None:
-        """Replace what is kept."""
-        self._kept = merge(self._kept)
+        """Replace what is kept, one thread after the other."""
+        if self._process != os.getpid():  # forked: what another thread held then, nobody would ever let go
+            self._lock, self._process = threading.Lock(), os.getpid()
+        with self._lock:
+            self._kept = merge(self._kept)
 
     def installation_id(self) -> bytes:
         """Return an id that lives as long as the process."""
