@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 
 from pinwarden.cache import Cache, DiskCache, MemoryCache
 from pinwarden.testing.contracts import CacheContract
+from pinwarden.trust import KeptDocuments
 
 
 class TestDiskCache(CacheContract):
@@ -62,7 +64,7 @@ BROKEN = {
     "nothing is broken": ("", "", set()),
     "it forgets": ("self.shared.kept = merge(found)", "merge(found)", {
         "what_was_kept_is_loaded", "a_merge_sees_what_another", "a_merge_that_fails", "writers_at_the_same_time",
-        "a_client_starts_from_it",
+        "what_is_older", "a_client_starts_from_it",
     }),
     "each handle remembers alone": ("found = self.shared.kept", "found = self.first", {
         "a_merge_sees_what_another", "writers_at_the_same_time",
@@ -72,6 +74,7 @@ BROKEN = {
     ), {"writers_at_the_same_time"}),
     "a lock that a failure keeps": ("with self.shared.lock:", "if self.shared.lock.acquire(timeout=0.01):", {
         "what_was_kept_is_loaded", "a_merge_sees_what_another", "a_merge_that_fails", "writers_at_the_same_time",
+        "what_is_older",
     }),
     "an id that changes": ("return self.shared.id", "return os.urandom(16)", {"the_installation_id"}),
     "an id that is too long": ("return self.shared.id", "return bytes(17)", {"the_installation_id"}),
@@ -97,3 +100,18 @@ def test_the_contract_notices_what_is_broken_and_nothing_else(tmp_path: Path, ca
     assert found == expected, ended.stdout
     if failing is None:
         assert "TestOwn lacks a fixture open_cache" in ended.stdout
+
+
+def test_a_forked_child_is_not_stuck_by_a_lock_that_a_thread_of_its_parent_held() -> None:
+    cache = MemoryCache()
+
+    def fork(found: KeptDocuments) -> KeptDocuments:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(5)
+            cache.update(lambda kept: kept)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        return found
+
+    cache.update(fork)

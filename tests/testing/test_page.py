@@ -31,7 +31,7 @@ def test_every_block_of_the_page_is_a_file() -> None:
 
 def test_the_tests_of_the_page_pass(folder: Path) -> None:
     ended = run(folder, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider")
-    assert re.findall(r"^(\d+ passed)", ended.stdout, re.MULTILINE) == ["12 passed"], ended.stdout
+    assert re.findall(r"^(\d+ passed)", ended.stdout, re.MULTILINE) == ["13 passed"], ended.stdout
 
 
 def test_without_the_line_no_fixture_is_there(folder: Path) -> None:
