@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from pinwarden.testing import LocalServer
-
-pytest_plugins = ["pinwarden.testing.plugin"]
+from pinwarden.testing.plugin import enforce_pins, local_server, throwaway_authority, throwaway_pins  # noqa: F401
 
 
 class TlsProxy:
@@ -92,7 +91,7 @@ def _no_proxies_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def proxy(local_server: LocalServer) -> Iterator[TlsProxy]:
+def proxy(local_server: LocalServer) -> Iterator[TlsProxy]:  # noqa: F811 - that is how a fixture is asked for
     made = TlsProxy(local_server)
     yield made
     made.close()
