@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 from pinwarden.errors import ConfigError
@@ -108,13 +109,17 @@ def remove(path: Path) -> None:
 
 def prove(path: Path) -> None:
     """
-    Start this Python with an empty environment, and see that it pins itself.
+    Start this Python with an environment that is empty but for a cache of its own, and see that it pins itself.
+
+    The cache of the settings is left to those who will own it.
 
     Raises:
         ConfigError: it does not.
     """
+    words = [sys.executable, "-c", _PROOF]
     try:
-        ended = subprocess.run([sys.executable, "-c", _PROOF], env={}, timeout=_PROOF_SECONDS, check=False)  # noqa: S603
+        with tempfile.TemporaryDirectory(prefix="pinwarden-proof-") as cache:
+            ended = subprocess.run(words, env={"PINWARDEN_CACHE": cache}, timeout=_PROOF_SECONDS, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
         raise ConfigError(f"a process with the hook {path} did not start within {_PROOF_SECONDS} s") from None
     if ended.returncode != 0:

@@ -79,6 +79,7 @@ def test_a_process_with_no_variables_at_all_is_pinned(
     installed = environment.install()
     assert (installed.returncode, installed.stderr) == (0, "")
     assert installed.stdout.splitlines()[0] == f"hook      {environment.hook}"
+    assert not (environment.config.parent / "cache").exists()  # the first process that needs it will own it
     for options in ([], ["-I"], ["-E"], ["-s"]):
         assert call(*options) == "PinMismatchError\n"
     publish({"localhost": [tls_server.leaf_pin, BACKUP]})
@@ -150,25 +151,30 @@ def missing(environment: Environment) -> None:
     environment.config.unlink()
 
 
+def no_cache(environment: Environment) -> None:
+    environment.config.write_text(environment.config.read_text().replace("/cache", "/root.json"))
+
+
 def broken_root(environment: Environment) -> None:
     (environment.config.parent / "root.json").write_bytes(b"garbage")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "code", "told"),
     [
-        (unknown, "has an unknown setting 'pinsett'.\nhint: Did you mean pinset?"),
-        (writable, "may be written by everybody, who could choose other pins.\nhint: chmod o-w "),
-        (missing, "cannot be read: No such file or directory."),
-        (broken_root, "the root that this application embeds is unusable: "),
+        (unknown, 2, "has an unknown setting 'pinsett'.\nhint: Did you mean pinset?"),
+        (writable, 2, "may be written by everybody, who could choose other pins.\nhint: chmod o-w "),
+        (missing, 2, "cannot be read: No such file or directory."),
+        (no_cache, 2, "/root.json' is not a folder.\nhint: Give a folder; it is made when it is missing."),
+        (broken_root, 1, "the root that this application embeds is unusable: "),
     ],
 )
 def test_settings_that_would_end_every_process_are_refused_before_anything_is_written(
-    environment: Environment, spoil: Any, told: str
+    environment: Environment, spoil: Any, code: int, told: str
 ) -> None:
     spoil(environment)
     refused = environment.install()
-    assert (refused.returncode in (1, 2), refused.stdout) == (True, "")
+    assert (refused.returncode, refused.stdout) == (code, "")
     assert told in refused.stderr
     assert not environment.hook.exists()
 

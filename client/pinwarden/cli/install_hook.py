@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from pinwarden import hook_file
+from pinwarden.cache import MemoryCache, open_cache
 from pinwarden.cli.printing import print_facts
 from pinwarden.cli.refusals import say
 from pinwarden.cli.session import FILE
@@ -83,7 +84,10 @@ def _check_settings(config: Path) -> None:
             f"settings file {config} may be written by everybody, who could choose other pins",
             hint=f"chmod o-w {config}",
         )
-    PinClient(**sdk_settings({}, config=config)).close()
+    arguments = sdk_settings({}, config=config)
+    open_cache(arguments["cache"], authority="any", name=arguments["pinset"])  # which writes nothing yet
+    # Whoever makes the folder of a cache owns it, and that must not be whoever installs the hook.
+    PinClient(**{**arguments, "cache": MemoryCache()}).close()
 
 
 def _remove(path: Path, before: bytes | None, *, dry_run: bool) -> None:
