@@ -200,6 +200,26 @@ def test_a_hook_by_which_no_process_could_pin_itself_is_taken_back(
     assert not environment.hook.exists()
 
 
+def test_a_working_hook_stands_again_after_a_new_one_failed(
+    environment: Environment, publish: Any, tmp_path: Path
+) -> None:
+    publish({"localhost": [WRONG, BACKUP]})
+    assert environment.install().returncode == 0
+    before = environment.hook.read_bytes()
+    dependencies = environment.hook.with_name("dependencies.pth")
+    found = dependencies.read_text()
+    dependencies.unlink()
+    other = environment.config.with_name("other.toml")
+    other.write_bytes(environment.config.read_bytes())
+    environment.config = other
+    # Without its dependencies the hook that stands ends every process, so this one is started without site.
+    script = "import sys; sys.argv = sys.argv[1:]; from pinwarden.cli import main; main()"
+    words = ("-S", "-c", script, environment.folder / "bin/pinwarden", "install-hook", "--config", other)
+    refused = environment.run("python", *words, PYTHONPATH=":".join(found.split()))
+    assert (refused.returncode, "what stood there before stands there again" in refused.stderr) == (2, True)
+    assert environment.hook.read_bytes() == before
+
+
 def test_settings_that_break_later_end_every_process_but_the_command_that_repairs_them(
     environment: Environment, publish: Any
 ) -> None:

@@ -64,12 +64,7 @@ def install_hook(config: Path | None, remove: bool, dry_run: bool) -> None:
         say("note", f"nothing was changed; {path} would be{' unchanged' if content == before else ''}:")
         click.echo(content, nl=False)
         return
-    hook_file.write(path, content)
-    try:
-        hook_file.prove(path)
-    except ConfigError as error:
-        _take_back(path, before)
-        raise ConfigError(error.what, expected=error.expected, got=error.got, holds=_HELD, hint=error.hint) from None
+    _write_proven(path, content, before)
     print_facts([("hook", path), ("settings", config), ("pins", f"every process of {sys.executable}")])
 
 
@@ -100,8 +95,16 @@ def _remove(path: Path, before: bytes | None, *, dry_run: bool) -> None:
         print_facts([("removed", path)])
 
 
-def _take_back(path: Path, before: bytes | None) -> None:
-    if before is None:
-        hook_file.remove(path)
-    else:
-        hook_file.write(path, before)
+def _write_proven(path: Path, content: bytes, before: bytes | None) -> None:
+    """Write the hook; put back what stood there *before* when the proof fails, or is interrupted."""
+    hook_file.write(path, content)
+    try:
+        hook_file.prove(path)
+    except BaseException as error:
+        if before is None:
+            hook_file.remove(path)
+        else:
+            hook_file.write(path, before)
+        if not isinstance(error, ConfigError):
+            raise
+        raise ConfigError(error.what, expected=error.expected, got=error.got, holds=_HELD, hint=error.hint) from None
