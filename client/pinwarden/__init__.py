@@ -25,7 +25,7 @@ from pinwarden.errors import (
     WrongPinSetError,
     find_pin_error,
 )
-from pinwarden.status import Status
+from pinwarden.status import Rollout, Status
 from pinwarden.trust import State
 
 __version__ = "0.1.0"
@@ -44,6 +44,7 @@ __all__ = [
     "PinsUnavailableError",
     "PinwardenError",
     "RollbackError",
+    "Rollout",
     "SignatureError",
     "StaleError",
     "State",

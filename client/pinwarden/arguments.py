@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from pinwarden.bundle import Bundle
-from pinwarden.documents import check_name
+from pinwarden.documents import PinSet, check_name
 from pinwarden.enforce import Unpinned
 from pinwarden.errors import ConfigError, MalformedError, UntrustedError
 from pinwarden.guard import WhenEmpty
 from pinwarden.trust import KeptDocuments, TrustState, begin
 
 POLL_SECONDS = 300.0
+_LONGEST_PATH = 4096
 MAX_POLL_SECONDS = 7 * 24 * 3600.0  # no timestamp lives longer
 
 
@@ -63,6 +64,13 @@ def check_options(options: Mapping[str, Any]) -> None:
     for name, choices in (("unpinned", ("allow", "refuse")), ("when_empty", ("refuse", "platform"))):
         if options.get(name, choices[0]) not in choices:
             raise ConfigError(f"{name} is unknown", expected=" or ".join(choices), got=repr(options[name]))
+    for name in ("allow_http", "telemetry"):  # "no" and "false" are true in Python
+        if type(options.get(name, True)) is not bool:
+            raise ConfigError(f"{name} is neither True nor False", expected="True or False", got=repr(options[name]))
+    if not isinstance(options.get("ca_file"), str | os.PathLike | None):
+        raise ConfigError("ca_file is not a path", expected="the path of a PEM file", got=repr(options["ca_file"]))
+    if "clock" in options:
+        _check_clock(options["clock"])
     poll = options.get("poll_seconds", POLL_SECONDS)
     if type(poll) not in (int, float) or not 0 < poll <= MAX_POLL_SECONDS:
         expected = f"seconds, more than 0 and at most {MAX_POLL_SECONDS:.0f}"
@@ -74,6 +82,14 @@ def check_options(options: Mapping[str, Any]) -> None:
             RuntimeWarning,
             stacklevel=3,
         )
+
+
+def _check_clock(clock: object) -> None:
+    """Refuse what would fail at the first connection: a clock that is none, or one without a time zone."""
+    now = clock() if callable(clock) else None
+    if not isinstance(now, datetime) or now.utcoffset() is None:
+        expected = "a function that returns an aware datetime, such as lambda: datetime.now(UTC)"
+        raise ConfigError("clock does not tell the time", expected=expected, got=repr(clock if now is None else now))
 
 
 def begin_with(root: str | os.PathLike[str] | bytes, pinset: object) -> TrustState:
@@ -95,12 +111,13 @@ def begin_with(root: str | os.PathLike[str] | bytes, pinset: object) -> TrustSta
         ) from error
 
 
-def read_bootstrap(source: str | os.PathLike[str] | bytes | None) -> KeptDocuments:
-    """Return the documents of a bootstrap bundle, unjudged; ConfigError when it is none."""
+def read_bootstrap(source: str | os.PathLike[str] | bytes | None, trust: TrustState) -> KeptDocuments:
+    """Return the documents of a bootstrap bundle, unjudged; ConfigError when it is none, or another pin set's."""
     if source is None:
         return KeptDocuments()
     try:
         bundle = Bundle.parse(_read(source, "bootstrap"))
+        pinset = PinSet.parse(bundle.pinset.payload)
     except UntrustedError as error:
         raise ConfigError(
             f"the bootstrap bundle is unusable: {error.what}",
@@ -108,6 +125,13 @@ def read_bootstrap(source: str | os.PathLike[str] | bytes | None) -> KeptDocumen
             got=error.got,
             hint="Take the answer of /v1/bundles/NAME/1, unchanged.",
         ) from error
+    if (pinset.authority, pinset.name) != (trust.authority, trust.name):
+        raise ConfigError(
+            "the bootstrap bundle belongs to another pin set",
+            expected=f"{trust.authority}/{trust.name}",
+            got=f"{pinset.authority}/{pinset.name}",
+            hint="Take the answer of /v1/bundles/NAME/1 for the pin set and the root of this application.",
+        )
     return KeptDocuments(bundle.roots, (bundle.timestamp,), (bundle.pinset,))
 
 
@@ -119,8 +143,15 @@ def _read(source: object, setting: str) -> bytes:
         raise ConfigError(f"{setting} is neither a path nor bytes", expected=expected, got=repr(source))
     try:
         return Path(source).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte in it
+        place = os.fspath(source)
+        if "{" in place or len(place) > _LONGEST_PATH:  # the document itself, as text
+            raise ConfigError(
+                f"{setting} is a text that is no path",
+                got=repr(place[:40]),
+                hint="Give the path of the file, or its content as bytes.",
+            ) from None
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{setting} cannot be read from {os.fspath(source)!r}: {error.strerror}",
-            hint="Give a path, or the bytes themselves.",
+            f"{setting} cannot be read from {place!r}: {reason}", hint="Give a path, or the bytes themselves."
         ) from error

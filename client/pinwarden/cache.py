@@ -8,6 +8,7 @@ load goes through ``trust.absorb``, so whoever can write here can at most make t
 import hashlib
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,8 @@ from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import CacheError, ConfigError, MalformedError, UntrustedError
 from pinwarden.strict_json import parse_object, spell
 from pinwarden.trust import KeptDocuments
+
+__all__ = ["Cache", "DiskCache", "MemoryCache"]
 
 log = logging.getLogger("pinwarden")
 
@@ -64,14 +67,18 @@ class MemoryCache:
     def __init__(self) -> None:
         self._kept = KeptDocuments()
         self._installation = os.urandom(INSTALLATION_BYTES)
+        self._lock, self._process = threading.Lock(), os.getpid()
 
     def load(self) -> KeptDocuments:
         """Return what this process kept."""
         return self._kept
 
     def update(self, merge: Callable[[KeptDocuments], KeptDocuments]) -> None:
-        """Replace what is kept."""
-        self._kept = merge(self._kept)
+        """Replace what is kept, one thread after the other."""
+        if self._process != os.getpid():  # forked: what another thread held then, nobody would ever let go
+            self._lock, self._process = threading.Lock(), os.getpid()
+        with self._lock:
+            self._kept = merge(self._kept)
 
     def installation_id(self) -> bytes:
         """Return an id that lives as long as the process."""
@@ -96,7 +103,7 @@ class DiskCache:
         digest = hashlib.sha256(f"{authority}\n{name}".encode()).hexdigest()[:32]
         self._path = self._folder / f"{digest}.json"
         self._installation_path = self._folder / "installation-id"
-        self.describe = str(self._path)
+        self.describe: str = str(self._path)
 
     def load(self) -> KeptDocuments:
         """Return what the file holds, or nothing: a damaged file costs one fetch, not a start."""
@@ -179,10 +186,16 @@ def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, 
             raise ConfigError("this version has no Redis cache", expected="a folder", got=place.partition("://")[0])
         if not place:
             raise ConfigError("cache is empty", expected="a folder", hint="None chooses one, or memory.")
+        if Path(place).exists() and not Path(place).is_dir():
+            raise ConfigError(f"cache {place!r} is not a folder", hint="Give a folder; it is made when it is missing.")
         return DiskCache(place, authority, name)
     candidate: object = where
     if not isinstance(candidate, Cache):
-        raise ConfigError("cache is neither a folder nor a Cache", got=repr(candidate))
+        raise ConfigError(
+            "cache is neither a folder nor a Cache",
+            expected="a path, or an object with load, update, installation_id and describe",
+            got=repr(candidate),
+        )
     return candidate
 
 

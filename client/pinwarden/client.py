@@ -23,8 +23,9 @@ from pinwarden.enforce import Chain, Policy, Verdict, is_drawn
 from pinwarden.errors import FetchError, PinwardenError
 from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot, log
 from pinwarden.spki import pin_of
-from pinwarden.status import Status, uncovered_libraries
+from pinwarden.status import Status, rollout_of
 from pinwarden.trust import TrustState, absorb
+from pinwarden.uncovered import tell, uncovered_libraries
 from pinwarden.update import Updater
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class PinClient:
         check_options(options)
         tls.check_platform()
         trust = begin_with(root, pinset)
+        shipped = read_bootstrap(bootstrap, trust)
         self.url = url
         self._clock = options.get("clock", _utc_now)
         self._poll_seconds = options.get("poll_seconds", POLL_SECONDS)
@@ -81,7 +83,7 @@ class PinClient:
             instance=os.urandom(8).hex() if options.get("telemetry", True) else None,
         )
         self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
-        trust = absorb(absorb(trust, read_bootstrap(bootstrap)), self._cache.load())
+        trust = absorb(absorb(trust, shipped), self._cache.load())
         self._updater = Updater(self._fetcher, self._cache, adopt=self._adopt)
         self._guard = ClientGuard(
             self._snapshot_of(trust, None),
@@ -170,6 +172,7 @@ class PinClient:
             expires=pinset.expires if pinset else None,
             fresh_until=trust.timestamp.expires if trust.timestamp else None,
             hosts=len(pinset.hosts) if pinset else 0,
+            rollout=rollout_of(pinset, self._installation) if pinset else (),
             last_refresh=self._last_refresh,
             last_error=self._last_error,
             cache=self._cache.describe,
@@ -193,13 +196,15 @@ class PinClient:
         Judge every TLS connection that this process makes through Python's ``ssl``, whichever library makes it.
 
         Call it once, after monkey patching, before connections are opened: those that exist already are not judged.
-        Servers are left alone. ``status().not_covered`` names loaded libraries that bring a TLS stack of their own.
+        Servers are left alone. ``status().not_covered`` names loaded libraries that bring a TLS stack of their own; the
+        log names those that are loaded now.
 
         Raises:
             ConfigError: another client enforces already.
         """
         tls.enforce_process(self._guard)
         self._process_wide = True
+        tell(uncovered_libraries())
 
     def check(self, host: str, chain: Sequence[bytes]) -> Verdict:
         """

@@ -1,27 +1,35 @@
 """
 What a client reports about itself.
 
-It may import only the trust state and the standard library. It never contains a secret, a URL path or a host name that
-the application talked to, so that it can be logged as it is.
+It may import only the rules and the standard library. It never contains a secret, a URL path or a host name that the
+application talked to, so that it can be logged as it is.
 """
 
-import sys
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
+from pinwarden.documents import PinSet
+from pinwarden.enforce import is_enforced_here
 from pinwarden.trust import State
 
-# TLS stacks that do not go through Python's ssl module, and so escape the hooks.
-_OTHER_STACKS = (
-    "grpc",
-    "psycopg",
-    "psycopg2",
-    "curl_cffi",
-    "pycurl",
-    "OpenSSL",
-    "urllib3.contrib.pyopenssl",
-    "aioquic",
-)
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """
+    One host pattern that not every installation enforces (spec E7).
+
+    Attributes:
+        host: the pattern, as the pin set spells it.
+        mode: ``"report"``: no installation enforces it; ``"enforce"``: *enforce_percent* of them do.
+        enforce_percent: the share, 1 to 100.
+        enforced_here: whether this installation belongs to that share.
+    """
+
+    host: str
+    mode: Literal["enforce", "report"]
+    enforce_percent: int
+    enforced_here: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,7 @@ class Status:
         epoch, version, issued, expires: of the pin set in force, or None.
         fresh_until: the end of the timestamp in force, or None.
         hosts: how many host patterns the pin set has.
+        rollout: those of them that not every installation enforces.
         last_refresh: when a refresh last succeeded, or None.
         last_error: what refused or failed the last refresh, or None when it succeeded.
         cache: where documents are kept, for people.
@@ -55,6 +64,7 @@ class Status:
     expires: datetime | None
     fresh_until: datetime | None
     hosts: int
+    rollout: tuple[Rollout, ...]
     last_refresh: datetime | None
     last_error: str | None
     cache: str
@@ -65,6 +75,10 @@ class Status:
     not_covered: tuple[str, ...]
 
 
-def uncovered_libraries() -> tuple[str, ...]:
-    """Return the loaded modules whose TLS connections cannot be judged."""
-    return tuple(name for name in _OTHER_STACKS if name in sys.modules)
+def rollout_of(pinset: PinSet, installation: bytes) -> tuple[Rollout, ...]:
+    """Return the hosts of *pinset* that are on their way from report to enforce, as this *installation* sees them."""
+    return tuple(
+        Rollout(host.host, host.mode, host.enforce_percent, is_enforced_here(pinset, host, installation))
+        for host in pinset.hosts
+        if host.mode != "enforce" or host.enforce_percent < 100
+    )

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pinwarden.cli import pinwarden
 from pinwarden.spki import pin_of
 from pinwarden.testing import ThrowawayAuthority
+from pinwarden.testing.plugin import throwaway_authority, throwaway_pins  # noqa: F401
 
 HOST = "localhost"
 BACKUP = b"2" * 32

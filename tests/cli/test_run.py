@@ -96,7 +96,7 @@ def test_while_nothing_is_trusted_every_connection_is_refused(
 ) -> None:
     ended = run(sys.executable, *application)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("warning: pinwarden run: no pins could be fetched yet: ")
+    assert ended.stderr.startswith("warning: pinwarden: no pins could be fetched yet: ")
     assert "PinsUnavailableError: no pin set" in ended.stderr
     assert set(tls_server.stop()) <= {b""}
 
@@ -255,3 +255,19 @@ def test_no_program_is_two(command: Any, words: list[str], sentence: str) -> Non
     ended = command("run", *words)
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert ended.stderr.startswith(sentence)
+
+
+def test_a_sub_interpreter_is_pinned_or_ends_the_program(run: Any, publish: Any) -> None:
+    publish({"localhost": [WRONG, BACKUP]})
+    module = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+    program = (
+        f"import {module} as interpreters\n"
+        "one = interpreters.create()\n"
+        "interpreters.run_string(one, 'import ssl; print(ssl.SSLContext(16).sslsocket_class.__name__, flush=True)')\n"
+    )
+    ended = run(sys.executable, "-c", program)
+    if sys.version_info < (3, 12):
+        assert (ended.returncode, ended.stdout) == (0, "PinnedSSLSocket\n")
+    else:
+        assert (ended.returncode, ended.stdout) == (3, "")
+        assert "a program that makes sub-interpreters cannot be pinned as a whole" in ended.stderr

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from pinwarden import Outcome, PinMismatchError
 from pinwarden.strict_json import format_time
+from pinwarden.testing import pinned
 
 HOSTS = {"api.example.com": [b"1" * 32, b"2" * 32]}
 
@@ -34,6 +36,7 @@ def test_refresh_prints_what_it_accepted_and_status_says_the_same_without_the_se
         "expires": format_time(authority.now + timedelta(days=30)),
         "fresh_until": format_time(authority.now + timedelta(days=3)),
         "hosts": 1,
+        "rollout": [],
     }
 
 
@@ -46,6 +49,52 @@ def test_status_for_people_says_how_long_the_pins_hold(command: Any, publish: An
     assert lines["expires"] == f"{format_time(authority.now + timedelta(days=30))} (29 days left)"
 
 
+def test_status_shows_how_far_each_host_is_on_its_way_from_report_to_enforce(command: Any, publish: Any) -> None:
+    pins = (b"1" * 32, b"2" * 32)
+    staged = [pinned(f"h{share}.example.com", *pins, enforce_percent=share) for share in (1, 25, 50, 75, 100)]
+    publish([*staged, pinned("r.example.com", *pins, mode="report")])
+    told = command("refresh", "--json")
+    rollout = json.loads(told.stdout)["rollout"]
+    assert [(one["host"], one["mode"], one["enforce_percent"]) for one in rollout] == [
+        ("h1.example.com", "enforce", 1),
+        ("h25.example.com", "enforce", 25),
+        ("h50.example.com", "enforce", 50),
+        ("h75.example.com", "enforce", 75),
+        ("r.example.com", "report", 100),
+    ]
+    assert not rollout[-1]["enforced_here"]
+    shown = [line.split(maxsplit=1)[1] for line in command("status").stdout.splitlines() if line.startswith("roll-out")]
+    words = {True: "enforced here", False: "reported here"}
+    assert shown == [
+        *(f"{one['host']}: enforce {one['enforce_percent']} %, {words[one['enforced_here']]}" for one in rollout[:-1]),
+        "r.example.com: report only",
+    ]
+
+
+def test_status_says_of_each_host_what_a_connection_would_meet(throwaway_pins: Any) -> None:
+    pins = (b"1" * 32, b"2" * 32)
+    hosts = [pinned(f"h{number}.example.com", *pins, enforce_percent=50) for number in range(40)]
+    rollout = throwaway_pins.publish(hosts).rollout
+    met = []
+    for staged in rollout:
+        try:
+            verdict = throwaway_pins.check(staged.host, [])
+        except PinMismatchError:
+            met.append(True)
+        else:
+            met.append(verdict.outcome is not Outcome.REPORTED)
+    assert [staged.enforced_here for staged in rollout] == met
+    assert 0 < sum(met) < 40
+
+
+def test_a_long_roll_out_is_cut_short_for_people_only(command: Any, publish: Any) -> None:
+    hosts = [pinned(f"h{number}.example.com", b"1" * 32, b"2" * 32, mode="report") for number in range(12)]
+    publish(hosts)
+    assert len(json.loads(command("refresh", "--json").stdout)["rollout"]) == 12
+    shown = [line for line in command("status").stdout.splitlines() if line.startswith("roll-out")]
+    assert (len(shown), shown[-1].split(maxsplit=1)[1]) == (11, "and 2 more, which --json lists")
+
+
 def test_refresh_names_the_version_that_it_replaced(command: Any, publish: Any) -> None:
     publish(HOSTS)
     command("refresh")
@@ -54,17 +103,18 @@ def test_refresh_names_the_version_that_it_replaced(command: Any, publish: Any) 
 
 
 @pytest.mark.parametrize(
-    ("later", "state"), [(timedelta(0), "empty"), (timedelta(days=4), "stale"), (timedelta(days=31), "expired")]
+    ("later", "state", "code"),
+    [(timedelta(0), "empty", 3), (timedelta(days=4), "stale", 1), (timedelta(days=31), "expired", 1)],
 )
-def test_status_is_one_for_scripts_unless_the_pins_are_fresh_and_says_which_state_holds(
-    command: Any, publish: Any, authority: Any, tmp_path: Path, later: timedelta, state: str
+def test_status_tells_scripts_that_pins_are_not_fresh_and_says_which_state_holds(
+    command: Any, publish: Any, authority: Any, tmp_path: Path, later: timedelta, state: str, code: int
 ) -> None:
     publish(HOSTS)
     client = founded(command, tmp_path)
     if state != "empty":
         assert command(*client, "refresh").exit_code == 0
     told = command(*client, "--now", format_time(authority.now + later), "status", "--exit-code")
-    assert told.exit_code == 1
+    assert told.exit_code == code
     assert told.stdout.splitlines()[0].split() == ["state", state]
     assert told.stderr.startswith(f"warning: {state}: ")
     assert command(*client, "--now", format_time(authority.now + later), "status").exit_code == 0

@@ -25,6 +25,10 @@ ENTRY_POINTS = "pinwarden.commands"
 OWN = {
     "check": ("pinwarden.cli.check:check", "Connect to a host under the pins in force and print the verdict."),
     "init": ("pinwarden.cli.state:init", "Found a folder for --state-dir: root, settings and cache in one place."),
+    "install-hook": (
+        "pinwarden.cli.install_hook:install_hook",
+        "Pin every process of this Python, also where variables are cleaned.",
+    ),
     "pin": ("pinwarden.cli.pin:pin", "Print the pins of a live host, or of a certificate, request or key file."),
     "refresh": ("pinwarden.cli.state:refresh", "Fetch the pin set once, verify and keep it."),
     "run": ("pinwarden.cli.run:run", "Run a Python program with every TLS connection pinned."),

@@ -60,7 +60,7 @@ def run(ctx: click.Context, command: tuple[str, ...], config: Path | None, given
     While nothing is trusted, every TLS connection is refused. Ended by signal N, the exit code is 128 + N.
 
     Not covered: what is not Python, TLS stacks other than Python's ssl (grpc, libpq, curl), and Python processes that
-    do not get this environment (-I, -E or -S, a cleaned environment, sub-interpreters).
+    do not get this environment (-I, -E or -S, a cleaned one, sub-interpreters); see also `pinwarden install-hook`.
     """
     session = ctx.find_object(Session) or Session()
     session.arguments(config, given)  # refuses here what every process would refuse

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from pinwarden.cli.printing import Fact, coloured, print_facts, print_json, spell_end
-from pinwarden.cli.refusals import REFUSED, say
+from pinwarden.cli.refusals import REFUSED, UNAVAILABLE, say
 from pinwarden.cli.session import FILE, JSON_OPTION, STATE_SETTINGS, Session, with_client
 from pinwarden.cli.sources import SOURCE, read_source, spell_source
 from pinwarden.client import PinClient
@@ -22,7 +22,7 @@ from pinwarden.documents import check_name
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE
 from pinwarden.errors import ConfigError, MalformedError, PinwardenError, UntrustedError
 from pinwarden.settings import TABLE
-from pinwarden.status import Status
+from pinwarden.status import Rollout, Status
 from pinwarden.strict_json import format_time
 from pinwarden.trust import State, begin
 
@@ -31,6 +31,7 @@ _MEANING = {
     State.EXPIRED: "the pin set is past its end: hosts are refused, or left to CA checks where the pin set says so",
     State.STALE: "the pin set holds, but nobody confirmed lately that it is the current one",
 }
+_SHOWN_ROLLOUT = 10
 # What a process that ends at once has nothing to say about.
 _OF_A_PROCESS = ("last_refresh", "last_error", "persist_failed", "refused", "reported", "process_wide", "not_covered")
 
@@ -44,7 +45,7 @@ Examples:
 """,
 )
 @JSON_OPTION
-@click.option("--exit-code", is_flag=True, help="Exit with 1 unless the pin set is fresh.")
+@click.option("--exit-code", is_flag=True, help="Exit with 0 for fresh, 1 for stale and expired, 3 for empty.")
 @with_client
 @click.pass_context
 def status(ctx: click.Context, client: PinClient, as_json: bool, exit_code: bool) -> None:
@@ -60,7 +61,7 @@ def status(ctx: click.Context, client: PinClient, as_json: bool, exit_code: bool
         say("warning", f"{found.state}: {_MEANING[found.state]}")
         say("hint", "`pinwarden refresh` fetches the current one, or says why it cannot.")
         if exit_code:
-            ctx.exit(REFUSED)
+            ctx.exit(UNAVAILABLE if found.state is State.EMPTY else REFUSED)
 
 
 @click.command(
@@ -144,6 +145,7 @@ def _print_status(status: Status, now: datetime, *, as_json: bool) -> None:
         ("pin set", f"{status.authority}/{status.name}"),
         ("version", version),
         ("hosts", status.hosts if version else None),
+        *_spell_rollout(status.rollout),
         ("issued", format_time(status.issued) if status.issued else None),
         ("expires", spell_end(status.expires, now)),
         ("fresh until", spell_end(status.fresh_until, now)),
@@ -151,6 +153,17 @@ def _print_status(status: Status, now: datetime, *, as_json: bool) -> None:
         ("cache", status.cache),
     ]
     print_facts(facts)
+
+
+def _spell_rollout(rollout: tuple[Rollout, ...]) -> list[Fact]:
+    facts: list[Fact] = []
+    for staged in rollout[:_SHOWN_ROLLOUT]:
+        here = "enforced here" if staged.enforced_here else "reported here"
+        share = f"enforce {staged.enforce_percent} %, {here}" if staged.mode == "enforce" else "report only"
+        facts.append(("roll-out", f"{staged.host}: {share}"))
+    if len(rollout) > _SHOWN_ROLLOUT:
+        facts.append(("roll-out", f"and {len(rollout) - _SHOWN_ROLLOUT} more, which --json lists"))
+    return facts
 
 
 def _now(ctx: click.Context) -> datetime:

@@ -17,7 +17,9 @@ try:
 except BaseException as error:  # noqa: BLE001 - an interrupt too must not let the program run
     try:
         what = str(error) or type(error).__name__
-        if isinstance(error, ImportError):
+        if "subinterpreter" in what:
+            what += "; a program that makes sub-interpreters cannot be pinned as a whole"
+        elif isinstance(error, ImportError):
             what += "; is pinwarden installed for this Python?"
         sys.stderr.write("error: pinwarden run: " + sys.executable + " cannot be pinned, so it ends: " + what + "\n")
         sys.stderr.flush()

@@ -1,5 +1,5 @@
 """
-Public test support: an authority whose keys live in memory, for the tests of applications and of Pinwarden itself.
+An authority whose keys live in memory: it signs what a test asks for, good documents and bad ones.
 
 It may import the rooms without I/O and libsodium's signing. It never touches a disk, and it announces itself: nothing
 that it signs may protect a real connection.
@@ -37,7 +37,7 @@ from pinwarden.envelope import (
     pae,
 )
 
-DAY = 24 * 3600
+DAY: int = 24 * 3600
 
 
 class InsecureForProductionWarning(UserWarning):
@@ -54,8 +54,9 @@ class ThrowawayKey:
 
     def __init__(self, seed: bytes | str) -> None:
         raw = sha256(seed.encode()).digest() if isinstance(seed, str) else seed
+        self.public: bytes
         self.public, self._secret = crypto_sign_seed_keypair(raw)
-        self.keyid = keyid_of(self.public)
+        self.keyid: str = keyid_of(self.public)
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature over *message*."""
@@ -82,15 +83,15 @@ class ThrowawayAuthority:
     def __init__(self, name: str = "app", *, now: datetime | None = None, seed: str = "throwaway") -> None:
         warnings.warn("ThrowawayAuthority signs with keys that anyone can compute", InsecureForProductionWarning, 2)
         self.name = name
-        self.now = now or datetime.now(UTC).replace(microsecond=0)
-        self.authority = f"test-{sha256(seed.encode()).hexdigest()[:16]}"
-        self.root_keys = [ThrowawayKey(f"{seed} root {index}") for index in range(2)]
-        self.timestamp_keys = [ThrowawayKey(f"{seed} timestamp")]
-        self.pinset_keys = [ThrowawayKey(f"{seed} pinset")]
+        self.now: datetime = now or datetime.now(UTC).replace(microsecond=0)
+        self.authority: str = f"test-{sha256(seed.encode()).hexdigest()[:16]}"
+        self.root_keys: list[ThrowawayKey] = [ThrowawayKey(f"{seed} root {index}") for index in range(2)]
+        self.timestamp_keys: list[ThrowawayKey] = [ThrowawayKey(f"{seed} timestamp")]
+        self.pinset_keys: list[ThrowawayKey] = [ThrowawayKey(f"{seed} pinset")]
         self._root_signers = {key.keyid: key for key in self.root_keys}
-        self.timestamp_version = 0
-        self.pinset_version = 0
-        self.roots = [sign(ROOT_TYPE, self.draft_root().encode(), self.root_keys)]
+        self.timestamp_version: int = 0
+        self.pinset_version: int = 0
+        self.roots: list[Envelope] = [sign(ROOT_TYPE, self.draft_root().encode(), self.root_keys)]
         self.current: tuple[Envelope, Envelope] | None = None
 
     @property
@@ -146,7 +147,7 @@ class ThrowawayAuthority:
         backup. *changes* replace fields of the pin set; wrong ones are signed as they are.
         """
         self.pinset_version += 1
-        pinset = self.sign_pinset(hosts, version=self.pinset_version, **changes)
+        pinset = self.sign_pinset(hosts, **{"version": self.pinset_version, **changes})
         self.current = (self.sign_timestamp(pinset), pinset)
         return self.bundle()
 
