@@ -159,8 +159,8 @@ class PinClient:
 
     def status(self) -> Status:
         """Return what is trusted and how the last refresh went; touches neither network nor disk."""
-        trust = self._guard.snapshot.trust
-        pinset = trust.pinset
+        snapshot = self._guard.snapshot
+        trust, policy, pinset = snapshot.trust, snapshot.policy, snapshot.trust.pinset
         return Status(
             state=trust.state_at(self._clock()),
             authority=trust.authority,
@@ -172,7 +172,7 @@ class PinClient:
             expires=pinset.expires if pinset else None,
             fresh_until=trust.timestamp.expires if trust.timestamp else None,
             hosts=len(pinset.hosts) if pinset else 0,
-            rollout=rollout_of(pinset, self._installation) if pinset else (),
+            rollout=rollout_of(policy) if policy else (),
             last_refresh=self._last_refresh,
             last_error=self._last_error,
             cache=self._cache.describe,

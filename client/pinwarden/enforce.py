@@ -83,19 +83,23 @@ class Policy:
     """
     A pin set made ready for look-ups by one installation.
 
+    Attributes:
+        staged: the rules that not every installation enforces (spec E7).
+
     Args:
         pinset: a document in force.
         installation: the 16 random bytes that decide on ``enforce_percent`` (spec E7); empty where nothing is drawn.
     """
 
-    __slots__ = ("_by_name", "_index", "deny", "label", "pinset")
+    __slots__ = ("_by_name", "_index", "deny", "label", "pinset", "staged")
 
     def __init__(self, pinset: PinSet, installation: bytes) -> None:
         self.pinset = pinset
         self.label = f"{pinset.authority}/{pinset.name} {pinset.epoch}.{pinset.version}"
         self.deny = frozenset(pinset.deny)
-        self._index = PatternIndex((host.host, _rule_for(pinset, host, installation)) for host in pinset.hosts)
-
+        rules = [_rule_for(pinset, host, installation) for host in pinset.hosts]
+        self._index = PatternIndex((rule.entry.host, rule) for rule in rules)
+        self.staged = tuple(rule for rule in rules if rule.entry.mode != "enforce" or is_drawn(rule.entry))
         self._by_name: dict[str, tuple[str, HostRule | None]] = {}
 
     def find(self, host: str) -> HostRule | None:

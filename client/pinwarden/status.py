@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pinwarden.documents import PinSet
-from pinwarden.enforce import is_enforced_here
+from pinwarden.enforce import Policy
 from pinwarden.trust import State
 
 
@@ -75,10 +74,8 @@ class Status:
     not_covered: tuple[str, ...]
 
 
-def rollout_of(pinset: PinSet, installation: bytes) -> tuple[Rollout, ...]:
-    """Return the hosts of *pinset* that are on their way from report to enforce, as this *installation* sees them."""
+def rollout_of(policy: Policy) -> tuple[Rollout, ...]:
+    """Return the hosts that are on their way from report to enforce, as the installation of *policy* sees them."""
     return tuple(
-        Rollout(host.host, host.mode, host.enforce_percent, is_enforced_here(pinset, host, installation))
-        for host in pinset.hosts
-        if host.mode != "enforce" or host.enforce_percent < 100
+        Rollout(rule.entry.host, rule.entry.mode, rule.entry.enforce_percent, rule.enforced) for rule in policy.staged
     )
