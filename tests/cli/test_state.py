@@ -229,7 +229,7 @@ def test_a_settings_file_serves_instead_of_variables(command: Any, publish: Any,
     )
     command.environ.clear()
     assert command("refresh", "--config", config).exit_code == 0
-    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {"", ".json", ".lock"}
+    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".json", ".lock"}
     assert command("status", "--exit-code", PINWARDEN_CONFIG=str(config)).exit_code == 0
 
 
