@@ -31,7 +31,8 @@ from pinned_peers import echo
 
 from pinwarden import PinMismatchError
 
-LOCK = Path(__file__).parents[2] / "requirements" / "dev.txt"
+LOCKS = Path(__file__).parents[2] / "requirements"
+PYTHONS = ("3.11", "3.12", "3.13")
 
 # How the context comes about: armed alone, ordinary and made before enforce(), or made by the library itself.
 WAYS = ("one context", "whole process", "whole process, the library's own context")
@@ -150,23 +151,57 @@ ROWS = {
 }
 
 
-def locked_version(package: str) -> str:
-    """Return the version of *package* that the lock names, which is the one that CI tests."""
-    found = re.search(rf"^{package}==([\w.]+)", LOCK.read_text(), flags=re.MULTILINE)
-    assert found, f"{package} is not in {LOCK.name}"
-    return found[1]
+@dataclass(frozen=True)
+class Apart:
+    """
+    One library that runs in a process of its own.
+
+    Attributes:
+        client: the function of ``pinned_child`` that runs it.
+        raises, package, ways, connections: as in a Row; the exception by its name.
+        lock: the requirements file of its environment; none where ours will do.
+        patch: whether gevent patches before or after enforcement, or not at all.
+    """
+
+    client: str
+    raises: str
+    package: str
+    lock: str = ""
+    patch: str = ""
+    ways: tuple[str, ...] = WAYS
+    connections: int = 1
+
+
+APART = {
+    "niquests": Apart("niquests", "niquests.exceptions.SSLError", "niquests", "niquests"),
+    "niquests on asyncio": Apart("niquests_asyncio", "niquests.exceptions.SSLError", "niquests", "niquests"),
+    "pip, requests and truststore inside": Apart(
+        "pip", "pip._internal.exceptions.network.SSLVerificationError", "pip", "niquests"
+    ),
+    "gevent, requests": Apart("requests", "requests.exceptions.SSLError", "gevent", patch="before"),
+    "gevent, urllib.request": Apart("urllib_request", "urllib.error.URLError", "gevent", patch="before"),
+}
 
 
 def matrix() -> list[tuple[str, str, str, str]]:
     """Return what docs/enforcement.md shows of each library: name, version, ways, and exception."""
-    return [
-        (
-            name,
-            locked_version(row.package) if row.package else "Python",
-            " and ".join(
-                dict.fromkeys(way.partition(",")[0].removeprefix("one ").removeprefix("whole ") for way in row.ways)
-            ),
-            row.raises.__name__,
-        )
-        for name, row in ROWS.items()
+    here = [(name, _version(row.package), _ways(row), row.raises.__name__) for name, row in ROWS.items()]
+    apart = [
+        (name, _version(row.package, row.lock or "dev"), _ways(row), row.raises.rpartition(".")[2])
+        for name, row in APART.items()
     ]
+    return here + apart
+
+
+def _version(package: str, lock: str = "dev") -> str:
+    """Return the version that the lock names, which is the one that CI tests."""
+    if not package:
+        return "Python"
+    text = LOCKS.joinpath(f"{lock}.txt").read_text()
+    (version,) = re.findall(rf"^{package}==([\w.]+)", text, flags=re.MULTILINE)
+    return version
+
+
+def _ways(row: Row | Apart) -> str:
+    ways = {"context": WAYS[0] in row.ways, "process": WAYS[2] in row.ways or WAYS[1] in row.ways}
+    return " and ".join(way for way, possible in ways.items() if possible)

@@ -1,0 +1,86 @@
+"""Libraries that need an environment or a process of their own: niquests, pip with what it carries, gevent."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pinned_dialogues import Http
+from pinned_environments import environment, surroundings
+from pinned_libraries import APART, LOCKS, WAYS, Apart
+from pinned_service import WRONG
+
+CASES = [pytest.param(row, way, id=f"{name}-{way}") for name, row in APART.items() for way in row.ways]
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Callable[[Apart], Path]:
+    """Return a function that finds the interpreter a library runs in, and makes its environment the first time."""
+
+    def find(row: Apart) -> Path:
+        if not row.lock:
+            return Path(sys.executable)
+        lock = LOCKS.joinpath(f"{row.lock}.txt").read_text()
+        return environment(row.lock, lock, [sys._base_executable]) / "python"
+
+    return find
+
+
+@pytest.fixture
+def run(world: Any, pin: Any, serve: Any, interpreter: Any, tmp_path: Path) -> Callable[..., tuple[Any, Any]]:
+    """Return a function that runs a client in a process of its own, and tells what it talked to and what it reports."""
+
+    def start(row: Apart, way: str, pins: list[bytes], patch: str | None = None) -> tuple[Any, dict[str, Any]]:
+        served = pin({"localhost": pins})
+        peer = serve(dialogue=Http())
+        root, bundle = tmp_path / "root.json", tmp_path / "bundle.json"
+        root.write_bytes(served.authority.root_json)
+        bundle.write_bytes(served.authority.bundle().to_bytes())
+        order = {
+            "client": row.client,
+            "way": way,
+            "patch": patch or row.patch,
+            "port": peer.port,
+            "server": f"https://localhost:{served.peer.port}",
+            "root": str(root),
+            "bootstrap": str(bundle),
+            "cache": str(tmp_path / "cache-of-the-child"),
+            "cafile": str(world.cafile),
+        }
+        child = subprocess.run(
+            [interpreter(row), Path(__file__).with_name("pinned_child.py")],
+            input=json.dumps(order),
+            env=surroundings(SSL_CERT_FILE=str(world.cafile), REQUESTS_CA_BUNDLE=str(world.cafile)),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert child.returncode == 0, child.stderr
+        return peer, json.loads(child.stdout)
+
+    return start
+
+
+@pytest.mark.parametrize(("row", "way"), CASES)
+def test_with_the_right_pin_the_data_flows(world: Any, run: Any, row: Apart, way: str) -> None:
+    peer, report = run(row, way, [world.intermediate.pin])
+    assert (report.get("answer"), report["refused"], report.get("raised")) == ("hello", 0, None)
+    assert peer.finish().startswith(b"GET / HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(("row", "way"), CASES)
+def test_with_a_wrong_pin_no_byte_arrives_and_the_error_is_the_librarys_own(run: Any, row: Apart, way: str) -> None:
+    peer, report = run(row, way, [WRONG])
+    assert (report.get("raised"), report.get("found")) == (row.raises, ["PinMismatchError", "localhost"])
+    assert (peer.finish(), peer.connections, report["refused"]) == (b"", row.connections, row.connections)
+
+
+def test_gevent_that_patches_after_enforcement_is_named_by_the_selftest_and_covered_by_the_next_call(run: Any) -> None:
+    # Contexts that were made before the patch raise TypeError under gevent, with Pinwarden or without.
+    peer, report = run(APART["gevent, urllib.request"], WAYS[2], [WRONG], patch="after")
+    assert "context classes escape process-wide enforcement: got gevent.ssl.SSLContext" in report["selftest"]
+    assert (report.get("raised"), peer.finish()) == ("urllib.error.URLError", b"")
