@@ -43,7 +43,12 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/tls/test_gate.py",
         *LIVE,
     ),
-    "tls/contexts": ("tests/tls/test_gate.py", "tests/tls/test_hole_5_6_7_checks.py", *LIVE),
+    "tls/contexts": (
+        "tests/tls/test_gate.py",
+        "tests/tls/test_renegotiation.py",
+        "tests/tls/test_hole_5_6_7_checks.py",
+        *LIVE,
+    ),
     "tls/hooks": ("tests/tls/test_hole_3_4_contexts.py", "tests/tls/test_gate.py", *LIVE),
 }
 
