@@ -21,6 +21,7 @@ _OTHER_STACKS = (
     "OpenSSL",
     "urllib3.contrib.pyopenssl",
     "aioquic",
+    "qh3",
 )
 
 

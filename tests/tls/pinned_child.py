@@ -94,6 +94,19 @@ def niquests(url: str, context: Any) -> bytes:
         return session.get(url, timeout=10).content
 
 
+def niquests_http3(url: str, context: Any) -> bytes:
+    """A server that has offered HTTP/3 before is asked by it, whatever the first answer came through."""
+    from urllib.parse import urlsplit
+
+    import niquests
+
+    where = (urlsplit(url).hostname, urlsplit(url).port)
+    with niquests.Session(quic_cache_layer={where: where}, disable_ipv6=True) as session:
+        response = session.get(url, timeout=10)
+        assert response.http_version == 30
+        return response.content
+
+
 def niquests_asyncio(url: str, context: Any) -> bytes:
     import asyncio
 
@@ -137,7 +150,10 @@ def urllib_request(url: str, context: Any) -> bytes:
         return response.read()
 
 
-CLIENTS = {function.__name__: function for function in (niquests, niquests_asyncio, pip, requests, urllib_request)}
+CLIENTS = {
+    function.__name__: function
+    for function in (niquests, niquests_http3, niquests_asyncio, pip, requests, urllib_request)
+}
 
 if __name__ == "__main__":
     main()

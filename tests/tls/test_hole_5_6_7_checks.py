@@ -31,6 +31,8 @@ def test_hole_5_a_forged_leaf_under_cert_none_matches_no_ca_pin(world: Any, serv
     peer = serve(world.forged)
     with world.client_context(**lax).wrap_socket(dial(peer), server_hostname=HOST) as line:
         assert ca.der in unverified_chain(line)  # signatures were not checked, and yet it is there
+        line.sendall(SECRET)
+    assert peer.finish() == SECRET
     peer = serve(world.forged)
     outcome = judge(peer, lambda: send_by_socket(peer, pin({HOST: [ca.pin]}).context(**lax)))
     assert refused(outcome)

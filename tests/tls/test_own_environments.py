@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ def interpreter() -> Callable[[Apart], Path]:
 def run(world: Any, pin: Any, serve: Any, interpreter: Any, tmp_path: Path) -> Callable[..., tuple[Any, Any]]:
     """Return a function that runs a client in a process of its own, and tells what it talked to and what it reports."""
 
-    def start(row: Apart, way: str, pins: list[bytes], patch: str | None = None) -> tuple[Any, dict[str, Any]]:
+    def start(
+        row: Apart, way: str, pins: list[bytes], *, patch: str | None = None, peer: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
         served = pin({"localhost": pins})
-        peer = serve(dialogue=Http())
+        peer = peer or serve(dialogue=Http())
         root, bundle = tmp_path / "root.json", tmp_path / "bundle.json"
         root.write_bytes(served.authority.root_json)
         bundle.write_bytes(served.authority.bundle().to_bytes())
@@ -84,3 +87,29 @@ def test_gevent_that_patches_after_enforcement_is_named_by_the_selftest_and_cove
     peer, report = run(APART["gevent, urllib.request"], WAYS[2], [WRONG], patch="after")
     assert "context classes escape process-wide enforcement: got gevent.ssl.SSLContext" in report["selftest"]
     assert (report.get("raised"), peer.finish()) == ("urllib.error.URLError", b"")
+
+
+class Http3Server:
+    """A server of HTTP/3 as a program; ``paths`` are the requests that it got until it was stopped."""
+
+    def __init__(self, python: Path, chain: Path) -> None:
+        command = [python, Path(__file__).with_name("serving_http3.py"), chain]
+        self._process = subprocess.Popen(command, env=surroundings(), stdout=subprocess.PIPE, text=True)
+        self.port = int(self._process.stdout.readline())
+
+    def stop(self) -> list[str]:
+        self._process.terminate()
+        return self._process.communicate(timeout=10)[0].split()
+
+
+def test_http3_goes_around_pythons_ssl_and_the_status_says_so(world: Any, run: Any, interpreter: Any) -> None:
+    row = Apart("niquests_http3", "", "niquests", "niquests")
+    server = Http3Server(interpreter(row), world.bought.write_into(world.folder))
+    try:
+        _, report = run(row, WAYS[2], [WRONG], peer=server)
+    finally:
+        paths = server.stop()
+    assert (report.get("answer"), report["refused"], paths) == ("hello", 0, ["/"])  # docs/enforcement.md warns of it
+    assert "qh3" in report["not_covered"]
+    _, report = run(replace(row, client="niquests"), WAYS[2], [WRONG])  # with disable_http3
+    assert (report.get("found"), report["not_covered"]) == (["PinMismatchError", "localhost"], [])
