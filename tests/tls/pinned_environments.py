@@ -99,3 +99,20 @@ def _requirements(name: str) -> list[Requirement]:
         return [Requirement(line) for line in importlib.metadata.requires(name) or ()]
     except importlib.metadata.PackageNotFoundError:  # what only the other Python needs
         return []
+
+
+def run_pytest(command: Sequence[str | Path], names: Iterable[str], *options: str, folder: Path) -> None:
+    """Run these files of this folder by *command*, nothing skipped, and fail with its output unless all pass."""
+    options = ("-q", "-p", "no:cacheprovider", f"--basetemp={folder}", *options)
+    outcome = subprocess.run(
+        [*command, *options, *(Path(__file__).with_name(name) for name in names)],
+        cwd=REPOSITORY,
+        env=surroundings(NO_SKIP="1", PYTHONDONTWRITEBYTECODE="1"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+    assert outcome.returncode == 0, outcome.stdout[-20_000:]
+    assert re.search(r"^\d+ passed", outcome.stdout, flags=re.MULTILINE)
