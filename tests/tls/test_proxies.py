@@ -137,6 +137,22 @@ def test_a_proxy_with_a_wrong_key_does_not_even_learn_the_destination(
     assert (proxy.finish(), service.finish(), service.connections) == (b"", b"", 0)
 
 
+def test_the_context_that_requests_makes_for_a_proxy_itself_is_judged_in_the_whole_process(
+    world: Any, pin: Any, everywhere: Any, tunnel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(world.cafile))
+    pins = pin({PROXY: [world.leaf.pin], HOST: [world.leaf.pin]})
+    everywhere(pins)
+    _, _, address = tunnel("https")
+    assert requests.get(URL, proxies={"https": address}, timeout=10).content == b"hello"
+    pins.switch({PROXY: [WRONG], HOST: [world.leaf.pin]})
+    service, proxy, address = tunnel("https")
+    with pytest.raises(requests.exceptions.RequestException) as raised:
+        requests.get(URL, proxies={"https": address}, timeout=10)
+    assert find_pin_error(raised.value).host == PROXY
+    assert (proxy.finish(), service.finish(), service.connections) == (b"", b"", 0)
+
+
 # Spellings of names that the service has certificates for, and what they are judged as.
 SPELLINGS = {
     "https://API.Example.COM/": HOST,
