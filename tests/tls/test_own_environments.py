@@ -60,7 +60,7 @@ def run(world: Any, pin: Any, serve: Any, interpreter: Any, tmp_path: Path) -> C
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert child.returncode == 0, child.stderr
         return peer, json.loads(child.stdout)
@@ -106,7 +106,7 @@ class Http3Server:
 
     def stop(self) -> list[str]:
         self._process.terminate()
-        return self._process.communicate(timeout=10)[0].split()
+        return self._process.communicate(timeout=30)[0].split()
 
 
 def test_http3_goes_around_pythons_ssl_and_the_status_says_so(world: Any, run: Any, interpreter: Any) -> None:
