@@ -111,13 +111,17 @@ class Chain:
     between: tuple[Signed, ...] = ()
     extras: tuple[Signed, ...] = ()
 
-    def load_into(self, context: ssl.SSLContext, folder: Path) -> ssl.SSLContext:
-        """Give *context* this chain and the leaf's key."""
+    def write_into(self, folder: Path) -> Path:
+        """Write this chain and the leaf's key as PEM, and return the file."""
         file = folder / f"{self.leaf.certificate.serial_number:x}-{len(self.extras)}.pem"
         file.write_bytes(
             b"".join([self.leaf.key_pem, self.leaf.pem, *(one.pem for one in (*self.between, *self.extras))])
         )
-        context.load_cert_chain(file)
+        return file
+
+    def load_into(self, context: ssl.SSLContext, folder: Path) -> ssl.SSLContext:
+        """Give *context* this chain and the leaf's key."""
+        context.load_cert_chain(self.write_into(folder))
         return context
 
 

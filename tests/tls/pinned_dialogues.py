@@ -129,6 +129,11 @@ class Lines:
     def __call__(self, stream: Any) -> None:
         self._speak(stream, until=None)
 
+    def over_tls(self, stream: Any) -> None:
+        """Speak over TLS from the first line on."""
+        stream.sendall(self._greeting.encode() + b"\r\n")
+        self._speak(stream, until=None)
+
     def _speak(self, line: Any, *, until: str | None) -> None:
         pending = b""
         while piece := line.recv():

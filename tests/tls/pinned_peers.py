@@ -52,6 +52,10 @@ class TlsLine:
         """Send *payload*."""
         self._pump(lambda: self.tls.write(payload))
 
+    def say_farewell(self) -> None:
+        """End TLS as its standard asks for, and wait until the client has done the same."""
+        self._pump(self.tls.unwrap)
+
     def _pump(self, step: Callable[[], Any]) -> Any:
         while True:
             with self._lock:

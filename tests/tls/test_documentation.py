@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pinned_dialogues import Http
-from pinned_libraries import ROWS
+from pinned_libraries import PYTHONS, ROWS, matrix
 from pinned_service import WRONG
 
 from pinwarden import PinClient, tls
@@ -68,11 +68,22 @@ def test_the_fourth_example_is_an_adapter_that_pins(scope: dict[str, Any], serve
     assert len(BLOCKS) == 4
 
 
-def test_the_table_of_exceptions_is_the_tested_one() -> None:
-    listed = re.findall(r"^\| ([^|`]+) \| `([\w.]+)` \|$", TEXT, flags=re.MULTILINE)
-    assert [(name, kind.rpartition(".")[2]) for name, kind in listed] == [
-        (name, row.raises.__name__) for name, row in ROWS.items()
-    ]
+def test_the_table_of_libraries_is_the_tested_one() -> None:
+    listed = re.findall(r"^\| ([^|`]+) \| ([^|`]+) \| ([^|`]+) \| `([\w.]+)` \|$", TEXT, flags=re.MULTILINE)
+    assert [(*cells, kind.rpartition(".")[2]) for *cells, kind in listed] == matrix()
+
+
+def test_the_pythons_are_the_tested_ones() -> None:
+    assert f"run on CPython {', '.join(PYTHONS[:-1])} and {PYTHONS[-1]}" in " ".join(TEXT.split())
+    assert list(ROWS)[-1].startswith("truststore")
+
+
+def test_every_attack_is_shown_where_the_table_says() -> None:
+    section = TEXT.partition("## The attacks that are tried")[2].partition("\n## ")[0]
+    shown = re.findall(r"`tests/tls/(test_\w+\.py)` \|$", section, flags=re.MULTILINE)
+    promises = ("documentation", "gate", "libraries", "second_look", "selftest", "states")
+    files = {file.name for file in Path(__file__).parent.glob("test_*.py")}
+    assert sorted(shown) == sorted(files - {f"test_{name}.py" for name in promises})
 
 
 def test_every_hole_is_told_by_its_number() -> None:

@@ -5,11 +5,9 @@ import gc
 import pickle
 import socket
 import ssl
-import subprocess
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,95 +23,6 @@ def exchange(peer: Peer, context: ssl.SSLContext) -> None:
     with context.wrap_socket(dial(peer), server_hostname=HOST) as line:
         line.sendall(SECRET)
         assert line.recv(len(SECRET)) == SECRET
-
-
-# Renegotiation needs a server that can ask for it, which Python's cannot.
-
-
-class OpenSslServer:
-    """``openssl s_server``, which renegotiates on command."""
-
-    def __init__(self, program: Path, world: Any) -> None:
-        chain, key = world.folder / "chain.pem", world.folder / "key.pem"
-        chain.write_bytes(world.leaf.pem + world.intermediate.pem)
-        key.write_bytes(world.leaf.key_pem)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        certificates = ["-cert", chain, "-cert_chain", chain, "-key", key]
-        self.process = subprocess.Popen(
-            [program, "s_server", "-accept", f"127.0.0.1:{self.port}", "-tls1_2", *certificates],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self.limit = threading.Timer(20, self.process.kill)
-        self.limit.start()
-        self.wait_for(b"ACCEPT")
-
-    def wait_for(self, *words: bytes) -> bytes:
-        """Return the first of *words* that it prints."""
-        seen = b""
-        while not any(word in seen for word in words):
-            piece = self.process.stdout.read1()
-            assert piece, seen
-            seen += piece
-        return next(word for word in words if word in seen)
-
-    def renegotiate(self) -> None:
-        self.process.stdin.write(b"R\n")
-        self.process.stdin.flush()
-
-
-@pytest.fixture
-def openssl(program: Callable[[str], Path], world: Any) -> Iterator[Callable[[], OpenSslServer]]:
-    servers: list[OpenSslServer] = []
-
-    def start() -> OpenSslServer:
-        servers.append(OpenSslServer(program("openssl"), world))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.limit.cancel()
-        server.process.kill()
-        server.process.communicate()
-
-
-def test_renegotiation_is_refused_because_nobody_would_judge_its_chain(world: Any, pin: Any, openssl: Any) -> None:
-    def renegotiate(context: ssl.SSLContext) -> bytes:
-        server = openssl()
-        with (
-            socket.create_connection(("127.0.0.1", server.port), timeout=10) as line,
-            context.wrap_socket(line, server_hostname=HOST) as tls_line,
-        ):
-            reader = threading.Thread(target=read_quietly, args=(tls_line,), daemon=True)
-            reader.start()
-            server.wait_for(b"CIPHER")
-            server.renegotiate()
-            return server.wait_for(b"Read BLOCK", b"no renegotiation")
-
-    assert renegotiate(world.client_context()) == b"Read BLOCK"  # the server goes on with a second handshake
-    assert renegotiate(pin({HOST: [world.leaf.pin]}).context()) == b"no renegotiation"
-
-
-def read_quietly(line: ssl.SSLSocket) -> None:
-    try:
-        line.recv(1)
-    except OSError:
-        return
-
-
-def test_renegotiation_stays_forbidden_when_the_options_are_set_afterwards(
-    world: Any, serve: Any, pin: Any, everywhere: Any
-) -> None:
-    pins = pin({HOST: [world.leaf.pin]})
-    armed, ordinary = pins.context(), world.client_context()
-    everywhere(pins)
-    for context in (armed, ordinary):
-        exchange(serve(), context)
-        context.options = ssl.OP_ALL  # some code assigns instead of adding
-        exchange(serve(), context)
-        assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
 # What is left alone.

@@ -2,96 +2,26 @@
 Holes 3 and 4: contexts whose sockets are made by another context, or by classes of their own.
 """
 
+import contextlib
 import ssl
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import truststore
 from pinned_attacks import HOST, ONLY_WRONG, WAYS, Obvious, ObviousObject, judge, obvious, refused, send_by_socket
+from pinned_libraries import of_the_system
 from pinned_service import SECRET, dial
 
 from pinwarden import tls
 from pinwarden.selftest import SelfTestError
 
 
-class Truststore(ssl.SSLContext):
-    """
-    The shape of ``truststore.SSLContext`` 0.10, line by line: what it hands out is made by a private inner context,
-    on which it sets classes of its own.
-    """
-
-    def __init__(self, protocol: int) -> None:
-        self._ctx = REAL_CONTEXT(protocol)
-
-        class TruststoreSSLSocket(ssl.SSLSocket):
-            def do_handshake(self, block: bool = False) -> None:
-                super().do_handshake(block)
-
-        class TruststoreSSLObject(ssl.SSLObject):
-            def do_handshake(self) -> None:
-                super().do_handshake()
-
-        self._ctx.sslsocket_class = TruststoreSSLSocket
-        self._ctx.sslobject_class = TruststoreSSLObject
-
-    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        return self._ctx.wrap_socket(*args, **kwargs)
-
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        return self._ctx.wrap_bio(*args, **kwargs)
-
-    def load_verify_locations(self, *args: Any, **kwargs: Any) -> None:
-        self._ctx.load_verify_locations(*args, **kwargs)
-
-    def load_cert_chain(self, *args: Any, **kwargs: Any) -> None:
-        self._ctx.load_cert_chain(*args, **kwargs)
-
-    @property
-    def options(self) -> ssl.Options:
-        return self._ctx.options
-
-    @options.setter
-    def options(self, value: ssl.Options) -> None:
-        ORIGINAL.options.__set__(self._ctx, value)
-
-    @property
-    def verify_mode(self) -> ssl.VerifyMode:
-        return self._ctx.verify_mode
-
-    @verify_mode.setter
-    def verify_mode(self, value: ssl.VerifyMode) -> None:
-        ORIGINAL.verify_mode.__set__(self._ctx, value)
-
-    @property
-    def verify_flags(self) -> ssl.VerifyFlags:
-        return self._ctx.verify_flags
-
-    @verify_flags.setter
-    def verify_flags(self, value: ssl.VerifyFlags) -> None:
-        ORIGINAL.verify_flags.__set__(self._ctx, value)
-
-    @property
-    def check_hostname(self) -> bool:
-        return self._ctx.check_hostname
-
-    @check_hostname.setter
-    def check_hostname(self, value: bool) -> None:
-        self._ctx.check_hostname = value
-
-    @property
-    def protocol(self) -> Any:
-        return self._ctx.protocol
-
-
-REAL_CONTEXT = ssl.SSLContext
-
-
-ORIGINAL: Any = super(ssl.SSLContext, ssl.SSLContext)  # its setters, which do not go through the replaced name
-
-
-def truststore(world: Any) -> Truststore:
-    context = Truststore(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(str(world.cafile))
-    return context
+@pytest.fixture
+def inject() -> Iterator[Callable[[], None]]:
+    """Return what puts truststore in the place of ssl.SSLContext, until the test ends."""
+    yield truststore.inject_into_ssl
+    truststore.extract_from_ssl()
 
 
 @pytest.fixture
@@ -104,13 +34,13 @@ def obvious_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_hole_3_the_attack_passes_a_class_attribute(world: Any, serve: Any, way: Any, obvious_everywhere: None) -> None:
     peer = serve()
-    assert judge(peer, lambda: way(peer, truststore(world))) == (SECRET, None)
+    assert judge(peer, lambda: way(peer, of_the_system(world))) == (SECRET, None)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_hole_3_the_attack_passes_an_armed_outer_context(world: Any, serve: Any, way: Any) -> None:
     peer = serve()
-    assert judge(peer, lambda: way(peer, obvious(truststore(world)))) == (SECRET, None)
+    assert judge(peer, lambda: way(peer, obvious(of_the_system(world)))) == (SECRET, None)
 
 
 @pytest.mark.parametrize("injected", [False, True])
@@ -124,15 +54,56 @@ def test_hole_3_a_context_with_an_inner_one_is_judged_process_wide(
     way: Any,
     made_before: bool,
     injected: bool,
-    monkeypatch: pytest.MonkeyPatch,
+    inject: Any,
 ) -> None:
-    if injected:  # as truststore.inject_into_ssl() does
-        monkeypatch.setattr(ssl, "SSLContext", Truststore)
-    peer, context = serve(), truststore(world)
+    if injected:
+        inject()
+    peer, context = serve(), of_the_system(world)
     everywhere(pin(ONLY_WRONG))
     if not made_before:
-        context = truststore(world)
+        context = world.client_context() if injected else of_the_system(world)
+    assert isinstance(context, truststore.SSLContext)
     assert refused(judge(peer, lambda: way(peer, context)))
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("right", [True, False])
+def test_hole_3_truststore_may_take_the_place_of_every_context_after_enforcement_too(
+    world: Any, serve: Any, pin: Any, everywhere: Any, inject: Any, way: Any, right: bool
+) -> None:
+    peer, pins = serve(), pin({HOST: [world.intermediate.pin]} if right else ONLY_WRONG)
+    everywhere(pins)
+    inject()
+    context = world.client_context()
+    assert isinstance(context, truststore.SSLContext)
+    outcome = judge(peer, lambda: way(peer, context))
+    assert outcome == (SECRET, None) if right else refused(outcome)
+    assert "every SSLContext class of this process is hooked" in pins.client.selftest()
+
+
+@contextlib.contextmanager
+def verified_by_the_system(context: ssl.SSLContext) -> Iterator[None]:
+    """Configure *context* as truststore does on macOS and Windows: the system verifies, OpenSSL does not."""
+    checks = context.check_hostname, context.verify_mode
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        yield
+    finally:
+        context.verify_mode, context.check_hostname = checks[1], checks[0]
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(("pinned", "reaches"), [("leaf", True), ("intermediate", False)])
+def test_hole_3_where_truststore_leaves_verification_to_the_system_only_the_leaf_counts(
+    world: Any, serve: Any, pin: Any, way: Any, pinned: str, reaches: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(truststore.SSLContext.wrap_bio.__globals__, "_configure_context", verified_by_the_system)
+    peer = serve(world.honest if reaches else world.forged)
+    assert judge(peer, lambda: way(peer, of_the_system(world))) == (SECRET, None)
+    peer = serve(world.honest if reaches else world.forged)
+    context = pin({HOST: [getattr(world, pinned).pin]}).client.ssl_context(of_the_system(world))
+    outcome = judge(peer, lambda: way(peer, context))
+    assert outcome == (SECRET, None) if reaches else refused(outcome)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -140,9 +111,9 @@ def test_hole_3_a_context_with_an_inner_one_is_judged_when_it_alone_is_armed(
     world: Any, serve: Any, pin: Any, way: Any
 ) -> None:
     peer = serve()
-    assert refused(judge(peer, lambda: way(peer, pin(ONLY_WRONG).client.ssl_context(truststore(world)))))
+    assert refused(judge(peer, lambda: way(peer, pin(ONLY_WRONG).client.ssl_context(of_the_system(world)))))
     peer = serve()
-    right = pin({HOST: [world.leaf.pin]}).client.ssl_context(truststore(world))
+    right = pin({HOST: [world.leaf.pin]}).client.ssl_context(of_the_system(world))
     assert judge(peer, lambda: way(peer, right)) == (SECRET, None)
 
 
@@ -150,7 +121,7 @@ def test_hole_3_a_context_with_an_inner_one_is_judged_when_it_alone_is_armed(
 def test_hole_3_exempting_a_context_exempts_the_inner_one_that_makes_its_sockets(
     world: Any, serve: Any, pin: Any, everywhere: Any, way: Any
 ) -> None:
-    peer, context = serve(), tls.exempt(truststore(world))
+    peer, context = serve(), tls.exempt(of_the_system(world))
     everywhere(pin(ONLY_WRONG))
     assert judge(peer, lambda: way(peer, context)) == (SECRET, None)
 

@@ -31,6 +31,8 @@ def test_hole_5_a_forged_leaf_under_cert_none_matches_no_ca_pin(world: Any, serv
     peer = serve(world.forged)
     with world.client_context(**lax).wrap_socket(dial(peer), server_hostname=HOST) as line:
         assert ca.der in unverified_chain(line)  # signatures were not checked, and yet it is there
+        line.sendall(SECRET)
+    assert peer.finish() == SECRET
     peer = serve(world.forged)
     outcome = judge(peer, lambda: send_by_socket(peer, pin({HOST: [ca.pin]}).context(**lax)))
     assert refused(outcome)
@@ -79,16 +81,19 @@ class LoweredMeanwhile(ssl.SSLContext):
         return super()._wrap_socket(*args, **kwargs)
 
 
+@pytest.mark.parametrize("connected", [False, True])
 def test_hole_6_a_mode_that_is_lowered_while_the_tls_state_is_made_is_not_believed(
-    world: Any, serve: Any, pin: Any
+    world: Any, serve: Any, pin: Any, connected: bool
 ) -> None:
     def attack(context: ssl.SSLContext) -> tuple[bytes, BaseException | None]:
         context.load_verify_locations(world.cafile)
         peer = serve(world.forged)
 
         def act() -> None:
-            with context.wrap_socket(socket.socket(), server_hostname=HOST) as line:
-                line.connect(peer.address)
+            raw = dial(peer) if connected else socket.socket()
+            with context.wrap_socket(raw, server_hostname=HOST) as line:
+                if not connected:
+                    line.connect(peer.address)
                 line.sendall(SECRET)
 
         return judge(peer, act)

@@ -1,4 +1,8 @@
-"""Through proxies: CONNECT over plain TCP and over TLS, so that TLS runs inside TLS and two names are judged."""
+"""
+Through proxies: CONNECT over plain TCP and over TLS, so that TLS runs inside TLS and two names are judged.
+
+A proxy takes any name, so that what libraries make of unusual spellings is tried here as well.
+"""
 
 import asyncio
 import contextlib
@@ -23,21 +27,21 @@ PROXY, HOST = "localhost", "api.example.com"  # the second name resolves nowhere
 URL = f"https://{HOST}/"
 
 
-def _urllib3(proxy: str, context: ssl.SSLContext) -> bytes:
+def _urllib3(proxy: str, context: ssl.SSLContext, url: str = URL) -> bytes:
     with urllib3.ProxyManager(proxy, ssl_context=context, proxy_ssl_context=context, retries=False) as pool:
-        return pool.request("GET", URL).data
+        return pool.request("GET", url).data
 
 
-def _requests(proxy: str, context: ssl.SSLContext) -> bytes:
+def _requests(proxy: str, context: ssl.SSLContext, url: str = URL) -> bytes:
     with requests.Session() as session:
         session.mount("https://", ContextAdapter(context))
-        return session.get(URL, proxies={"https": proxy}).content
+        return session.get(url, proxies={"https": proxy}).content
 
 
-def _http_client(proxy: str, context: ssl.SSLContext) -> bytes:
+def _http_client(proxy: str, context: ssl.SSLContext, url: str = URL) -> bytes:
     address = urllib3.util.parse_url(proxy)
     with contextlib.closing(http.client.HTTPSConnection(PROXY, address.port, context=context)) as connection:
-        connection.set_tunnel(HOST, 443)
+        connection.set_tunnel(url.split("/")[2], 443)
         connection.request("GET", "/")
         return connection.getresponse().read()
 
@@ -47,22 +51,22 @@ def _options(proxy: str, context: ssl.SSLContext) -> dict[str, Any]:
     return {"verify": context, "proxy": httpx.Proxy(proxy, **secure)}
 
 
-def _httpx(proxy: str, context: ssl.SSLContext) -> bytes:
+def _httpx(proxy: str, context: ssl.SSLContext, url: str = URL) -> bytes:
     with httpx.Client(**_options(proxy, context)) as client:
-        return client.get(URL).content
+        return client.get(url).content
 
 
-async def _httpx_async(proxy: str, context: ssl.SSLContext) -> bytes:
+async def _httpx_async(proxy: str, context: ssl.SSLContext, url: str = URL) -> bytes:
     async with httpx.AsyncClient(**_options(proxy, context)) as client:
-        return (await client.get(URL)).content
+        return (await client.get(url)).content
 
 
-async def _aiohttp(proxy: str, context: ssl.SSLContext) -> bytes:
-    async with aiohttp.ClientSession() as session, session.get(URL, proxy=proxy, ssl=context) as response:
+async def _aiohttp(proxy: str, context: ssl.SSLContext, url: str = URL) -> bytes:
+    async with aiohttp.ClientSession() as session, session.get(url, proxy=proxy, ssl=context) as response:
         return await response.read()
 
 
-Client = Callable[[str, ssl.SSLContext], bytes]
+Client = Callable[..., bytes]
 CLIENTS: dict[str, Client] = {
     "urllib3": _urllib3,
     "requests": _requests,
@@ -93,10 +97,10 @@ def tunnel(serve: Any) -> Callable[[str], tuple[Any, Any, str]]:
     return start
 
 
-def refused_host(client: str, address: str, context: ssl.SSLContext) -> str:
+def refused_host(client: str, address: str, context: ssl.SSLContext, url: str = URL) -> str:
     """Return the host that was refused; what the exception held is free again, the outer TLS included."""
     with pytest.raises((OSError, aiohttp.ClientError, httpx.HTTPError, urllib3.exceptions.HTTPError)) as raised:
-        CLIENTS[client](address, context)
+        CLIENTS[client](address, context, url)
     found = find_pin_error(raised.value)
     assert isinstance(found, PinMismatchError)
     host = found.host
@@ -131,3 +135,51 @@ def test_a_proxy_with_a_wrong_key_does_not_even_learn_the_destination(
     context = pin({PROXY: [WRONG], HOST: [world.leaf.pin]}).context()
     assert refused_host(client, address, context) == PROXY
     assert (proxy.finish(), service.finish(), service.connections) == (b"", b"", 0)
+
+
+def test_the_context_that_requests_makes_for_a_proxy_itself_is_judged_in_the_whole_process(
+    world: Any, pin: Any, everywhere: Any, tunnel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(world.cafile))
+    pins = pin({PROXY: [world.leaf.pin], HOST: [world.leaf.pin]})
+    everywhere(pins)
+    _, _, address = tunnel("https")
+    assert requests.get(URL, proxies={"https": address}, timeout=10).content == b"hello"
+    pins.switch({PROXY: [WRONG], HOST: [world.leaf.pin]})
+    service, proxy, address = tunnel("https")
+    with pytest.raises(requests.exceptions.RequestException) as raised:
+        requests.get(URL, proxies={"https": address}, timeout=10)
+    assert find_pin_error(raised.value).host == PROXY
+    assert (proxy.finish(), service.finish(), service.connections) == (b"", b"", 0)
+
+
+# Spellings of names that the service has certificates for, and what they are judged as.
+SPELLINGS = {
+    "https://API.Example.COM/": HOST,
+    "https://api.example.com./": HOST,
+    "https://bücher.example/": "xn--bcher-kva.example",
+    "https://BÜCHER.example/": "xn--bcher-kva.example",
+    "https://Bücher.example./": "xn--bcher-kva.example",
+}
+TAKE_THE_DOT_OFF = ("urllib3", "requests")  # to others, ordinary checks refuse it
+
+
+@pytest.mark.parametrize(
+    ("client", "url"),
+    [
+        (client, url)
+        for client in CLIENTS
+        for url in SPELLINGS
+        if (client in TAKE_THE_DOT_OFF or not url.endswith("./")) and (client != "http.client" or url.isascii())
+    ],
+)
+def test_no_spelling_of_a_pinned_name_gets_past_its_pins(
+    world: Any, pin: Any, tunnel: Any, client: str, url: str
+) -> None:
+    service, proxy, address = tunnel("http")
+    assert CLIENTS[client](address, world.client_context(), url) == b"hello"  # ordinary checks are content
+    before = bytes(service.received)
+    context = pin({HOST: [WRONG], "xn--bcher-kva.example": [WRONG]}).context()
+    assert refused_host(client, address, context, url) == SPELLINGS[url]
+    proxy.finish()
+    assert service.finish() == before

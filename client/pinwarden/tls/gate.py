@@ -141,12 +141,19 @@ class _SocketGate(_Gate):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # gevent constructs its sockets directly; the standard library comes through _create() and never here.
-        context = kwargs.get("_context") or kwargs.get("context")
-        if context is not None:
-            self._pw_note_mode(context)
-            if (guard := guard_of(context)) is not None and not kwargs.get("server_side"):
-                _prepare_arguments(context, guard, kwargs)
+        context: Any = kwargs.get("_context") or kwargs.get("context")
+        guard = None if context is None or kwargs.get("server_side") else guard_of(context)
+        if guard is None:
+            super().__init__(*args, **kwargs)
+            return
+        mode = mode_of(context)
+        _prepare_arguments(context, guard, kwargs)
+        if at_once := kwargs.get("do_handshake_on_connect", False):
+            kwargs["do_handshake_on_connect"] = False  # it waits, as in _create()
         super().__init__(*args, **kwargs)
+        self._pw_weakest = min(self._pw_weakest, mode, mode_of(context))
+        if at_once:
+            self._pw_handshake_at_once()
 
     # Spelt out as ssl.SSLContext.wrap_socket() calls it: each handshake would pay for keyword dictionaries.
     @classmethod
@@ -180,18 +187,24 @@ class _SocketGate(_Gate):
         )
         if guard is None:
             return self
-        self.do_handshake_on_connect = do_handshake_on_connect
         self._pw_weakest = min(mode, mode_of(context))
-        if do_handshake_on_connect and self._connected:
-            try:
-                if self.gettimeout() == 0.0:
-                    raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
-                self.do_handshake()
-            except BaseException:
-                with suppress(OSError):
-                    self.close()
-                raise
+        if do_handshake_on_connect:
+            self._pw_handshake_at_once()
         return self
+
+    def _pw_handshake_at_once(self: Any) -> None:
+        """Do what the class beneath was kept from: handshake now where there is a connection, or as soon as one is."""
+        self.do_handshake_on_connect = True
+        if not self._connected:
+            return
+        try:
+            if self.gettimeout() == 0.0:
+                raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
+            self.do_handshake()
+        except BaseException:
+            with suppress(OSError):
+                self.close()
+            raise
 
     def _real_connect(self, *args: Any) -> Any:
         self._pw_note_mode(self.context)
@@ -293,8 +306,9 @@ def armed(base: type) -> type:
         )
         members: dict[str, Any] = {name: _gated(getattr(base, name)) for name in names if hasattr(base, name)}
         if mixin is _SocketGate:
-            members["_pw_plain_create"] = staticmethod(base._create.__func__)  # type: ignore[attr-defined]
             members["_pw_plain_do_handshake"] = base.do_handshake  # type: ignore[attr-defined]
+            if hasattr(base, "_create"):  # gevent's class has none, and is constructed
+                members["_pw_plain_create"] = staticmethod(base._create.__func__)
         armed = type(f"Pinned{base.__name__}", (mixin, base), members)
         setattr(base, _ARMED, armed)
     return armed

@@ -26,13 +26,15 @@ TLS = [
     gate("E5", "an unverified leaf, taken for verified", "            return Chain((leaf,) if leaf else (), False)", "            return Chain((leaf,) if leaf else (), True)"),
     gate("hole 6", "a mode that was weaker at the beginning", "            verified = self._pw_weakest != 0 and mode_of(self.context) != 0", "            verified = mode_of(self.context) != 0"),
     gate("hole 6", "a mode that is weaker at the check", "            verified = self._pw_weakest != 0 and mode_of(self.context) != 0", "            verified = self._pw_weakest != 0"),
-    gate("hole 6", "a mode that was weaker when the socket was made", "        self._pw_weakest = min(mode, mode_of(context))\n        if do_handshake_on_connect and", "        if do_handshake_on_connect and"),
+    gate("hole 6", "a mode that was weaker when the socket was made", "        self._pw_weakest = min(mode, mode_of(context))\n        if do_handshake_on_connect:", "        if do_handshake_on_connect:"),
+    gate("hole 6", "a mode that was weaker when gevent's socket was made", "        self._pw_weakest = min(self._pw_weakest, mode, mode_of(context))\n", ""),
     gate("hole 6", "a mode that was weaker when the object was made", "        if guard is not None:\n            self._pw_weakest = min(mode, mode_of(context))\n        return self", "        return self"),
     gate("hole 6", "a mode that was weaker at the connect", "        self._pw_note_mode(self.context)\n        return super()._real_connect(*args)", "        return super()._real_connect(*args)"),
     gate("E6", "a resumed session as a verified chain", "if self._sslobj is None or self._sslobj.session_reused:", "if self._sslobj is None:"),
     gate("E2", "the chain as it was sent", "self._sslobj.get_verified_chain()", "self._sslobj.get_unverified_chain()"),
     gate("E2", "the leaf alone of a verified chain", "self._sslobj.get_verified_chain()", "self._sslobj.get_verified_chain()[:1]"),
     gate("hole 7", "a session of a weaker mode on a socket", "            session = prepare(context, guard, server_hostname, session)\n", ""),
+    gate("hole 7", "a session of a weaker mode on gevent's socket", "        _prepare_arguments(context, guard, kwargs)\n        if at_once", "        if at_once"),
     gate("hole 7", "a session of a weaker mode on an SSL object", "        if guard is not None:\n            _prepare_arguments(context, guard, kwargs)\n        mode", "        mode"),
     # recvmsg(), recvmsg_into() and sendmsg() of ssl.SSLSocket refuse always.
     *(
