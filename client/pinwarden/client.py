@@ -8,13 +8,12 @@ touches the network.
 import os
 import ssl
 import threading
-import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self, Unpack
 
-from pinwarden import tls
+from pinwarden import elapsed, tls
 from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, read_bootstrap
 from pinwarden.background import BackgroundRefresh
 from pinwarden.cache import Cache, open_cache
@@ -130,6 +129,7 @@ class PinClient:
                 hint="A log handler that opens TLS connections may be waiting for its own record.",
             )
         self._refreshing = threading.get_ident()
+        self._resume()
         try:
             self._refresh_once()
         finally:
@@ -138,7 +138,7 @@ class PinClient:
         return self.status()
 
     def _refresh_once(self) -> None:
-        self._last_attempt = time.monotonic()
+        self._last_attempt = elapsed.seconds()
         self._guard.due = self._last_attempt + self._poll_seconds
         try:
             self._updater.update(self._guard.snapshot.trust, self._clock())
@@ -153,10 +153,11 @@ class PinClient:
         # Only its text: the error itself would keep what was refused, and where it came from, in memory.
         self._last_error = None if failure is None else str(failure) or type(failure).__name__
         self._failures = 0 if failure is None else self._failures + 1
-        self._guard.due = time.monotonic() + self._background.wait_seconds(self._failures, failure)
+        self._guard.due = elapsed.seconds() + self._background.wait_seconds(self._failures, failure)
 
     def status(self) -> Status:
         """Return what is trusted and how the last refresh went; touches neither network nor disk."""
+        self._resume()
         trust = self._guard.snapshot.trust
         pinset = trust.pinset
         return Status(
@@ -265,11 +266,22 @@ class PinClient:
 
     def _refresh_if_due(self) -> None:
         """Keep the pins of a client fresh that nobody called start() on; the guard asks when the time has come."""
-        self._guard.due = time.monotonic() + self._poll_seconds
-        if not self._background.is_running:
+        self._guard.due = elapsed.seconds() + self._poll_seconds
+        self._resume()
+        if self._background.is_running:
+            self._background.poke_if_late()
+        else:
             self._refresh_soon()
 
+    def _resume(self) -> None:
+        """In a forked child: start the background refresh that stayed in the parent, now that the child is in use."""
+        try:
+            self._background.resume()
+        except RuntimeError as error:  # too many threads, or the process is ending
+            log.warning("no refresh in the background: %s", error)
+
     def _refresh_soon(self) -> None:
+        self._resume()
         if self._background.is_running:
             self._background.poke()
         elif self._is_older_than(SECOND_LOOK_SECONDS) and self._errand.acquire(blocking=False):
@@ -288,14 +300,16 @@ class PinClient:
             self._errand.release()
 
     def _is_older_than(self, seconds: float) -> bool:
-        return self._last_attempt is None or time.monotonic() - self._last_attempt >= seconds
+        return self._last_attempt is None or elapsed.seconds() - self._last_attempt >= seconds
 
     def _reset_after_fork(self) -> None:
         # A lock that another thread held at the fork would never be released in the child.
         self._lock, self._errand, self._refreshing = threading.Lock(), threading.Lock(), None
         self._guard.reset_after_fork()
         self._fetcher.reset_after_fork()
-        self._background.reset_after_fork()  # last, because its thread uses all of these
+        self._background.reset_after_fork()
+        if self._background.is_lost:
+            self._guard.due = 0.0  # the child's first handshake resumes it
 
 
 _alive: weakref.WeakSet[PinClient] = weakref.WeakSet()

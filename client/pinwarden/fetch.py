@@ -16,7 +16,7 @@ from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, responses
 from typing import NamedTuple
 
-from pinwarden import tls
+from pinwarden import elapsed, tls
 from pinwarden.address import check_address
 from pinwarden.answer import PIECE, PINS_STAY, BoundedResponse, printable, read_body
 from pinwarden.bundle import MAX_BUNDLE_BYTES
@@ -119,7 +119,7 @@ class Fetcher:
             self._headers["Pinwarden-Instance"] = os.urandom(8).hex()
 
     def _get(self, path: str, headers: dict[str, str], limit: int) -> Fetched | None:
-        if time.monotonic() - self._idle_since > MAX_IDLE_SECONDS:
+        if elapsed.seconds() - self._idle_since > MAX_IDLE_SECONDS:
             self.close()
         try:
             return self._exchange_twice(path, headers, limit, Deadline(self._deadline_seconds))
@@ -159,7 +159,7 @@ class Fetcher:
             raise self._refusal(response, path)
         finally:
             # What was not read to its end, or announces another answer, would be taken for the next answer.
-            self._idle_since = time.monotonic()
+            self._idle_since = elapsed.seconds()
             if response.will_close or not response.isclosed() or response.status < 200:
                 self.close()
                 response.close()  # an error that somebody keeps would keep the socket open

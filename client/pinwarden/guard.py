@@ -1,19 +1,19 @@
 """
 One client's judgement of connections: state table, second look after a mismatch, notices (spec E7 to E11).
 
-It may import ``enforce``, ``trust`` and the standard library. It never lets a connection pass because something failed:
-every path that does not end in evidence ends in an exception.
+It may import ``enforce``, ``trust``, ``elapsed`` and the standard library. It never lets a connection pass because
+something failed: every path that does not end in evidence ends in an exception.
 """
 
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from pinwarden import elapsed
 from pinwarden.enforce import (
     REFUSED,
     Chain,
@@ -57,7 +57,7 @@ class ClientGuard:
     Implements ``tls.Guard`` for one PinClient.
 
     Attributes:
-        due: ``time.monotonic()`` after which a handshake asks for a refresh in passing.
+        due: ``elapsed.seconds()`` after which a handshake asks for a refresh in passing.
         refused, reported: connections refused, and let through in report mode, so far.
 
     Args:
@@ -123,7 +123,7 @@ class ClientGuard:
         snapshot = self.snapshot
         policy = snapshot.policy
         if policy is not None:
-            if time.monotonic() >= self.due:
+            if elapsed.seconds() >= self.due:
                 self._refresh_if_due()
             if leaf is not None and self._evidence_at_hand(snapshot, policy, host, leaf):
                 return policy
@@ -205,7 +205,7 @@ class ClientGuard:
         with self._look_lock:
             if self.snapshot is not seen:  # another thread waited for the same refresh
                 return self.snapshot
-            now = time.monotonic()
+            now = elapsed.seconds()
             if self._last_look is not None and now - self._last_look < SECOND_LOOK_SECONDS:
                 return None
             self._last_look = now
@@ -237,7 +237,7 @@ class ClientGuard:
 
     def _notice(self, outcome: str, host: str | None, text: str) -> None:
         """Log *text* once per outcome, host and hour: a busy service must not fill its disk with one fact."""
-        key, now = (outcome, host or ""), time.monotonic()
+        key, now = (outcome, host or ""), elapsed.seconds()
         last = self._noticed.get(key)
         if last is None or now - last >= NOTICE_SECONDS:
             if len(self._noticed) >= 4096:
