@@ -32,7 +32,7 @@ class BackgroundRefresh:
         is_lost: whether this is a forked child whose parent had a thread, and nothing has resumed it yet.
 
     Args:
-        refresh: one refresh; PinwardenError is survived and logged, anything else too, with its traceback.
+        refresh: one refresh; PinwardenError is survived, and told of by *refresh* itself; anything else is logged.
         interval_seconds: mean wait after a success.
     """
 
@@ -127,7 +127,6 @@ class BackgroundRefresh:
         try:
             self._refresh()
         except PinwardenError as error:
-            log.warning("refresh failed: %s", error)
             return error
         except Exception as error:
             log.exception("refresh failed for a reason that it should not fail for")

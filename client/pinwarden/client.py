@@ -5,12 +5,15 @@ It wires the rooms together and may import all of layer 0. It never judges anyth
 touches the network.
 """
 
+import logging
 import os
 import ssl
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Self, Unpack
 
 from pinwarden import elapsed, tls
@@ -19,14 +22,18 @@ from pinwarden.background import BackgroundRefresh
 from pinwarden.cache import Cache, open_cache
 from pinwarden.enforce import Chain, Policy, Verdict
 from pinwarden.errors import FetchError, PinwardenError
-from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot, log
+from pinwarden.events import Events
+from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot
 from pinwarden.spki import pin_of
 from pinwarden.status import Status, uncovered_libraries
-from pinwarden.trust import TrustState, absorb
+from pinwarden.tidings import tell_change, tell_failure, tell_success
+from pinwarden.trust import State, TrustState, absorb
 from pinwarden.update import Updater
 
+log = logging.getLogger("pinwarden")
+
 if TYPE_CHECKING:
-    from pinwarden.fetch import Fetcher
+    from pinwarden.servers import PinServers
 
 # A refresh ends within its deadlines. Whoever waits longer for another's may be what that one waits for: a log handler
 # that ships records over a judged connection.
@@ -42,7 +49,8 @@ class PinClient:
     one in passing and does not wait for it. All methods may be called from any thread.
 
     Args:
-        url: the pin server, ``https://pins.example.com``.
+        url: the pin server, ``https://pins.example.com``, or up to four addresses of it in the order of preference:
+            what one does not answer, or answers wrongly, the next one is asked for.
         pinset: the name of the pin set.
         root: the authority's root that the application embeds: a path, or the bytes themselves.
         cache: a folder, a Cache, or None for ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory.
@@ -55,7 +63,7 @@ class PinClient:
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         *,
         pinset: str,
         root: str | os.PathLike[str] | bytes,
@@ -65,6 +73,7 @@ class PinClient:
     ) -> None:
         # Here, and not in a thread later: a child forked meanwhile would wait for that thread's import for ever.
         from pinwarden.fetch import Fetcher
+        from pinwarden.servers import PinServers
 
         check_options(options)
         tls.check_platform()
@@ -72,20 +81,23 @@ class PinClient:
         self.url = url
         self._clock = options.get("clock", _utc_now)
         self._poll_seconds = options.get("poll_seconds", POLL_SECONDS)
-        self._fetcher = Fetcher(
-            url,
+        self._events = Events(options.get("on_event"), authority=trust.authority, pinset=trust.name)
+        make = partial(
+            Fetcher,
             ca_file=options.get("ca_file"),
             allow_http=options.get("allow_http", False),
             instance=os.urandom(8).hex() if options.get("telemetry", True) else None,
         )
+        self._servers = PinServers(url, make, self._events)
         self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
         self._installation = self._cache.installation_id()
         trust = absorb(absorb(trust, read_bootstrap(bootstrap)), self._cache.load())
-        self._updater = Updater(self._fetcher, self._cache, adopt=self._adopt)
+        self._updater = Updater(self._servers, self._cache, adopt=self._adopt, events=self._events)
         self._guard = ClientGuard(
             self._snapshot_of(trust, None),
             Rules(self._clock, options.get("unpinned", "allow"), options.get("when_empty", "refuse")),
-            refresh=self.refresh,
+            events=self._events,
+            refresh=self._refresh_unasked,
             refresh_soon=self._refresh_soon,
             refresh_if_due=self._refresh_if_due,
         )
@@ -95,12 +107,13 @@ class PinClient:
         self._last_attempt: float | None = None
         self._last_error: str | None = None
         self._failures = 0
+        self._state = trust.state_at(self._clock())
         self._refreshing: int | None = None
         # Weakly, or the thread of a client that everyone has forgotten would run for ever.
-        self._background = BackgroundRefresh(_weakly(self.refresh), interval_seconds=self._poll_seconds)
+        self._background = BackgroundRefresh(_weakly(self._refresh_unasked), interval_seconds=self._poll_seconds)
         self._process_wide = False
         _alive.add(self)
-        weakref.finalize(self, _let_go, self._background, self._fetcher).atexit = False
+        weakref.finalize(self, _let_go, self._background, self._servers).atexit = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -122,31 +135,52 @@ class PinClient:
             UntrustedError: the answer was refused; what was trusted stays. FetchError: there was no usable answer, or
                 another refresh did not end.
         """
-        if self._refreshing == threading.get_ident() or not self._lock.acquire(timeout=REFRESH_WAIT_SECONDS):
-            raise FetchError(
-                "another refresh is still under way",
-                holds="The pins already trusted stay in force.",
-                hint="A log handler that opens TLS connections may be waiting for its own record.",
-            )
-        self._refreshing = threading.get_ident()
-        self._resume()
-        try:
-            self._refresh_once()
-        finally:
-            self._refreshing = None
-            self._lock.release()
+        self._refresh(log_failure_at=logging.DEBUG)  # whoever called this gets the error itself
         return self.status()
 
-    def _refresh_once(self) -> None:
+    def _refresh_unasked(self) -> None:
+        self._refresh(log_failure_at=logging.WARNING)
+
+    def _refresh(self, *, log_failure_at: int) -> None:
+        # What happens is told at the end, without the lock: a listener may connect, and be judged, itself.
+        with self._events.later():
+            if self._refreshing == threading.get_ident() or not self._lock.acquire(timeout=REFRESH_WAIT_SECONDS):
+                raise FetchError(
+                    "another refresh is still under way",
+                    holds="The pins already trusted stay in force.",
+                    hint="A log handler that opens TLS connections may be waiting for its own record.",
+                )
+            self._refreshing = threading.get_ident()
+            self._resume()
+            before, now = self._guard.snapshot.trust, self._clock()
+            try:
+                self._refresh_once(now, log_failure_at)
+            finally:
+                self._tell_change(before, now)
+                self._refreshing = None
+                self._lock.release()
+
+    def _refresh_once(self, now: datetime, log_failure_at: int) -> None:
         self._last_attempt = elapsed.seconds()
         self._guard.due = self._last_attempt + self._poll_seconds
+
+        def attempt() -> bool:
+            return self._updater.update(self._guard.snapshot.trust, now).state_at(now) is State.FRESH
+
         try:
-            self._updater.update(self._guard.snapshot.trust, self._clock())
+            self._servers.update(attempt)
         except Exception as error:
             self._plan(error)
+            tell_failure(self._events, error, self._failures, level=log_failure_at)
             raise
         self._last_refresh = self._clock()
         self._plan(None)
+        tell_success(self._events, self._guard.snapshot.trust, now, self._servers.served_by)
+
+    def _tell_change(self, before: TrustState, now: datetime) -> None:
+        after = self._guard.snapshot.trust
+        then, self._state = self._state, after.state_at(now)
+        tell_change(self._events, before, after, then=then, now=self._state)
 
     def _plan(self, failure: Exception | None) -> None:
         """Remember how a refresh went, and when a handshake may ask for the next one."""
@@ -173,6 +207,7 @@ class PinClient:
             hosts=len(pinset.hosts) if pinset else 0,
             last_refresh=self._last_refresh,
             last_error=self._last_error,
+            server=self._servers.served_by,
             cache=self._cache.describe,
             persist_failed=self._updater.persist_failed,
             refused=self._guard.refused,
@@ -241,7 +276,7 @@ class PinClient:
         self._background.close()
         if self._lock.acquire(timeout=1.0):  # a refresh that is under way closes its connection by its deadline
             try:
-                self._fetcher.close()
+                self._servers.close()
             finally:
                 self._lock.release()
 
@@ -293,9 +328,8 @@ class PinClient:
 
     def _run_errand(self) -> None:
         try:
-            self.refresh()
-        except PinwardenError as error:
-            log.warning("refresh failed: %s", error)
+            with suppress(PinwardenError):  # told of already
+                self._refresh_unasked()
         finally:
             self._errand.release()
 
@@ -306,7 +340,7 @@ class PinClient:
         # A lock that another thread held at the fork would never be released in the child.
         self._lock, self._errand, self._refreshing = threading.Lock(), threading.Lock(), None
         self._guard.reset_after_fork()
-        self._fetcher.reset_after_fork()
+        self._servers.reset_after_fork()
         self._background.reset_after_fork()
         if self._background.is_lost:
             self._guard.due = 0.0  # the child's first handshake resumes it
@@ -324,9 +358,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_in_child)  # once, because nothing can be taken back from there
 
 
-def _let_go(background: BackgroundRefresh, fetcher: "Fetcher") -> None:
+def _let_go(background: BackgroundRefresh, servers: "PinServers") -> None:
     background.stop()
-    fetcher.close()
+    servers.close()
 
 
 def _weakly(method: Callable[[], object]) -> Callable[[], object]:

@@ -74,6 +74,11 @@ class Fetcher:
         self._connection: HTTPConnection | None = None
         self._idle_since = 0.0
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the server, for messages."""
+        return self._address.origin
+
     def bundle(
         self, name: str, root_version: int, *, held: tuple[int, int] | None = None, etag: str | None = None
     ) -> Fetched | None:

@@ -5,10 +5,10 @@ It may import ``enforce``, ``trust``, ``elapsed`` and the standard library. It n
 something failed: every path that does not end in evidence ends in an exception.
 """
 
-import logging
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -26,9 +26,9 @@ from pinwarden.enforce import (
     match_leaf,
 )
 from pinwarden.errors import PinMismatchError, PinsUnavailableError, PinwardenError
+from pinwarden.events import Events
 from pinwarden.trust import State, TrustState
 
-log = logging.getLogger("pinwarden")
 WhenEmpty = Literal["refuse", "platform"]
 
 SECOND_LOOK_SECONDS = 10.0
@@ -63,6 +63,7 @@ class ClientGuard:
     Args:
         snapshot: what is trusted at the start.
         rules: the application's choices.
+        events: is told of refusals, and once per hour and host of what was let through but is noteworthy.
         refresh: fetches and adopts once, inline; raises PinwardenError when that fails.
         refresh_soon: asks for the same in the background and returns at once.
         refresh_if_due: the same, when the last refresh is long ago.
@@ -73,6 +74,7 @@ class ClientGuard:
         snapshot: Snapshot,
         rules: Rules,
         *,
+        events: Events | None = None,
         refresh: Callable[[], object],
         refresh_soon: Callable[[], object],
         refresh_if_due: Callable[[], object],
@@ -82,12 +84,12 @@ class ClientGuard:
         self.refused = 0
         self.reported = 0
         self._rules = rules
+        self._events = events or Events()
         self._refresh = refresh
         self._refresh_soon = refresh_soon
         self._refresh_if_due = refresh_if_due
         self._look_lock = threading.Lock()
         self._last_look: float | None = None
-        self._telling = threading.local()
         self._noticed: dict[tuple[str, str], float] = {}
 
     def adopt(self, snapshot: Snapshot) -> None:
@@ -132,12 +134,12 @@ class ClientGuard:
         except (PinMismatchError, PinsUnavailableError) as refusal:
             newer = self._second_look(snapshot, refusal, may_block=may_block)
             if newer is None:
-                self._refuse(host, refusal)
+                self._refuse(snapshot, host, refusal)
                 raise
             try:
                 self.verdict(newer, host, chain)
             except PinwardenError as final:
-                self._refuse(host, final)
+                self._refuse(newer, host, final)
                 raise
             return _token_of(newer)
         return _token_of(snapshot)
@@ -202,27 +204,34 @@ class ClientGuard:
         if not may_block or is_event_loop_thread():
             self._refresh_soon()
             return None
-        with self._look_lock:
+        # What a refresh tells waits until the lock is free: a log handler may connect, and be judged, itself.
+        with self._events.later(), self._look_lock:
             if self.snapshot is not seen:  # another thread waited for the same refresh
                 return self.snapshot
             now = elapsed.seconds()
             if self._last_look is not None and now - self._last_look < SECOND_LOOK_SECONDS:
                 return None
             self._last_look = now
-            failure = None
-            try:
+            with suppress(PinwardenError):  # told of by the refresh; the refusal stands
                 self._refresh()
-            except PinwardenError as error:
-                failure = str(error)
-        if failure:  # told without the lock: a log handler may connect, and be judged, itself
-            self._tell(logging.WARNING, "refresh after a refused connection failed: %s", failure)
         return self.snapshot if self.snapshot is not seen else None
 
-    def _refuse(self, host: str | None, refusal: PinwardenError) -> None:
+    def _refuse(self, snapshot: Snapshot, host: str | None, refusal: PinwardenError) -> None:
         self.refused += 1
-        # Logged here too, because some libraries (pymongo) replace the exception and would hide it; as text, because
+        # Told here too, because some libraries (pymongo) replace the exception and would hide it; as text, because
         # whoever keeps log records would keep the traceback and with it the connection.
-        self._tell(logging.ERROR, "connection to %s refused: %s", host or "a peer without a name", str(refusal))
+        pinset, reason = snapshot.trust.pinset, str(refusal)
+        self._events.tell(
+            "connection.refused",
+            "connection to %s refused: %s",
+            _named(host),
+            reason,
+            host=host,
+            error=type(refusal).__name__,
+            reason=reason,
+            epoch=pinset.epoch if pinset else None,
+            version=pinset.version if pinset else None,
+        )
 
     def _notice_verdict(self, verdict: Verdict, state: State, policy: Policy) -> None:
         if verdict.outcome is Outcome.REPORTED:
@@ -231,29 +240,19 @@ class ClientGuard:
         elif verdict.outcome is Outcome.PLATFORM:
             self._notice("platform", verdict.host, f"pin set {policy.label} has expired; ordinary CA checks only")
         elif verdict.outcome is Outcome.BACKUP_USED:
-            self._notice("backup-used", verdict.host, f"matched a backup pin ({verdict.pin}); promote it")
+            self._notice("backup_used", verdict.host, f"matched a backup pin ({verdict.pin}); promote it")
         if state is State.STALE:
             self._notice("stale", verdict.host, f"judged by the stale pin set {policy.label}")
 
-    def _notice(self, outcome: str, host: str | None, text: str) -> None:
-        """Log *text* once per outcome, host and hour: a busy service must not fill its disk with one fact."""
+    def _notice(self, outcome: str, host: str | None, reason: str) -> None:
+        """Tell *reason* once per outcome, host and hour: a busy service must not fill its disk with one fact."""
         key, now = (outcome, host or ""), elapsed.seconds()
         last = self._noticed.get(key)
         if last is None or now - last >= NOTICE_SECONDS:
             if len(self._noticed) >= 4096:
                 self._noticed.clear()
             self._noticed[key] = now
-            self._tell(logging.WARNING, "%s: %s", host or "a peer without a name", text)
-
-    def _tell(self, level: int, message: str, *values: object) -> None:
-        """Log, unless this connection was made by a log handler that is being told of one: it would never end."""
-        if getattr(self._telling, "busy", False):
-            return
-        self._telling.busy = True
-        try:
-            log.log(level, message, *values)
-        finally:
-            self._telling.busy = False
+            self._events.tell(f"connection.{outcome}", "%s: %s", _named(host), reason, host=host, reason=reason)
 
     def reset_after_fork(self) -> None:
         """A lock that another thread held at the fork would never be released in the child."""
@@ -263,6 +262,10 @@ class ClientGuard:
 _NOTHING = object()
 # Before Python 3.12 every look at a member of an enum is a function call.
 _MATCHED, _FRESH = Outcome.MATCHED, State.FRESH
+
+
+def _named(host: str | None) -> str:
+    return host or "a peer without a name"
 
 
 def _token_of(snapshot: Snapshot) -> object:

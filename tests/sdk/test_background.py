@@ -94,14 +94,16 @@ def test_it_refreshes_at_once_and_again_after_the_interval(start: Any) -> None:
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        (FetchError("server is away"), "refresh failed: server is away."),
-        (SignatureError("too few signatures"), "refresh failed: too few signatures."),
+        (FetchError("server is away"), None),  # the client's refresh has told of it
+        (SignatureError("too few signatures"), None),
         (ZeroDivisionError("a defect"), "refresh failed for a reason that it should not fail for"),
         (MemoryError(), "refresh failed for a reason that it should not fail for"),
         (RecursionError(), "refresh failed for a reason that it should not fail for"),
     ],
 )
-def test_the_thread_survives_and_logs(outcome: Exception, words: str, start: Any, caplog: Any) -> None:
+def test_the_thread_survives_and_logs_what_nobody_expected(
+    outcome: Exception, words: str | None, start: Any, caplog: Any
+) -> None:
     refresh = Refresh(outcome, outcome)
     running = start(refresh, interval_seconds=0.001)
     for _ in range(4):
@@ -109,8 +111,7 @@ def test_the_thread_survives_and_logs(outcome: Exception, words: str, start: Any
     assert running.is_running
     assert len(set(refresh.threads)) == 1
     logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [text for text in logged if text.startswith(words)] == logged
-    assert len(logged) == 2
+    assert logged == ([words] * 2 if words else [])
 
 
 def test_a_poke_refreshes_soon_but_not_within_ten_seconds_of_the_last_one(

@@ -32,7 +32,16 @@ _MEANING = {
     State.STALE: "the pin set holds, but nobody confirmed lately that it is the current one",
 }
 # What a process that ends at once has nothing to say about.
-_OF_A_PROCESS = ("last_refresh", "last_error", "persist_failed", "refused", "reported", "process_wide", "not_covered")
+_OF_A_PROCESS = (
+    "last_refresh",
+    "last_error",
+    "server",
+    "persist_failed",
+    "refused",
+    "reported",
+    "process_wide",
+    "not_covered",
+)
 
 
 @click.command(
