@@ -5,39 +5,29 @@ It wires the rooms together and may import all of layer 0. It never judges anyth
 touches the network.
 """
 
-import logging
 import os
 import ssl
-import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Self, Unpack
 
-from pinwarden import elapsed, tls
+from pinwarden import tls
 from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, read_bootstrap
 from pinwarden.background import BackgroundRefresh
 from pinwarden.cache import Cache, open_cache
 from pinwarden.enforce import Chain, Policy, Verdict
-from pinwarden.errors import FetchError, PinwardenError
 from pinwarden.events import Events
-from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot
+from pinwarden.guard import ClientGuard, Rules, Snapshot
+from pinwarden.refresher import Refresher
 from pinwarden.spki import pin_of
 from pinwarden.status import Status, uncovered_libraries
-from pinwarden.tidings import tell_change, tell_failure, tell_success
-from pinwarden.trust import State, TrustState, absorb
+from pinwarden.trust import TrustState, absorb
 from pinwarden.update import Updater
-
-log = logging.getLogger("pinwarden")
 
 if TYPE_CHECKING:
     from pinwarden.servers import PinServers
-
-# A refresh ends within its deadlines. Whoever waits longer for another's may be what that one waits for: a log handler
-# that ships records over a judged connection.
-REFRESH_WAIT_SECONDS = 30.0
 
 
 class PinClient:
@@ -80,7 +70,7 @@ class PinClient:
         trust = begin_with(root, pinset)
         self.url = url
         self._clock = options.get("clock", _utc_now)
-        self._poll_seconds = options.get("poll_seconds", POLL_SECONDS)
+        poll_seconds = options.get("poll_seconds", POLL_SECONDS)
         self._events = Events(options.get("on_event"), authority=trust.authority, pinset=trust.name)
         make = partial(
             Fetcher,
@@ -92,28 +82,20 @@ class PinClient:
         self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
         self._installation = self._cache.installation_id()
         trust = absorb(absorb(trust, read_bootstrap(bootstrap)), self._cache.load())
-        self._updater = Updater(self._servers, self._cache, adopt=self._adopt, events=self._events)
+        updater = Updater(self._servers, self._cache, adopt=self._adopt, events=self._events)
+        self._refresher = Refresher(updater, self._servers, self._events, self._clock, poll_seconds=poll_seconds)
         self._guard = ClientGuard(
             self._snapshot_of(trust, None),
             Rules(self._clock, options.get("unpinned", "allow"), options.get("when_empty", "refuse")),
             events=self._events,
-            refresh=self._refresh_unasked,
-            refresh_soon=self._refresh_soon,
-            refresh_if_due=self._refresh_if_due,
+            refresh=self._refresher.refresh_unasked,
+            refresh_soon=self._refresher.refresh_soon,
+            refresh_if_due=self._refresher.refresh_if_due,
         )
-        self._lock = threading.Lock()
-        self._errand = threading.Lock()
-        self._last_refresh: datetime | None = None
-        self._last_attempt: float | None = None
-        self._last_error: str | None = None
-        self._failures = 0
-        self._state = trust.state_at(self._clock())
-        self._refreshing: int | None = None
-        # Weakly, or the thread of a client that everyone has forgotten would run for ever.
-        self._background = BackgroundRefresh(_weakly(self._refresh_unasked), interval_seconds=self._poll_seconds)
+        self._refresher.guard = self._guard
         self._process_wide = False
         _alive.add(self)
-        weakref.finalize(self, _let_go, self._background, self._servers).atexit = False
+        weakref.finalize(self, _let_go, self._refresher.background, self._servers).atexit = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -135,63 +117,12 @@ class PinClient:
             UntrustedError: the answer was refused; what was trusted stays. FetchError: there was no usable answer, or
                 another refresh did not end.
         """
-        self._refresh(log_failure_at=logging.DEBUG)  # whoever called this gets the error itself
+        self._refresher.refresh()
         return self.status()
-
-    def _refresh_unasked(self) -> None:
-        self._refresh(log_failure_at=logging.WARNING)
-
-    def _refresh(self, *, log_failure_at: int) -> None:
-        # What happens is told at the end, without the lock: a listener may connect, and be judged, itself.
-        with self._events.later():
-            if self._refreshing == threading.get_ident() or not self._lock.acquire(timeout=REFRESH_WAIT_SECONDS):
-                raise FetchError(
-                    "another refresh is still under way",
-                    holds="The pins already trusted stay in force.",
-                    hint="A log handler that opens TLS connections may be waiting for its own record.",
-                )
-            self._refreshing = threading.get_ident()
-            self._resume()
-            before, now = self._guard.snapshot.trust, self._clock()
-            try:
-                self._refresh_once(now, log_failure_at)
-            finally:
-                self._tell_change(before, now)
-                self._refreshing = None
-                self._lock.release()
-
-    def _refresh_once(self, now: datetime, log_failure_at: int) -> None:
-        self._last_attempt = elapsed.seconds()
-        self._guard.due = self._last_attempt + self._poll_seconds
-
-        def attempt() -> bool:
-            return self._updater.update(self._guard.snapshot.trust, now).state_at(now) is State.FRESH
-
-        try:
-            self._servers.update(attempt)
-        except Exception as error:
-            self._plan(error)
-            tell_failure(self._events, error, self._failures, level=log_failure_at)
-            raise
-        self._last_refresh = self._clock()
-        self._plan(None)
-        tell_success(self._events, self._guard.snapshot.trust, now, self._servers.served_by)
-
-    def _tell_change(self, before: TrustState, now: datetime) -> None:
-        after = self._guard.snapshot.trust
-        then, self._state = self._state, after.state_at(now)
-        tell_change(self._events, before, after, then=then, now=self._state)
-
-    def _plan(self, failure: Exception | None) -> None:
-        """Remember how a refresh went, and when a handshake may ask for the next one."""
-        # Only its text: the error itself would keep what was refused, and where it came from, in memory.
-        self._last_error = None if failure is None else str(failure) or type(failure).__name__
-        self._failures = 0 if failure is None else self._failures + 1
-        self._guard.due = elapsed.seconds() + self._background.wait_seconds(self._failures, failure)
 
     def status(self) -> Status:
         """Return what is trusted and how the last refresh went; touches neither network nor disk."""
-        self._resume()
+        self._refresher.resume()
         trust = self._guard.snapshot.trust
         pinset = trust.pinset
         return Status(
@@ -205,11 +136,11 @@ class PinClient:
             expires=pinset.expires if pinset else None,
             fresh_until=trust.timestamp.expires if trust.timestamp else None,
             hosts=len(pinset.hosts) if pinset else 0,
-            last_refresh=self._last_refresh,
-            last_error=self._last_error,
+            last_refresh=self._refresher.last_refresh,
+            last_error=self._refresher.last_error,
             server=self._servers.served_by,
             cache=self._cache.describe,
-            persist_failed=self._updater.persist_failed,
+            persist_failed=self._refresher.updater.persist_failed,
             refused=self._guard.refused,
             reported=self._guard.reported,
             process_wide=self._process_wide,
@@ -263,7 +194,7 @@ class PinClient:
 
     def start(self) -> Self:
         """Refresh in the background from now on, at once and then every ``poll_seconds`` with 20 % jitter."""
-        self._background.start()
+        self._refresher.background.start()
         return self
 
     def close(self) -> None:
@@ -273,12 +204,7 @@ class PinClient:
         The cache stays, and so does enforcement, with its refreshes in passing: a service that shuts down must not
         lose its pins on the way. :meth:`start` starts again.
         """
-        self._background.close()
-        if self._lock.acquire(timeout=1.0):  # a refresh that is under way closes its connection by its deadline
-            try:
-                self._servers.close()
-            finally:
-                self._lock.release()
+        self._refresher.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -299,51 +225,9 @@ class PinClient:
     def _adopt(self, trust: TrustState) -> None:
         self._guard.adopt(self._snapshot_of(trust, self._guard.snapshot))
 
-    def _refresh_if_due(self) -> None:
-        """Keep the pins of a client fresh that nobody called start() on; the guard asks when the time has come."""
-        self._guard.due = elapsed.seconds() + self._poll_seconds
-        self._resume()
-        if self._background.is_running:
-            self._background.poke_if_late()
-        else:
-            self._refresh_soon()
-
-    def _resume(self) -> None:
-        """In a forked child: start the background refresh that stayed in the parent, now that the child is in use."""
-        try:
-            self._background.resume()
-        except RuntimeError as error:  # too many threads, or the process is ending
-            log.warning("no refresh in the background: %s", error)
-
-    def _refresh_soon(self) -> None:
-        self._resume()
-        if self._background.is_running:
-            self._background.poke()
-        elif self._is_older_than(SECOND_LOOK_SECONDS) and self._errand.acquire(blocking=False):
-            try:
-                threading.Thread(target=self._run_errand, name="pinwarden-refresh", daemon=True).start()
-            except RuntimeError as error:  # too many threads, or the process is ending: no reason to fail a handshake
-                self._errand.release()
-                log.warning("no refresh in passing: %s", error)
-
-    def _run_errand(self) -> None:
-        try:
-            with suppress(PinwardenError):  # told of already
-                self._refresh_unasked()
-        finally:
-            self._errand.release()
-
-    def _is_older_than(self, seconds: float) -> bool:
-        return self._last_attempt is None or elapsed.seconds() - self._last_attempt >= seconds
-
     def _reset_after_fork(self) -> None:
-        # A lock that another thread held at the fork would never be released in the child.
-        self._lock, self._errand, self._refreshing = threading.Lock(), threading.Lock(), None
         self._guard.reset_after_fork()
-        self._servers.reset_after_fork()
-        self._background.reset_after_fork()
-        if self._background.is_lost:
-            self._guard.due = 0.0  # the child's first handshake resumes it
+        self._refresher.reset_after_fork()
 
 
 _alive: weakref.WeakSet[PinClient] = weakref.WeakSet()
@@ -361,16 +245,6 @@ if hasattr(os, "register_at_fork"):
 def _let_go(background: BackgroundRefresh, servers: "PinServers") -> None:
     background.stop()
     servers.close()
-
-
-def _weakly(method: Callable[[], object]) -> Callable[[], object]:
-    reference = weakref.WeakMethod(method)
-
-    def call() -> None:
-        if (alive := reference()) is not None:
-            alive()
-
-    return call
 
 
 def _utc_now() -> datetime:

@@ -236,7 +236,7 @@ def test_a_hook_may_call_the_client_and_connect_while_nothing_is_locked(
     def hook(event: Event) -> None:
         def elsewhere() -> None:
             # Another thread, which would wait for ever for a lock that the hook's thread holds.
-            locks = (client._lock, client._guard._look_lock)
+            locks = (client._refresher._lock, client._guard._look_lock)
             seen.append([lock.acquire(timeout=5) and lock.release() is None for lock in locks])
 
         thread = threading.Thread(target=elsewhere)
@@ -309,7 +309,7 @@ def test_the_examples_of_the_page_work(client: Any, caplog: Any) -> None:
     assert paged == [(HOST, "no key")]
 
 
-def test_pins_that_a_refresh_found_stale_and_left_fresh_are_no_change_of_state(
+def test_the_first_refresh_tells_which_state_it_found_and_which_it_left(
     client: Any, server: Any, authority: Any, clock: Any
 ) -> None:
     told: list[str] = []
@@ -319,4 +319,4 @@ def test_pins_that_a_refresh_found_stale_and_left_fresh_are_no_change_of_state(
     authority.publish({HOST: [GOOD, BACKUP]})
     server.serve(authority)
     client.refresh()
-    assert told == ["cache.failed", "refresh.succeeded", "pins.updated"]
+    assert told == ["cache.failed", "refresh.succeeded", "pins.updated", "state.changed"]

@@ -203,7 +203,7 @@ def test_a_child_forked_while_a_refresh_hangs_has_free_locks_and_a_thread_of_its
         client = make_client(url=slow.url)
         with client:
             assert reached.wait(CHILD_SECONDS)
-            assert client._lock.locked()
+            assert client._refresher._lock.locked()
 
             def look() -> str:
                 until(lambda: client.status().version)  # by the thread that the child has of its own
@@ -222,7 +222,7 @@ def test_a_child_gets_unlocked_locks_whoever_held_them(
 ) -> None:
     server.serve(authority)
     client = make_client()
-    with getattr(client, holder), client._guard._look_lock, client._background._lock:
+    with getattr(client._refresher, holder), client._guard._look_lock, client._refresher.background._lock:
         # EMPTY: the handshake itself refreshes, then a thread is started.
         told = in_child(lambda: (admit(client, GOOD), client.start().status().version)[1])
     assert told == "1"
@@ -279,11 +279,11 @@ def test_children_of_a_parent_with_fresh_pins_do_not_all_ask_at_once(
 ) -> None:
     server.serve(authority)
     with make_client() as client:
-        until(lambda: client._background._failures == 0)
+        until(lambda: client._refresher.background._failures == 0)
 
         def wait() -> float:
             client.status()
-            return client._background._due - elapsed.seconds()
+            return client._refresher.background._due - elapsed.seconds()
 
         waits = [float(in_child(wait)) for _ in range(8)]
     assert all(-1.0 < wait <= 300 for wait in waits)
@@ -330,7 +330,7 @@ def test_a_process_that_can_start_no_thread_still_judges_connections(
         with pytest.raises(FetchError, match="cannot be asked"):  # the server of this test needs threads, a fetch none
             client.refresh()
     assert "no refresh in passing: can't create new thread" in caplog.text
-    assert not client._errand.locked()
+    assert not client._refresher._errand.locked()
     assert client.refresh().version == 1
 
 
@@ -339,7 +339,7 @@ def test_a_defect_in_a_refresh_is_told_in_the_status_too(
 ) -> None:
     client = make_client()
     with monkeypatch.context() as patch:
-        patch.setattr(client._updater, "update", lambda *_: 1 / 0)
+        patch.setattr(client._refresher.updater, "update", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             client.refresh()
     assert client.status().last_error == "division by zero"

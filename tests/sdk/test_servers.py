@@ -170,7 +170,7 @@ def test_a_copy_that_confirms_stale_pins_for_ever_does_not_keep_the_client_from_
     authority.now = clock.now
     authority.publish({HOST: [BACKUP, GOOD]})
     second.serve(authority)
-    client._servers._servers[1].rested = 0.0
+    client._refresher.servers._servers[1].rested = 0.0
     status = client.refresh()
     assert (status.state, status.version, status.server) == (State.FRESH, 2, second.url)
 
@@ -189,8 +189,8 @@ def test_a_handshake_with_a_changed_key_finds_the_new_pins_at_the_second_server(
 
 def test_the_servers_share_the_ten_seconds_of_a_refresh(server: Any, second: Any, make_client: Any) -> None:
     client = make_client(url=[server.url, second.url])
-    assert [one.fetcher._deadline_seconds for one in client._servers._servers] == [5.0, 5.0]
-    assert [one.fetcher._deadline_seconds for one in make_client()._servers._servers] == [10.0]
+    assert [one.fetcher._deadline_seconds for one in client._refresher.servers._servers] == [5.0, 5.0]
+    assert [one.fetcher._deadline_seconds for one in make_client()._refresher.servers._servers] == [10.0]
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def hold_back_first_refresh(pins: Pins, monkeypatch: pytest.MonkeyPatch) -> None
     """Start the background refresh as if its first run had been long ago."""
     over = threading.Event()
     with monkeypatch.context() as patch:
-        patch.setattr(pins.client._background, "_run_once", over.set)
+        patch.setattr(pins.client._refresher.background, "_run_once", over.set)
         pins.client.start()
         assert over.wait(10)
 
