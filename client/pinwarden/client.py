@@ -5,13 +5,14 @@ It wires the rooms together and may import all of layer 0. It never judges anyth
 touches the network.
 """
 
+import atexit
 import os
 import ssl
 import weakref
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 from pinwarden import tls
 from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, read_bootstrap
@@ -212,6 +213,12 @@ class PinClient:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a PinClient belongs to one process and cannot be pickled. Make one in each process that is not forked "
+            "from this one; clients of one cache folder share what they trust."
+        )
+
     def __repr__(self) -> str:
         status = self.status()
         return f"<PinClient {status.authority}/{status.name} {status.state} {status.epoch}.{status.version}>"
@@ -240,6 +247,12 @@ def _reset_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_in_child)  # once, because nothing can be taken back from there
+
+
+@atexit.register
+def _end_with_process() -> None:
+    for client in list(_alive):
+        client._refresher.let_go()
 
 
 def _let_go(background: BackgroundRefresh, servers: "PinServers") -> None:

@@ -76,6 +76,7 @@ class Refresher:
         self._refreshing: int | None = None
         self._last_attempt: float | None = None
         self._state: State | None = None
+        self._keeps_connections = True
 
     def refresh(self) -> None:
         """Refresh once for a caller who gets the error; raises as ``PinClient.refresh`` does."""
@@ -116,7 +117,15 @@ class Refresher:
     def close(self) -> None:
         """Stop the background refresh and close idle connections to the pin server."""
         self.background.close()
-        if self._lock.acquire(timeout=1.0):  # a refresh that is under way closes its connection by its deadline
+        self._close_connections(wait_seconds=1.0)
+
+    def let_go(self) -> None:
+        """Close idle connections at the end of the process, keep none from now on, and wait for nothing."""
+        self._keeps_connections = False
+        self._close_connections(wait_seconds=0.0)
+
+    def _close_connections(self, *, wait_seconds: float) -> None:
+        if self._lock.acquire(timeout=wait_seconds):  # a refresh under way closes its connection by its deadline
             try:
                 self.servers.close()
             finally:
@@ -146,6 +155,8 @@ class Refresher:
                 self._refresh_once(now, log_failure_at)
             finally:
                 self._tell_change(before, now)
+                if not self._keeps_connections:
+                    self.servers.close()
                 self._refreshing = None
                 self._lock.release()
 
