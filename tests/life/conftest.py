@@ -13,7 +13,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -101,12 +101,17 @@ class Stage:
         }
         return {**{name: value for name, value in os.environ.items() if not name.startswith("PINWARDEN_")}, **own}
 
-    def start(self, body: str, *arguments: str, **changes: str) -> "subprocess.Popen[str]":
-        """Start a Python program; it is killed when the test ends before it does."""
+    def start(self, body: str, *arguments: str, within: Sequence[str] = (), **changes: str) -> "subprocess.Popen[str]":
+        """
+        Start a Python program; it is killed when the test ends before it does.
+
+        Args:
+            within: a command that executes the one that follows it.
+        """
         path = self.folder / f"program{len(list(self.folder.glob('program*.py')))}.py"
         path.write_text(textwrap.dedent(body))
         process = subprocess.Popen(
-            [sys.executable, str(path), *arguments],
+            [*within, sys.executable, str(path), *arguments],
             env={**self.environ, **changes},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
