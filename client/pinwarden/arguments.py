@@ -32,10 +32,12 @@ class Options(TypedDict, total=False):
         unpinned: ``"allow"`` (default) or ``"refuse"`` hosts that the pin set does not cover.
         when_empty: ``"refuse"`` (default) every connection while nothing is trusted, or fall back to ``"platform"``
             CA checks, which an attacker who blocks the first fetch can bring about.
-        ca_file: PEM file with the CAs that may certify the pin server; default: the system's.
+        ca_file: PEM file with the CAs that may certify the pin server; default: the system's. A receiver of reports may
+            have its certificate from these and from the system's.
         allow_http: accept an ``http`` address beyond loopback; integrity does not depend on TLS, privacy does.
         poll_seconds: mean time between background refreshes, 300 by default, a week at most.
         telemetry: send the random per-process ``Pinwarden-Instance`` header; True by default.
+        reports: send failure reports where the pin set names an address for them (docs/reports.md); True by default.
         on_event: called with each :class:`Event` (docs/events.md) on the thread where it happened; what it raises is
             logged and goes no further.
         clock: returns the present as an aware datetime; for tests.
@@ -47,6 +49,7 @@ class Options(TypedDict, total=False):
     allow_http: bool
     poll_seconds: float
     telemetry: bool
+    reports: bool
     on_event: Callable[[Event], object] | None
     clock: Callable[[], datetime]
 

@@ -14,21 +14,28 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
-from pinwarden import tls
+from pinwarden import elapsed, tls
 from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, read_bootstrap
 from pinwarden.background import BackgroundRefresh
 from pinwarden.cache import Cache, open_cache
 from pinwarden.enforce import Chain, Policy, Verdict
+from pinwarden.errors import EquivocationError
 from pinwarden.events import Events
+from pinwarden.findings import Finding
 from pinwarden.guard import ClientGuard, Rules, Snapshot
 from pinwarden.refresher import Refresher
 from pinwarden.spki import pin_of
 from pinwarden.status import Status, uncovered_libraries
 from pinwarden.trust import TrustState, absorb
 from pinwarden.update import Updater
+from pinwarden.witness import Witness
 
 if TYPE_CHECKING:
+    from pinwarden.reports import Reporter
     from pinwarden.servers import PinServers
+
+# How long the end of a client, and that of the process, wait for reports to be taken.
+FLUSH_SECONDS = 2.0
 
 
 class PinClient:
@@ -64,6 +71,7 @@ class PinClient:
     ) -> None:
         # Here, and not in a thread later: a child forked meanwhile would wait for that thread's import for ever.
         from pinwarden.fetch import Fetcher
+        from pinwarden.reports import Reporter
         from pinwarden.servers import PinServers
 
         check_options(options)
@@ -73,22 +81,28 @@ class PinClient:
         self._clock = options.get("clock", _utc_now)
         poll_seconds = options.get("poll_seconds", POLL_SECONDS)
         self._events = Events(options.get("on_event"), authority=trust.authority, pinset=trust.name)
-        make = partial(
-            Fetcher,
-            ca_file=options.get("ca_file"),
-            allow_http=options.get("allow_http", False),
-            instance=os.urandom(8).hex() if options.get("telemetry", True) else None,
-        )
+        self._telemetry, self._reports = options.get("telemetry", True), options.get("reports", True)
+        instance, ca_file = self._draw_instance(), options.get("ca_file")
+        make = partial(Fetcher, ca_file=ca_file, allow_http=options.get("allow_http", False), instance=instance)
         self._servers = PinServers(url, make, self._events)
+        self._reporter = Reporter(self._events, instance=instance, ca_file=ca_file)
         self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
         self._installation = self._cache.installation_id()
         trust = absorb(absorb(trust, read_bootstrap(bootstrap)), self._cache.load())
         updater = Updater(self._servers, self._cache, adopt=self._adopt, events=self._events)
-        self._refresher = Refresher(updater, self._servers, self._events, self._clock, poll_seconds=poll_seconds)
+        self._refresher = Refresher(
+            updater,
+            self._servers,
+            self._events,
+            self._clock,
+            poll_seconds=poll_seconds,
+            note_contradiction=self._note_contradiction,
+        )
         self._guard = ClientGuard(
             self._snapshot_of(trust, None),
             Rules(self._clock, options.get("unpinned", "allow"), options.get("when_empty", "refuse")),
             events=self._events,
+            witness=Witness(self._events, clock=self._clock, report=self._reporter.note if self._reports else None),
             refresh=self._refresher.refresh_unasked,
             refresh_soon=self._refresher.refresh_soon,
             refresh_if_due=self._refresher.refresh_if_due,
@@ -96,7 +110,7 @@ class PinClient:
         self._refresher.guard = self._guard
         self._process_wide = False
         _alive.add(self)
-        weakref.finalize(self, _let_go, self._refresher.background, self._servers).atexit = False
+        weakref.finalize(self, _let_go, self._refresher.background, self._servers, self._reporter).atexit = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -142,8 +156,10 @@ class PinClient:
             server=self._servers.served_by,
             cache=self._cache.describe,
             persist_failed=self._refresher.updater.persist_failed,
-            refused=self._guard.refused,
-            reported=self._guard.reported,
+            refused=self._guard.witness.refused,
+            reported=self._guard.witness.reported,
+            reports_sent=self._reporter.sent,
+            reports_dropped=self._reporter.dropped,
             process_wide=self._process_wide,
             not_covered=uncovered_libraries(),
         )
@@ -200,12 +216,13 @@ class PinClient:
 
     def close(self) -> None:
         """
-        Stop the background refresh and close idle connections to the pin server.
+        Stop the background refresh, close idle connections to the pin server, and send the reports that wait.
 
         The cache stays, and so does enforcement, with its refreshes in passing: a service that shuts down must not
-        lose its pins on the way. :meth:`start` starts again.
+        lose its pins on the way. :meth:`start` starts again. No part waits longer than two seconds for a server.
         """
         self._refresher.close()
+        self._reporter.flush(FLUSH_SECONDS)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -232,9 +249,19 @@ class PinClient:
     def _adopt(self, trust: TrustState) -> None:
         self._guard.adopt(self._snapshot_of(trust, self._guard.snapshot))
 
+    def _note_contradiction(self, error: EquivocationError, trust: TrustState) -> None:
+        if trust.pinset is not None and trust.pinset.report_to and self._reports:
+            envelopes = (error.held, error.shown)
+            self._reporter.note(Finding.of_contradiction(trust.pinset, "equivocation", envelopes, self._clock()))
+
+    def _draw_instance(self) -> str | None:
+        return os.urandom(8).hex() if self._telemetry else None
+
     def _reset_after_fork(self) -> None:
+        instance = self._draw_instance()
         self._guard.reset_after_fork()
-        self._refresher.reset_after_fork()
+        self._reporter.reset_after_fork(instance)
+        self._refresher.reset_after_fork(instance)
 
 
 _alive: weakref.WeakSet[PinClient] = weakref.WeakSet()
@@ -251,13 +278,16 @@ if hasattr(os, "register_at_fork"):
 
 @atexit.register
 def _end_with_process() -> None:
+    end = elapsed.seconds() + FLUSH_SECONDS
     for client in list(_alive):
+        client._reporter.flush(max(end - elapsed.seconds(), 0.0))
         client._refresher.let_go()
 
 
-def _let_go(background: BackgroundRefresh, servers: "PinServers") -> None:
+def _let_go(background: BackgroundRefresh, servers: "PinServers", reporter: "Reporter") -> None:
     background.stop()
     servers.close()
+    reporter.stop()
 
 
 def _utc_now() -> datetime:

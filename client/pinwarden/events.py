@@ -76,6 +76,15 @@ EVENTS: Mapping[str, Kind] = {
     "connection.empty": Kind(
         logging.WARNING, ("host", "reason"), "Nothing is trusted; ordinary CA checks decided, as the application says."
     ),
+    "reports.failed": Kind(
+        logging.WARNING,
+        ("reason", "waiting"),
+        "Where reports go did not take them; waiting counts those that are tried again. Told at the first attempt of a "
+        "batch.",
+    ),
+    "reports.dropped": Kind(
+        logging.WARNING, ("reason", "dropped"), "Reports were given up; dropped counts all since the client was made."
+    ),
 }
 
 

@@ -1,8 +1,8 @@
 """
-One client's judgement of connections: state table, second look after a mismatch, notices (spec E7 to E11).
+One client's judgement of connections: state table, second look after a mismatch (spec E7 to E11).
 
-It may import ``enforce``, ``trust``, ``elapsed`` and the standard library. It never lets a connection pass because
-something failed: every path that does not end in evidence ends in an exception.
+It may import ``enforce``, ``trust``, ``witness``, ``elapsed`` and the standard library. It never lets a connection pass
+because something failed: every path that does not end in evidence ends in an exception.
 """
 
 import sys
@@ -28,11 +28,11 @@ from pinwarden.enforce import (
 from pinwarden.errors import PinMismatchError, PinsUnavailableError, PinwardenError
 from pinwarden.events import Events
 from pinwarden.trust import State, TrustState
+from pinwarden.witness import Witness
 
 WhenEmpty = Literal["refuse", "platform"]
 
 SECOND_LOOK_SECONDS = 10.0
-NOTICE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,13 @@ class ClientGuard:
 
     Attributes:
         due: ``elapsed.seconds()`` after which a handshake asks for a refresh in passing.
-        refused, reported: connections refused, and let through in report mode, so far.
+        witness: counts, tells and reports what was decided.
 
     Args:
         snapshot: what is trusted at the start.
         rules: the application's choices.
-        events: is told of refusals, and once per hour and host of what was let through but is noteworthy.
+        events: holds back what a refresh tells until no lock is held.
+        witness: counts, tells and reports; default: one that tells *events*.
         refresh: fetches and adopts once, inline; raises PinwardenError when that fails.
         refresh_soon: asks for the same in the background and returns at once.
         refresh_if_due: the same, when the last refresh is long ago.
@@ -75,14 +76,14 @@ class ClientGuard:
         rules: Rules,
         *,
         events: Events | None = None,
+        witness: Witness | None = None,
         refresh: Callable[[], object],
         refresh_soon: Callable[[], object],
         refresh_if_due: Callable[[], object],
     ) -> None:
         self.adopt(snapshot)
         self.due = 0.0
-        self.refused = 0
-        self.reported = 0
+        self.witness = witness or Witness(events, clock=rules.clock)
         self._rules = rules
         self._events = events or Events()
         self._refresh = refresh
@@ -90,7 +91,6 @@ class ClientGuard:
         self._refresh_if_due = refresh_if_due
         self._look_lock = threading.Lock()
         self._last_look: float | None = None
-        self._noticed: dict[tuple[str, str], float] = {}
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Judge by *snapshot* from now on; open connections are judged again when its pins differ (spec E8)."""
@@ -134,12 +134,12 @@ class ClientGuard:
         except (PinMismatchError, PinsUnavailableError) as refusal:
             newer = self._second_look(snapshot, refusal, may_block=may_block)
             if newer is None:
-                self._refuse(snapshot, host, refusal)
+                self.witness.note_refusal(policy, host, refusal, chain)
                 raise
             try:
                 self.verdict(newer, host, chain)
             except PinwardenError as final:
-                self._refuse(newer, host, final)
+                self.witness.note_refusal(newer.policy, host, final, chain)
                 raise
             return _token_of(newer)
         return _token_of(snapshot)
@@ -173,7 +173,7 @@ class ClientGuard:
         state = snapshot.trust.state_at(self._rules.clock())
         verdict = judge_rule(policy, rule, name, chain(), state)
         if verdict.outcome is not _MATCHED or state is not _FRESH:
-            self._notice_verdict(verdict, state, policy)
+            self.witness.note_verdict(policy, verdict, state, chain)
         return verdict
 
     def unavailable(self, host: str | None, snapshot: Snapshot) -> PinsUnavailableError:
@@ -189,7 +189,7 @@ class ClientGuard:
 
     def _without_pins(self, snapshot: Snapshot, host: str | None) -> Verdict:
         if self._rules.when_empty == "platform":
-            self._notice("empty", host, "no pin set is trusted; ordinary CA checks only, as when_empty='platform' says")
+            self.witness.note_empty(host)
             return Verdict(Outcome.PLATFORM, host)
         raise self.unavailable(host, snapshot)
 
@@ -216,44 +216,6 @@ class ClientGuard:
                 self._refresh()
         return self.snapshot if self.snapshot is not seen else None
 
-    def _refuse(self, snapshot: Snapshot, host: str | None, refusal: PinwardenError) -> None:
-        self.refused += 1
-        # Told here too, because some libraries (pymongo) replace the exception and would hide it; as text, because
-        # whoever keeps log records would keep the traceback and with it the connection.
-        pinset, reason = snapshot.trust.pinset, str(refusal)
-        self._events.tell(
-            "connection.refused",
-            "connection to %s refused: %s",
-            _named(host),
-            reason,
-            host=host,
-            error=type(refusal).__name__,
-            reason=reason,
-            epoch=pinset.epoch if pinset else None,
-            version=pinset.version if pinset else None,
-        )
-
-    def _notice_verdict(self, verdict: Verdict, state: State, policy: Policy) -> None:
-        if verdict.outcome is Outcome.REPORTED:
-            self.reported += 1
-            self._notice("reported", verdict.host, f"let through in report mode: {verdict.problem}")
-        elif verdict.outcome is Outcome.PLATFORM:
-            self._notice("platform", verdict.host, f"pin set {policy.label} has expired; ordinary CA checks only")
-        elif verdict.outcome is Outcome.BACKUP_USED:
-            self._notice("backup_used", verdict.host, f"matched a backup pin ({verdict.pin}); promote it")
-        if state is State.STALE:
-            self._notice("stale", verdict.host, f"judged by the stale pin set {policy.label}")
-
-    def _notice(self, outcome: str, host: str | None, reason: str) -> None:
-        """Tell *reason* once per outcome, host and hour: a busy service must not fill its disk with one fact."""
-        key, now = (outcome, host or ""), elapsed.seconds()
-        last = self._noticed.get(key)
-        if last is None or now - last >= NOTICE_SECONDS:
-            if len(self._noticed) >= 4096:
-                self._noticed.clear()
-            self._noticed[key] = now
-            self._events.tell(f"connection.{outcome}", "%s: %s", _named(host), reason, host=host, reason=reason)
-
     def reset_after_fork(self) -> None:
         """A lock that another thread held at the fork would never be released in the child."""
         self._look_lock = threading.Lock()
@@ -262,10 +224,6 @@ class ClientGuard:
 _NOTHING = object()
 # Before Python 3.12 every look at a member of an enum is a function call.
 _MATCHED, _FRESH = Outcome.MATCHED, State.FRESH
-
-
-def _named(host: str | None) -> str:
-    return host or "a peer without a name"
 
 
 def _token_of(snapshot: Snapshot) -> object:

@@ -109,10 +109,10 @@ class PinServers:
         for server in self._servers:
             server.fetcher.close()
 
-    def reset_after_fork(self) -> None:
-        """In the child: let go of the parent's connections."""
+    def reset_after_fork(self, instance: str | None) -> None:
+        """In the child: let go of the parent's connections, and be another *instance* for each server."""
         for server in self._servers:
-            server.fetcher.reset_after_fork()
+            server.fetcher.reset_after_fork(instance)
 
     def _rest(self, server: _Server) -> float:
         return server.rested if server.rested > elapsed.seconds() else 0.0

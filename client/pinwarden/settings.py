@@ -67,6 +67,7 @@ TABLE = SettingsTable(
         Setting(
             "telemetry", switch, True, "Tell the pin server a random number for this process, which counts processes."
         ),
+        Setting("reports", switch, True, "Send failure reports where the pin set names an address for them."),
     ),
     listed_by="pinwarden run --help",
     foreign=("SERVER_", "KEYS_", "OPS_", "FAILPOINT"),

@@ -42,6 +42,7 @@ class Status:
         cache: where documents are kept, for people.
         persist_failed: how often the cache could not be written.
         refused, reported: connections refused, and let through in report mode, since the client was made.
+        reports_sent, reports_dropped: failure reports that were taken, and given up (docs/reports.md).
         process_wide: whether this client judges every connection of the process.
         not_covered: loaded TLS libraries that no Python hook reaches.
     """
@@ -63,6 +64,8 @@ class Status:
     persist_failed: int
     refused: int
     reported: int
+    reports_sent: int
+    reports_dropped: int
     process_wide: bool
     not_covered: tuple[str, ...]
 

@@ -27,6 +27,7 @@ def test_the_least_settings_bring_the_defaults_of_the_client() -> None:
         "allow_http": False,
         "poll_seconds": POLL_SECONDS,
         "telemetry": True,
+        "reports": True,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pinwarden import ConfigError, Event, FetchError, PinMismatchError, PinsUnavailableError
+from pinwarden import ConfigError, Event, FetchError, PinMismatchError, PinsUnavailableError, elapsed
 from pinwarden.cache import MemoryCache
 from pinwarden.enforce import Chain
 from pinwarden.errors import CacheError
@@ -53,6 +53,7 @@ def client(make_client: Any, server: Any, authority: Any, told: list[Event]) -> 
     server.serve(authority)
     made = make_client(bootstrap=authority.bundle().to_bytes(), on_event=told.append, cache=FullCache())
     made._guard.due = float("inf")
+    made._refresher._last_attempt = elapsed.seconds()  # too lately for another one in the background
     return made
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pinwarden import FetchError, PinMismatchError, PinsUnavailableError, State, guard, refresher
+from pinwarden import FetchError, PinMismatchError, PinsUnavailableError, State, guard, refresher, witness
 from pinwarden.cache import MemoryCache
 from pinwarden.enforce import Chain
 from pinwarden.testing import ThrowawayAuthority, pinned
@@ -323,7 +323,7 @@ def test_one_fact_is_logged_once_per_host_and_hour(
         admit(client, WRONG, host=host)
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["a.example.com", "b.example.com"]
     assert client.status().reported == 6
-    monkeypatch.setattr(guard, "NOTICE_SECONDS", 0.0)
+    monkeypatch.setattr(witness, "NOTICE_SECONDS", 0.0)
     admit(client, WRONG, host="a.example.com")
     assert len(caplog.records) == 3
 
@@ -338,7 +338,7 @@ def test_a_crawler_does_not_fill_the_memory_with_notices(make_client: Any, autho
             admit(client, WRONG, host=f"h{number}.example.com")
     finally:
         logging.getLogger("pinwarden").disabled = False
-    assert len(client._guard._noticed) <= 4096
+    assert len(client._guard.witness._noticed) <= 4096
     assert client.status().reported == 4200
 
 

@@ -39,6 +39,8 @@ _OF_A_PROCESS = (
     "persist_failed",
     "refused",
     "reported",
+    "reports_sent",
+    "reports_dropped",
     "process_wide",
     "not_covered",
 )
