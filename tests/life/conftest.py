@@ -79,9 +79,9 @@ class Stage:
         (folder / "root.json").write_bytes(self.authority.root_json)
         self.publish(self.service.pin)
 
-    def publish(self, *pins: bytes) -> None:
-        """Publish that the service has *pins*."""
-        self.authority.publish({HOST: [*pins, b"b" * 32]})
+    def publish(self, *pins: bytes, **changes: Any) -> None:
+        """Publish that the service has *pins*; *changes* replace fields of the pin set."""
+        self.authority.publish({HOST: [*pins, b"b" * 32]}, **changes)
         self.server.serve(self.authority)
 
     @property

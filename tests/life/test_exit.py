@@ -1,13 +1,15 @@
 """The end of a process: no hang, no traceback, nothing left open, whatever the pin server is doing."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import Event, Semaphore
 from typing import Any
 
 import pytest
 
-from tests.life.conftest import PROGRAM_SECONDS, end, finish
+from tests.life.conftest import HOST, PROGRAM_SECONDS, end, finish
+from tests.sdk.receiver import Receiver
 
 PREAMBLE = """
     import atexit, os, sys, threading, time
@@ -140,3 +142,71 @@ def test_a_killed_process_leaves_a_cache_that_the_next_one_starts_from(
     """
     )
     assert told == "1 ok\n"
+
+
+REPORTING = (
+    PREAMBLE
+    + """
+    pins = make(ca_file=os.environ["STAGE_RECEIVER_CA"])
+    pins.refresh()
+    print(call(context_of(pins)), flush=True)
+    sys.stdin.readline()
+"""
+)
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    """A receiver of reports."""
+    made = Receiver(tmp_path)
+    yield made
+    made.close()
+
+
+def test_what_waits_to_be_reported_is_sent_at_the_end_of_the_process(stage: Any, receiver: Receiver) -> None:
+    stage.publish(b"x" * 32, report_to=receiver.url)
+    program = stage.start(REPORTING, STAGE_RECEIVER_CA=str(receiver.ca_file))
+    assert program.stdout.readline() == "PinMismatchError\n"
+    told, complained = program.communicate("go\n", timeout=PROGRAM_SECONDS)
+    assert (program.returncode, told, complained) == (0, "", "")
+    assert [(body["hostname"], body["outcome"]) for body in receiver.wait_for(1)] == [(HOST, "blocked")]
+
+
+def test_a_receiver_that_hangs_does_not_keep_a_process_from_ending(
+    stage: Any, raw_server: Any, receiver: Receiver
+) -> None:
+    release = Event()
+    with raw_server(lambda line: release.wait(PROGRAM_SECONDS)) as silent:
+        stage.publish(b"x" * 32, report_to=f"https://127.0.0.1:{silent.port}/")
+        program = stage.start(REPORTING, STAGE_RECEIVER_CA=str(receiver.ca_file))
+        try:
+            assert program.stdout.readline() == "PinMismatchError\n"
+            told, complained = program.communicate("go\n", timeout=PROGRAM_SECONDS)
+            assert silent.connections == 1
+        finally:
+            end(program)
+            release.set()
+    assert (program.returncode, told, complained) == (0, "", "")
+
+
+def test_a_forked_child_sends_what_it_found_itself_and_the_parent_the_rest(stage: Any, receiver: Receiver) -> None:
+    stage.publish(b"x" * 32, report_to=receiver.url)
+    told = stage.run(
+        PREAMBLE
+        + """
+    pins = make(ca_file=os.environ["STAGE_RECEIVER_CA"])
+    pins.refresh()
+    context = context_of(pins)
+    print(call(context))
+    if os.fork() == 0:
+        call(context)
+        pins.close()
+        os._exit(0)
+    os.wait()
+    """,
+        STAGE_RECEIVER_CA=str(receiver.ca_file),
+    )
+    assert told == "PinMismatchError\n"
+    first, second = receiver.wait_for(2)
+    assert first["instance"] != second["instance"]
+    assert (first["outcome"], second["outcome"], len(receiver.reports)) == ("blocked", "blocked", 2)
