@@ -153,6 +153,7 @@ class PinClient:
             hosts=len(pinset.hosts) if pinset else 0,
             last_refresh=self._refresher.last_refresh,
             last_error=self._refresher.last_error,
+            failures=self._refresher.failures,
             server=self._servers.served_by,
             cache=self._cache.describe,
             persist_failed=self._refresher.updater.persist_failed,

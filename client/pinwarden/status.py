@@ -38,6 +38,7 @@ class Status:
         hosts: how many host patterns the pin set has.
         last_refresh: when a refresh last succeeded, or None.
         last_error: what refused or failed the last refresh, or None when it succeeded.
+        failures: how many refreshes failed in a row.
         server: origin of the pin server that gave the last accepted answer, or None.
         cache: where documents are kept, for people.
         persist_failed: how often the cache could not be written.
@@ -59,6 +60,7 @@ class Status:
     hosts: int
     last_refresh: datetime | None
     last_error: str | None
+    failures: int
     server: str | None
     cache: str
     persist_failed: int

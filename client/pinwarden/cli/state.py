@@ -35,6 +35,7 @@ _MEANING = {
 _OF_A_PROCESS = (
     "last_refresh",
     "last_error",
+    "failures",
     "server",
     "persist_failed",
     "refused",
