@@ -99,7 +99,7 @@ class BackgroundRefresh:
     def stop(self) -> threading.Thread | None:
         """Ask the thread to end, and return it, or None when there is none."""
         with self._lock:
-            self._closed = True
+            self._closed, self.is_lost = True, False
             self._wake.set()
             thread, self._thread = self._thread, None
             return thread

@@ -146,11 +146,13 @@ class Refresher:
         # What happens is told at the end, without the lock: a listener may connect, and be judged, itself.
         with self._events.later():
             if self._refreshing == threading.get_ident() or not self._lock.acquire(timeout=REFRESH_WAIT_SECONDS):
-                raise FetchError(
+                error = FetchError(
                     "another refresh is still under way",
                     holds="The pins already trusted stay in force.",
                     hint="A log handler that opens TLS connections may be waiting for its own record.",
                 )
+                tell_failure(self._events, error, self.failures, level=log_failure_at)
+                raise error
             self._refreshing = threading.get_ident()
             self.resume()
             before, now = self.guard.snapshot.trust, self._clock()

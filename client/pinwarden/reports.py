@@ -64,7 +64,7 @@ class Reporter:
     def _begin(self) -> None:
         self._queue: deque[Finding] = deque()
         self._last: dict[tuple[str, str], float] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may connect while its own thread is in here
         self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._stopped = False

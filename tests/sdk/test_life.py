@@ -274,6 +274,17 @@ def test_a_child_starts_the_thread_that_its_parent_had_only_when_it_uses_the_cli
         assert in_child(lambda: in_child(count)) == "0 1"
 
 
+def test_a_child_that_closes_the_client_before_it_uses_it_starts_no_thread(
+    server: Any, authority: Any, make_client: Any
+) -> None:
+    server.serve(authority)
+    with make_client() as client:
+        until(lambda: client.status().version)
+        assert (
+            in_child(lambda: (client.close(), client.status(), admit(client, GOOD), len(refresh_threads()))[3]) == "0"
+        )
+
+
 def test_children_of_a_parent_with_fresh_pins_do_not_all_ask_at_once(
     server: Any, authority: Any, make_client: Any
 ) -> None:
