@@ -25,6 +25,7 @@ from pinwarden.errors import (
     WrongPinSetError,
     find_pin_error,
 )
+from pinwarden.events import Event
 from pinwarden.status import Rollout, Status
 from pinwarden.trust import State
 
@@ -34,6 +35,7 @@ __all__ = [
     "CacheError",
     "ConfigError",
     "EquivocationError",
+    "Event",
     "ExpiredError",
     "FetchError",
     "MalformedError",

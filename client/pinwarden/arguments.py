@@ -16,6 +16,7 @@ from pinwarden.bundle import Bundle
 from pinwarden.documents import PinSet, check_name
 from pinwarden.enforce import Unpinned
 from pinwarden.errors import ConfigError, MalformedError, UntrustedError
+from pinwarden.events import Event
 from pinwarden.guard import WhenEmpty
 from pinwarden.trust import KeptDocuments, TrustState, begin
 
@@ -32,10 +33,14 @@ class Options(TypedDict, total=False):
         unpinned: ``"allow"`` (default) or ``"refuse"`` hosts that the pin set does not cover.
         when_empty: ``"refuse"`` (default) every connection while nothing is trusted, or fall back to ``"platform"``
             CA checks, which an attacker who blocks the first fetch can bring about.
-        ca_file: PEM file with the CAs that may certify the pin server; default: the system's.
+        ca_file: PEM file with the CAs that may certify the pin server; default: the system's. A receiver of reports may
+            have its certificate from these and from the system's.
         allow_http: accept an ``http`` address beyond loopback; integrity does not depend on TLS, privacy does.
         poll_seconds: mean time between background refreshes, 300 by default, a week at most.
         telemetry: send the random per-process ``Pinwarden-Instance`` header; True by default.
+        reports: send failure reports where the pin set names an address for them (docs/reports.md); True by default.
+        on_event: called with each :class:`Event` (docs/events.md) on the thread where it happened; what it raises is
+            logged and goes no further.
         clock: returns the present as an aware datetime; for tests.
     """
 
@@ -45,6 +50,8 @@ class Options(TypedDict, total=False):
     allow_http: bool
     poll_seconds: float
     telemetry: bool
+    reports: bool
+    on_event: Callable[[Event], object] | None
     clock: Callable[[], datetime]
 
 
@@ -75,6 +82,9 @@ def check_options(options: Mapping[str, Any]) -> None:
     if type(poll) not in (int, float) or not 0 < poll <= MAX_POLL_SECONDS:
         expected = f"seconds, more than 0 and at most {MAX_POLL_SECONDS:.0f}"
         raise ConfigError("poll_seconds is not a time", expected=expected, got=repr(poll))
+    hook = options.get("on_event")
+    if hook is not None and not callable(hook):
+        raise ConfigError("on_event cannot be called", expected="a function of one Event", got=repr(hook))
     if options.get("when_empty") == "platform":
         warnings.warn(
             "when_empty='platform': whoever blocks the first fetch switches pinning off for this process; "

@@ -5,35 +5,38 @@ It wires the rooms together and may import all of layer 0. It never judges anyth
 touches the network.
 """
 
+import atexit
 import os
 import ssl
-import threading
-import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Self, Unpack
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
-from pinwarden import tls
+from pinwarden import elapsed, tls
 from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, read_bootstrap
 from pinwarden.background import BackgroundRefresh
 from pinwarden.cache import Cache, open_cache
 from pinwarden.enforce import Chain, Policy, Verdict, is_drawn
-from pinwarden.errors import FetchError, PinwardenError
-from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot, log
+from pinwarden.errors import EquivocationError
+from pinwarden.events import Events
+from pinwarden.findings import Finding
+from pinwarden.guard import ClientGuard, Rules, Snapshot
+from pinwarden.refresher import Refresher
 from pinwarden.spki import pin_of
 from pinwarden.status import Status, rollout_of
 from pinwarden.trust import TrustState, absorb
 from pinwarden.uncovered import tell, uncovered_libraries
 from pinwarden.update import Updater
+from pinwarden.witness import Witness
 
 if TYPE_CHECKING:
-    from pinwarden.fetch import Fetcher
+    from pinwarden.reports import Reporter
+    from pinwarden.servers import PinServers
 
-# A refresh ends within its deadlines. Whoever waits longer for another's may be what that one waits for: a log handler
-# that ships records over a judged connection.
-REFRESH_WAIT_SECONDS = 30.0
+# How long the end of a client, and that of the process, wait for reports to be taken.
+FLUSH_SECONDS = 2.0
 
 
 class PinClient:
@@ -45,7 +48,8 @@ class PinClient:
     one in passing and does not wait for it. All methods may be called from any thread.
 
     Args:
-        url: the pin server, ``https://pins.example.com``.
+        url: the pin server, ``https://pins.example.com``, or up to four addresses of it in the order of preference:
+            what one does not answer, or answers wrongly, the next one is asked for.
         pinset: the name of the pin set.
         root: the authority's root that the application embeds: a path, or the bytes themselves.
         cache: a folder, a Cache, or None for ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory.
@@ -58,7 +62,7 @@ class PinClient:
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         *,
         pinset: str,
         root: str | os.PathLike[str] | bytes,
@@ -68,6 +72,8 @@ class PinClient:
     ) -> None:
         # Here, and not in a thread later: a child forked meanwhile would wait for that thread's import for ever.
         from pinwarden.fetch import Fetcher
+        from pinwarden.reports import Reporter
+        from pinwarden.servers import PinServers
 
         check_options(options)
         tls.check_platform()
@@ -75,35 +81,37 @@ class PinClient:
         shipped = read_bootstrap(bootstrap, trust)
         self.url = url
         self._clock = options.get("clock", _utc_now)
-        self._poll_seconds = options.get("poll_seconds", POLL_SECONDS)
-        self._fetcher = Fetcher(
-            url,
-            ca_file=options.get("ca_file"),
-            allow_http=options.get("allow_http", False),
-            instance=os.urandom(8).hex() if options.get("telemetry", True) else None,
-        )
+        poll_seconds = options.get("poll_seconds", POLL_SECONDS)
+        self._events = Events(options.get("on_event"), authority=trust.authority, pinset=trust.name)
+        self._telemetry, self._reports = options.get("telemetry", True), options.get("reports", True)
+        instance, ca_file = self._draw_instance(), options.get("ca_file")
+        make = partial(Fetcher, ca_file=ca_file, allow_http=options.get("allow_http", False), instance=instance)
+        self._servers = PinServers(url, make, self._events)
+        self._reporter = Reporter(self._events, instance=instance, ca_file=ca_file)
         self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
         trust = absorb(absorb(trust, shipped), self._cache.load())
-        self._updater = Updater(self._fetcher, self._cache, adopt=self._adopt)
+        updater = Updater(self._servers, self._cache, adopt=self._adopt, events=self._events)
+        self._refresher = Refresher(
+            updater,
+            self._servers,
+            self._events,
+            self._clock,
+            poll_seconds=poll_seconds,
+            note_contradiction=self._note_contradiction,
+        )
         self._guard = ClientGuard(
             self._snapshot_of(trust, None),
             Rules(self._clock, options.get("unpinned", "allow"), options.get("when_empty", "refuse")),
-            refresh=self.refresh,
-            refresh_soon=self._refresh_soon,
-            refresh_if_due=self._refresh_if_due,
+            events=self._events,
+            witness=Witness(self._events, clock=self._clock, report=self._reporter.note if self._reports else None),
+            refresh=self._refresher.refresh_unasked,
+            refresh_soon=self._refresher.refresh_soon,
+            refresh_if_due=self._refresher.refresh_if_due,
         )
-        self._lock = threading.Lock()
-        self._errand = threading.Lock()
-        self._last_refresh: datetime | None = None
-        self._last_attempt: float | None = None
-        self._last_error: str | None = None
-        self._failures = 0
-        self._refreshing: int | None = None
-        # Weakly, or the thread of a client that everyone has forgotten would run for ever.
-        self._background = BackgroundRefresh(_weakly(self.refresh), interval_seconds=self._poll_seconds)
+        self._refresher.guard = self._guard
         self._process_wide = False
         _alive.add(self)
-        weakref.finalize(self, _let_go, self._background, self._fetcher).atexit = False
+        weakref.finalize(self, _let_go, self._refresher.background, self._servers, self._reporter).atexit = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -125,40 +133,12 @@ class PinClient:
             UntrustedError: the answer was refused; what was trusted stays. FetchError: there was no usable answer, or
                 another refresh did not end.
         """
-        if self._refreshing == threading.get_ident() or not self._lock.acquire(timeout=REFRESH_WAIT_SECONDS):
-            raise FetchError(
-                "another refresh is still under way",
-                holds="The pins already trusted stay in force.",
-                hint="A log handler that opens TLS connections may be waiting for its own record.",
-            )
-        self._refreshing = threading.get_ident()
-        try:
-            self._refresh_once()
-        finally:
-            self._refreshing = None
-            self._lock.release()
+        self._refresher.refresh()
         return self.status()
-
-    def _refresh_once(self) -> None:
-        self._last_attempt = time.monotonic()
-        self._guard.due = self._last_attempt + self._poll_seconds
-        try:
-            self._updater.update(self._guard.snapshot.trust, self._clock())
-        except Exception as error:
-            self._plan(error)
-            raise
-        self._last_refresh = self._clock()
-        self._plan(None)
-
-    def _plan(self, failure: Exception | None) -> None:
-        """Remember how a refresh went, and when a handshake may ask for the next one."""
-        # Only its text: the error itself would keep what was refused, and where it came from, in memory.
-        self._last_error = None if failure is None else str(failure) or type(failure).__name__
-        self._failures = 0 if failure is None else self._failures + 1
-        self._guard.due = time.monotonic() + self._background.wait_seconds(self._failures, failure)
 
     def status(self) -> Status:
         """Return what is trusted and how the last refresh went; touches neither network nor disk."""
+        self._refresher.resume()
         snapshot = self._guard.snapshot
         trust, policy, pinset = snapshot.trust, snapshot.policy, snapshot.trust.pinset
         return Status(
@@ -173,12 +153,16 @@ class PinClient:
             fresh_until=trust.timestamp.expires if trust.timestamp else None,
             hosts=len(pinset.hosts) if pinset else 0,
             rollout=rollout_of(policy) if policy else (),
-            last_refresh=self._last_refresh,
-            last_error=self._last_error,
+            last_refresh=self._refresher.last_refresh,
+            last_error=self._refresher.last_error,
+            failures=self._refresher.failures,
+            server=self._servers.served_by,
             cache=self._cache.describe,
-            persist_failed=self._updater.persist_failed,
-            refused=self._guard.refused,
-            reported=self._guard.reported,
+            persist_failed=self._refresher.updater.persist_failed,
+            refused=self._guard.witness.refused,
+            reported=self._guard.witness.reported,
+            reports_sent=self._reporter.sent,
+            reports_dropped=self._reporter.dropped,
             process_wide=self._process_wide,
             not_covered=uncovered_libraries(),
         )
@@ -232,28 +216,30 @@ class PinClient:
 
     def start(self) -> Self:
         """Refresh in the background from now on, at once and then every ``poll_seconds`` with 20 % jitter."""
-        self._background.start()
+        self._refresher.background.start()
         return self
 
     def close(self) -> None:
         """
-        Stop the background refresh and close idle connections to the pin server.
+        Stop the background refresh, close idle connections to the pin server, and send the reports that wait.
 
         The cache stays, and so does enforcement, with its refreshes in passing: a service that shuts down must not
-        lose its pins on the way. :meth:`start` starts again.
+        lose its pins on the way. :meth:`start` starts again. No part waits longer than two seconds for a server.
         """
-        self._background.close()
-        if self._lock.acquire(timeout=1.0):  # a refresh that is under way closes its connection by its deadline
-            try:
-                self._fetcher.close()
-            finally:
-                self._lock.release()
+        self._refresher.close()
+        self._reporter.flush(FLUSH_SECONDS)
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a PinClient belongs to one process and cannot be pickled. Make one in each process that is not forked "
+            "from this one; clients of one cache folder share what they trust."
+        )
 
     def __repr__(self) -> str:
         status = self.status()
@@ -276,39 +262,19 @@ class PinClient:
     def _adopt(self, trust: TrustState) -> None:
         self._guard.adopt(self._snapshot_of(trust, self._guard.snapshot))
 
-    def _refresh_if_due(self) -> None:
-        """Keep the pins of a client fresh that nobody called start() on; the guard asks when the time has come."""
-        self._guard.due = time.monotonic() + self._poll_seconds
-        if not self._background.is_running:
-            self._refresh_soon()
+    def _note_contradiction(self, error: EquivocationError, trust: TrustState) -> None:
+        if trust.pinset is not None and trust.pinset.report_to and self._reports:
+            envelopes = (error.held, error.shown)
+            self._reporter.note(Finding.of_contradiction(trust.pinset, "equivocation", envelopes, self._clock()))
 
-    def _refresh_soon(self) -> None:
-        if self._background.is_running:
-            self._background.poke()
-        elif self._is_older_than(SECOND_LOOK_SECONDS) and self._errand.acquire(blocking=False):
-            try:
-                threading.Thread(target=self._run_errand, name="pinwarden-refresh", daemon=True).start()
-            except RuntimeError as error:  # too many threads, or the process is ending: no reason to fail a handshake
-                self._errand.release()
-                log.warning("no refresh in passing: %s", error)
-
-    def _run_errand(self) -> None:
-        try:
-            self.refresh()
-        except PinwardenError as error:
-            log.warning("refresh failed: %s", error)
-        finally:
-            self._errand.release()
-
-    def _is_older_than(self, seconds: float) -> bool:
-        return self._last_attempt is None or time.monotonic() - self._last_attempt >= seconds
+    def _draw_instance(self) -> str | None:
+        return os.urandom(8).hex() if self._telemetry else None
 
     def _reset_after_fork(self) -> None:
-        # A lock that another thread held at the fork would never be released in the child.
-        self._lock, self._errand, self._refreshing = threading.Lock(), threading.Lock(), None
+        instance = self._draw_instance()
         self._guard.reset_after_fork()
-        self._fetcher.reset_after_fork()
-        self._background.reset_after_fork()  # last, because its thread uses all of these
+        self._reporter.reset_after_fork(instance)
+        self._refresher.reset_after_fork(instance)
 
 
 _alive: weakref.WeakSet[PinClient] = weakref.WeakSet()
@@ -323,19 +289,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_in_child)  # once, because nothing can be taken back from there
 
 
-def _let_go(background: BackgroundRefresh, fetcher: "Fetcher") -> None:
+@atexit.register
+def _end_with_process() -> None:
+    end = elapsed.seconds() + FLUSH_SECONDS
+    for client in list(_alive):
+        client._reporter.flush(max(end - elapsed.seconds(), 0.0))
+        client._refresher.let_go()
+
+
+def _let_go(background: BackgroundRefresh, servers: "PinServers", reporter: "Reporter") -> None:
     background.stop()
-    fetcher.close()
-
-
-def _weakly(method: Callable[[], object]) -> Callable[[], object]:
-    reference = weakref.WeakMethod(method)
-
-    def call() -> None:
-        if (alive := reference()) is not None:
-            alive()
-
-    return call
+    servers.close()
+    reporter.stop()
 
 
 def _utc_now() -> datetime:

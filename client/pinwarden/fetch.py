@@ -16,7 +16,7 @@ from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, responses
 from typing import NamedTuple
 
-from pinwarden import tls
+from pinwarden import elapsed, tls
 from pinwarden.address import check_address
 from pinwarden.answer import PIECE, PINS_STAY, BoundedResponse, printable, read_body
 from pinwarden.bundle import MAX_BUNDLE_BYTES
@@ -70,9 +70,14 @@ class Fetcher:
         self._headers = {"User-Agent": "pinwarden-python", "Accept-Encoding": "gzip", "Accept": "*/*"}
         if instance:
             self._headers["Pinwarden-Instance"] = instance
-        self._context = _tls_context(ca_file) if ca_file else None
+        self._context = own_context(ca_file) if ca_file else None
         self._connection: HTTPConnection | None = None
         self._idle_since = 0.0
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the server, for messages."""
+        return self._address.origin
 
     def bundle(
         self, name: str, root_version: int, *, held: tuple[int, int] | None = None, etag: str | None = None
@@ -107,19 +112,19 @@ class Fetcher:
         if connection is not None:
             connection.close()
 
-    def reset_after_fork(self) -> None:
-        """In the child: let go of the connection, which only the parent may go on using, and be another instance."""
+    def reset_after_fork(self, instance: str | None) -> None:
+        """In the child: let go of the connection, which only the parent may go on using, and be another *instance*."""
         connection, self._connection = self._connection, None
         if connection is not None and connection.sock is not None:
             # Not close(): it would wait for the lock of a buffer that some thread of the parent was reading from.
             descriptor = connection.sock.detach()
             if descriptor >= 0:
                 os.close(descriptor)
-        if "Pinwarden-Instance" in self._headers:
-            self._headers["Pinwarden-Instance"] = os.urandom(8).hex()
+        if instance:
+            self._headers["Pinwarden-Instance"] = instance
 
     def _get(self, path: str, headers: dict[str, str], limit: int) -> Fetched | None:
-        if time.monotonic() - self._idle_since > MAX_IDLE_SECONDS:
+        if elapsed.seconds() - self._idle_since > MAX_IDLE_SECONDS:
             self.close()
         try:
             return self._exchange_twice(path, headers, limit, Deadline(self._deadline_seconds))
@@ -159,7 +164,7 @@ class Fetcher:
             raise self._refusal(response, path)
         finally:
             # What was not read to its end, or announces another answer, would be taken for the next answer.
-            self._idle_since = time.monotonic()
+            self._idle_since = elapsed.seconds()
             if response.will_close or not response.isclosed() or response.status < 200:
                 self.close()
                 response.close()  # an error that somebody keeps would keep the socket open
@@ -185,7 +190,7 @@ class Fetcher:
             line = open_socket(self._address.host, self._address.port, deadline)
             try:
                 if self._address.secure:
-                    self._context = self._context or _tls_context(None)
+                    self._context = self._context or own_context(None)
                     line = self._context.wrap_socket(line, server_hostname=self._address.host)
             except BaseException:
                 line.close()
@@ -210,7 +215,7 @@ class Fetcher:
             holds=PINS_STAY,
             hint=hint,
             status=response.status,
-            retry_after=_retry_after(response.headers.get("Retry-After")),
+            retry_after=parse_retry_after(response.headers.get("Retry-After")),
         )
 
     def _failure(self, error: Exception) -> FetchError:
@@ -224,7 +229,8 @@ class Fetcher:
         return FetchError(f"{self._address.origin} cannot be asked: {reason}", holds=PINS_STAY, hint=hint)
 
 
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+def own_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return a context that checks chain and name, by the CAs of *ca_file* or the system's, and that no pins judge."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:
@@ -235,7 +241,7 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
     return tls.exempt(context)  # spec E10
 
 
-def _retry_after(text: str | None) -> float | None:
+def parse_retry_after(text: str | None) -> float | None:
     """Return the seconds that Retry-After (RFC 9110 section 10.2.3) asks for, an hour at most, or None."""
     if not text:
         return None

@@ -1,19 +1,19 @@
 """
-One client's judgement of connections: state table, second look after a mismatch, notices (spec E7 to E11).
+One client's judgement of connections: state table, second look after a mismatch (spec E7 to E11).
 
-It may import ``enforce``, ``trust`` and the standard library. It never lets a connection pass because something failed:
-every path that does not end in evidence ends in an exception.
+It may import ``enforce``, ``trust``, ``witness``, ``elapsed`` and the standard library. It never lets a connection pass
+because something failed: every path that does not end in evidence ends in an exception.
 """
 
-import logging
 import sys
 import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from pinwarden import elapsed
 from pinwarden.enforce import (
     REFUSED,
     Chain,
@@ -26,13 +26,13 @@ from pinwarden.enforce import (
     match_leaf,
 )
 from pinwarden.errors import PinMismatchError, PinsUnavailableError, PinwardenError
+from pinwarden.events import Events
 from pinwarden.trust import State, TrustState
+from pinwarden.witness import Witness
 
-log = logging.getLogger("pinwarden")
 WhenEmpty = Literal["refuse", "platform"]
 
 SECOND_LOOK_SECONDS = 10.0
-NOTICE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,14 @@ class ClientGuard:
     Implements ``tls.Guard`` for one PinClient.
 
     Attributes:
-        due: ``time.monotonic()`` after which a handshake asks for a refresh in passing.
-        refused, reported: connections refused, and let through in report mode, so far.
+        due: ``elapsed.seconds()`` after which a handshake asks for a refresh in passing.
+        witness: counts, tells and reports what was decided.
 
     Args:
         snapshot: what is trusted at the start.
         rules: the application's choices.
+        events: holds back what a refresh tells until no lock is held.
+        witness: counts, tells and reports; default: one that tells *events*.
         refresh: fetches and adopts once, inline; raises PinwardenError when that fails.
         refresh_soon: asks for the same in the background and returns at once.
         refresh_if_due: the same, when the last refresh is long ago.
@@ -73,22 +75,22 @@ class ClientGuard:
         snapshot: Snapshot,
         rules: Rules,
         *,
+        events: Events | None = None,
+        witness: Witness | None = None,
         refresh: Callable[[], object],
         refresh_soon: Callable[[], object],
         refresh_if_due: Callable[[], object],
     ) -> None:
         self.adopt(snapshot)
         self.due = 0.0
-        self.refused = 0
-        self.reported = 0
+        self.witness = witness or Witness(events, clock=rules.clock)
         self._rules = rules
+        self._events = events or Events()
         self._refresh = refresh
         self._refresh_soon = refresh_soon
         self._refresh_if_due = refresh_if_due
         self._look_lock = threading.Lock()
         self._last_look: float | None = None
-        self._telling = threading.local()
-        self._noticed: dict[tuple[str, str], float] = {}
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Judge by *snapshot* from now on; open connections are judged again when its pins differ (spec E8)."""
@@ -123,7 +125,7 @@ class ClientGuard:
         snapshot = self.snapshot
         policy = snapshot.policy
         if policy is not None:
-            if time.monotonic() >= self.due:
+            if elapsed.seconds() >= self.due:
                 self._refresh_if_due()
             if leaf is not None and self._evidence_at_hand(snapshot, policy, host, leaf):
                 return policy
@@ -132,12 +134,12 @@ class ClientGuard:
         except (PinMismatchError, PinsUnavailableError) as refusal:
             newer = self._second_look(snapshot, refusal, may_block=may_block)
             if newer is None:
-                self._refuse(host, refusal)
+                self.witness.note_refusal(policy, host, refusal, chain)
                 raise
             try:
                 self.verdict(newer, host, chain)
             except PinwardenError as final:
-                self._refuse(host, final)
+                self.witness.note_refusal(newer.policy, host, final, chain)
                 raise
             return _token_of(newer)
         return _token_of(snapshot)
@@ -171,7 +173,7 @@ class ClientGuard:
         state = snapshot.trust.state_at(self._rules.clock())
         verdict = judge_rule(policy, rule, name, chain(), state)
         if verdict.outcome is not _MATCHED or state is not _FRESH:
-            self._notice_verdict(verdict, state, policy)
+            self.witness.note_verdict(policy, verdict, state, chain)
         return verdict
 
     def unavailable(self, host: str | None, snapshot: Snapshot) -> PinsUnavailableError:
@@ -187,7 +189,7 @@ class ClientGuard:
 
     def _without_pins(self, snapshot: Snapshot, host: str | None) -> Verdict:
         if self._rules.when_empty == "platform":
-            self._notice("empty", host, "no pin set is trusted; ordinary CA checks only, as when_empty='platform' says")
+            self.witness.note_empty(host)
             return Verdict(Outcome.PLATFORM, host)
         raise self.unavailable(host, snapshot)
 
@@ -202,58 +204,17 @@ class ClientGuard:
         if not may_block or is_event_loop_thread():
             self._refresh_soon()
             return None
-        with self._look_lock:
+        # What a refresh tells waits until the lock is free: a log handler may connect, and be judged, itself.
+        with self._events.later(), self._look_lock:
             if self.snapshot is not seen:  # another thread waited for the same refresh
                 return self.snapshot
-            now = time.monotonic()
+            now = elapsed.seconds()
             if self._last_look is not None and now - self._last_look < SECOND_LOOK_SECONDS:
                 return None
             self._last_look = now
-            failure = None
-            try:
+            with suppress(PinwardenError):  # told of by the refresh; the refusal stands
                 self._refresh()
-            except PinwardenError as error:
-                failure = str(error)
-        if failure:  # told without the lock: a log handler may connect, and be judged, itself
-            self._tell(logging.WARNING, "refresh after a refused connection failed: %s", failure)
         return self.snapshot if self.snapshot is not seen else None
-
-    def _refuse(self, host: str | None, refusal: PinwardenError) -> None:
-        self.refused += 1
-        # Logged here too, because some libraries (pymongo) replace the exception and would hide it; as text, because
-        # whoever keeps log records would keep the traceback and with it the connection.
-        self._tell(logging.ERROR, "connection to %s refused: %s", host or "a peer without a name", str(refusal))
-
-    def _notice_verdict(self, verdict: Verdict, state: State, policy: Policy) -> None:
-        if verdict.outcome is Outcome.REPORTED:
-            self.reported += 1
-            self._notice("reported", verdict.host, f"let through in report mode: {verdict.problem}")
-        elif verdict.outcome is Outcome.PLATFORM:
-            self._notice("platform", verdict.host, f"pin set {policy.label} has expired; ordinary CA checks only")
-        elif verdict.outcome is Outcome.BACKUP_USED:
-            self._notice("backup-used", verdict.host, f"matched a backup pin ({verdict.pin}); promote it")
-        if state is State.STALE:
-            self._notice("stale", verdict.host, f"judged by the stale pin set {policy.label}")
-
-    def _notice(self, outcome: str, host: str | None, text: str) -> None:
-        """Log *text* once per outcome, host and hour: a busy service must not fill its disk with one fact."""
-        key, now = (outcome, host or ""), time.monotonic()
-        last = self._noticed.get(key)
-        if last is None or now - last >= NOTICE_SECONDS:
-            if len(self._noticed) >= 4096:
-                self._noticed.clear()
-            self._noticed[key] = now
-            self._tell(logging.WARNING, "%s: %s", host or "a peer without a name", text)
-
-    def _tell(self, level: int, message: str, *values: object) -> None:
-        """Log, unless this connection was made by a log handler that is being told of one: it would never end."""
-        if getattr(self._telling, "busy", False):
-            return
-        self._telling.busy = True
-        try:
-            log.log(level, message, *values)
-        finally:
-            self._telling.busy = False
 
     def reset_after_fork(self) -> None:
         """A lock that another thread held at the fork would never be released in the child."""

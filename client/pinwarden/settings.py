@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pinwarden.errors import ConfigError
-from pinwarden.settings_table import Setting, SettingsTable, choice, number, path, switch, text
+from pinwarden.settings_table import Setting, SettingsTable, choice, number, path, switch, text, texts
 
 REQUIRED = ("url", "pinset", "root")
 
@@ -21,10 +21,23 @@ def _cache(value: Any) -> str | Path:
     return text(value) if "://" in text(value) else path(value)
 
 
+def _servers(value: Any) -> str | tuple[str, ...]:
+    """Parse one address, or several of one server: separated by commas in a text, a list in a settings file."""
+    listed = texts(value) if type(value) in (list, tuple) or "," in text(value) else (text(value),)
+    return listed[0] if len(listed) == 1 else listed
+
+
 TABLE = SettingsTable(
     "PINWARDEN_",
     (
-        Setting("url", text, None, "Address of the pin server, https://pins.example.com.", may_be_secret=True),
+        Setting(
+            "url",
+            _servers,
+            None,
+            "Address of the pin server, https://pins.example.com; or up to four of them, separated by commas, of which "
+            "the next is asked when one fails.",
+            may_be_secret=True,
+        ),
         Setting("pinset", text, None, "Name of the pin set."),
         Setting("root", path, None, "File with the authority's root, root.json, that the application brings along."),
         Setting(
@@ -54,6 +67,7 @@ TABLE = SettingsTable(
         Setting(
             "telemetry", switch, True, "Tell the pin server a random number for this process, which counts processes."
         ),
+        Setting("reports", switch, True, "Send failure reports where the pin set names an address for them."),
     ),
     listed_by="pinwarden run --help",
     foreign=("SERVER_", "KEYS_", "OPS_", "FAILPOINT"),

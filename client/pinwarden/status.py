@@ -46,9 +46,12 @@ class Status:
         rollout: those of them that not every installation enforces.
         last_refresh: when a refresh last succeeded, or None.
         last_error: what refused or failed the last refresh, or None when it succeeded.
+        failures: how many refreshes failed in a row.
+        server: origin of the pin server that gave the last accepted answer, or None.
         cache: where documents are kept, for people.
         persist_failed: how often the cache could not be written.
         refused, reported: connections refused, and let through in report mode, since the client was made.
+        reports_sent, reports_dropped: failure reports that were taken, and given up (docs/reports.md).
         process_wide: whether this client judges every connection of the process.
         not_covered: loaded TLS libraries that no Python hook reaches.
     """
@@ -66,10 +69,14 @@ class Status:
     rollout: tuple[Rollout, ...]
     last_refresh: datetime | None
     last_error: str | None
+    failures: int
+    server: str | None
     cache: str
     persist_failed: int
     refused: int
     reported: int
+    reports_sent: int
+    reports_dropped: int
     process_wide: bool
     not_covered: tuple[str, ...]
 

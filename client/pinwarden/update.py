@@ -1,11 +1,10 @@
 """
 One update, from the network into the trust state and the cache (spec section 4, V10, C1 to C5).
 
-It may import ``trust``, ``fetch``, ``cache`` and errors. It never decides what is trusted, only what is fetched, kept
-and survivable.
+It may import ``trust``, ``fetch``, ``cache``, ``events`` and errors. It never decides what is trusted, only what is
+fetched, kept and survivable.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Protocol
@@ -15,6 +14,7 @@ from pinwarden.cache import Cache
 from pinwarden.documents import Root
 from pinwarden.envelope import Envelope
 from pinwarden.errors import CacheError, FetchError, UntrustedError
+from pinwarden.events import Events
 from pinwarden.trust import (
     KeptDocuments,
     TrustState,
@@ -24,7 +24,6 @@ from pinwarden.trust import (
     is_recognised,
 )
 
-log = logging.getLogger("pinwarden")
 MAX_ROOT_WALK = 256
 NOT_FOUND = 404
 
@@ -55,12 +54,20 @@ class Updater:
         source: where bundles come from.
         cache: where accepted documents are kept.
         adopt: called with each newer state at once, before anything else may fail.
+        events: is told when keeping begins to fail, and when it works again.
+
+    Attributes:
+        persist_failed: how often the cache could not be written.
     """
 
-    def __init__(self, source: Source, cache: Cache, *, adopt: Callable[[TrustState], object]) -> None:
+    def __init__(
+        self, source: Source, cache: Cache, *, adopt: Callable[[TrustState], object], events: Events | None = None
+    ) -> None:
         self._source = source
         self._cache = cache
         self._adopt = adopt
+        self._events = events or Events()
+        self._keeps = True
         self._etag: tuple[str, TrustState] | None = None
         self.persist_failed = 0
 
@@ -121,11 +128,21 @@ class Updater:
         try:
             self._cache.update(merge)
         except CacheError as error:
-            self.persist_failed += 1
-            log.warning("update is in force but could not be kept for the next start: %s", error)
+            self._could_not_keep(error)
+        else:
+            if not self._keeps:
+                self._keeps = True
+                self._events.tell("cache.recovered", "updates are kept again", cache=self._cache.describe)
         if state is not before:
             self._adopt(state)
         return state
+
+    def _could_not_keep(self, error: CacheError) -> None:
+        self.persist_failed += 1
+        if self._keeps:  # told once: a folder that is read-only stays so, and a busy log helps nobody
+            self._keeps = False
+            message = "update is in force but could not be kept for the next start: %s"
+            self._events.tell("cache.failed", message, error, cache=self._cache.describe, reason=str(error))
 
 
 def _with_strangers(state: TrustState, found: KeptDocuments) -> KeptDocuments:

@@ -27,12 +27,13 @@ def test_the_least_settings_bring_the_defaults_of_the_client() -> None:
         "allow_http": False,
         "poll_seconds": POLL_SECONDS,
         "telemetry": True,
+        "reports": True,
     }
 
 
-def test_every_option_of_the_client_but_its_clock_is_a_setting() -> None:
+def test_every_option_of_the_client_but_its_functions_is_a_setting() -> None:
     names = {row.name for row in TABLE}
-    assert set(Options.__annotations__) - {"clock"} <= names
+    assert set(Options.__annotations__) - {"clock", "on_event"} <= names
     assert names - set(Options.__annotations__) == {
         "url",
         "url_file",
@@ -114,6 +115,24 @@ def test_a_relative_path_counts_from_the_folder_of_the_file_that_has_it(config: 
 def test_the_url_of_a_cache_is_not_taken_for_a_folder(config: Any) -> None:
     file = config('cache = "rediss://cache/0"\n')
     assert sdk_settings(LEAST, config=file)["cache"] == "rediss://cache/0"
+
+
+@pytest.mark.parametrize(
+    ("spelt", "urls"),
+    [
+        ("https://a", "https://a"),
+        ("https://a,https://b", ("https://a", "https://b")),
+        (" https://a , https://b ", ("https://a", "https://b")),
+        ("https://a,", "https://a"),
+    ],
+)
+def test_several_servers_are_separated_by_commas_also_in_a_file_of_their_own(
+    spelt: str, urls: object, tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text(spelt + "\n")
+    least = {name: value for name, value in LEAST.items() if name != "PINWARDEN_URL"}
+    assert sdk_settings({**least, "PINWARDEN_URL": spelt})["url"] == urls
+    assert sdk_settings({**least, "PINWARDEN_URL_FILE": str(tmp_path / "url")})["url"] == urls
 
 
 @pytest.mark.parametrize("name", ["url", "cache"])

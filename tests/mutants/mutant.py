@@ -38,6 +38,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "deadline": ("tests/sdk/test_fetch_http.py", "tests/sdk"),
     "cache": ("tests/sdk/test_cache.py", "tests/sdk"),
     "owned_files": ("tests/sdk/test_cache.py", "tests/sdk"),
+    "servers": ("tests/sdk/test_servers.py", "tests/sdk"),
+    "background": ("tests/sdk/test_background.py", "tests/sdk/test_life.py", "tests/sdk"),
+    "witness": ("tests/sdk/test_reports.py", "tests/sdk"),
+    "reports": ("tests/sdk/test_reports.py", "tests/sdk"),
+    "delivery": ("tests/sdk/test_reports.py", "tests/sdk"),
     "tls/gate": (
         "tests/tls/test_hole_1_2_bytes.py",
         "tests/tls/test_hole_5_6_7_checks.py",

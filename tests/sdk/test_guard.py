@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from pinwarden import FetchError, PinMismatchError, PinsUnavailableError, State, guard
-from pinwarden import client as client_module
+from pinwarden import FetchError, PinMismatchError, PinsUnavailableError, State, guard, refresher, witness
 from pinwarden.cache import MemoryCache
 from pinwarden.enforce import Chain
 from pinwarden.testing import ThrowawayAuthority, pinned
@@ -197,13 +196,14 @@ def test_a_mismatch_on_an_event_loop_is_refused_at_once_and_asks_in_the_backgrou
     server.serve(authority)
     client = make_client()
     client.refresh()
-    client._last_attempt -= guard.SECOND_LOOK_SECONDS
+    client._refresher._last_attempt -= guard.SECOND_LOOK_SECONDS
     authority.publish({HOST: [WRONG, GOOD]})
     server.serve(authority)
     loop_thread = threading.get_ident()
     asked_by = []
-    real = client._updater.update
-    monkeypatch.setattr(client._updater, "update", lambda *a: asked_by.append(threading.get_ident()) or real(*a))
+    updater = client._refresher.updater
+    real = updater.update
+    monkeypatch.setattr(updater, "update", lambda *a: asked_by.append(threading.get_ident()) or real(*a))
 
     async def connect() -> None:
         admit(client, WRONG)
@@ -280,7 +280,7 @@ def test_a_connection_made_during_a_refresh_is_judged_without_waiting_for_it(
     server.serve(authority)
     client = make_client()
     refusals, waits = [], []
-    real, lock = client._cache.update, client._lock
+    real, lock = client._cache.update, client._refresher._lock
 
     class Watched:
         """The client's lock, which nobody may ask for twice."""
@@ -298,17 +298,18 @@ def test_a_connection_made_during_a_refresh_is_judged_without_waiting_for_it(
         real(merge)
 
     monkeypatch.setattr(client._cache, "update", update)
-    monkeypatch.setattr(client, "_lock", Watched())
+    monkeypatch.setattr(client._refresher, "_lock", Watched())
     assert client.refresh().version == 1
     monkeypatch.undo()
     assert len(refusals) == 1
-    assert waits == [client_module.REFRESH_WAIT_SECONDS]
+    assert waits == [refresher.REFRESH_WAIT_SECONDS]
 
 
 def test_whoever_waits_too_long_for_another_refresh_is_told(make_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "REFRESH_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(refresher, "REFRESH_WAIT_SECONDS", 0.05)
     client = make_client()
-    with client._lock, pytest.raises(FetchError, match=r"another refresh is still under way\. The pins already"):
+    told = r"another refresh is still under way\. The pins already"
+    with client._refresher._lock, pytest.raises(FetchError, match=told):
         client.refresh()
 
 
@@ -322,7 +323,7 @@ def test_one_fact_is_logged_once_per_host_and_hour(
         admit(client, WRONG, host=host)
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["a.example.com", "b.example.com"]
     assert client.status().reported == 6
-    monkeypatch.setattr(guard, "NOTICE_SECONDS", 0.0)
+    monkeypatch.setattr(witness, "NOTICE_SECONDS", 0.0)
     admit(client, WRONG, host="a.example.com")
     assert len(caplog.records) == 3
 
@@ -337,7 +338,7 @@ def test_a_crawler_does_not_fill_the_memory_with_notices(make_client: Any, autho
             admit(client, WRONG, host=f"h{number}.example.com")
     finally:
         logging.getLogger("pinwarden").disabled = False
-    assert len(client._guard._noticed) <= 4096
+    assert len(client._guard.witness._noticed) <= 4096
     assert client.status().reported == 4200
 
 

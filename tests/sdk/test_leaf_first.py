@@ -79,4 +79,4 @@ def outcome(trust: Any, rules: Rules, host: str | None, chain: Chain, caplog: An
         found = asked.admit(host, lambda: chain, may_block=True, **leaf) is asked.token
     except PinwardenError as error:
         found = (type(error), str(error))
-    return found, asked.refused, asked.reported, caplog.messages
+    return found, asked.witness.refused, asked.witness.reported, caplog.messages

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pinwarden import ConfigError, FetchError, PinClient, PinMismatchError, PinwardenError, State
+from pinwarden import ConfigError, FetchError, PinClient, PinMismatchError, PinwardenError, State, elapsed
 from pinwarden import client as client_module
 from pinwarden.cache import MemoryCache
 from pinwarden.enforce import Chain
@@ -203,7 +203,7 @@ def test_a_child_forked_while_a_refresh_hangs_has_free_locks_and_a_thread_of_its
         client = make_client(url=slow.url)
         with client:
             assert reached.wait(CHILD_SECONDS)
-            assert client._lock.locked()
+            assert client._refresher._lock.locked()
 
             def look() -> str:
                 until(lambda: client.status().version)  # by the thread that the child has of its own
@@ -222,7 +222,7 @@ def test_a_child_gets_unlocked_locks_whoever_held_them(
 ) -> None:
     server.serve(authority)
     client = make_client()
-    with getattr(client, holder), client._guard._look_lock, client._background._lock:
+    with getattr(client._refresher, holder), client._guard._look_lock, client._refresher.background._lock:
         # EMPTY: the handshake itself refreshes, then a thread is started.
         told = in_child(lambda: (admit(client, GOOD), client.start().status().version)[1])
     assert told == "1"
@@ -236,8 +236,8 @@ def test_a_preloading_master_forks_workers_that_each_refresh_by_themselves(
         until(lambda: client.status().version == 1)
 
         def work() -> str:
-            mine = len(refresh_threads())
             first = client.status().last_refresh
+            mine = len(refresh_threads())
             client._clock.advance(seconds=1)
             until(lambda: client.status().last_refresh != first)
             client.close()
@@ -249,10 +249,57 @@ def test_a_preloading_master_forks_workers_that_each_refresh_by_themselves(
 
 def test_a_child_of_a_closed_client_starts_no_thread(server: Any, authority: Any, make_client: Any) -> None:
     server.serve(authority)
-    client = make_client()
+    client = make_client(bootstrap=authority.bundle().to_bytes())
     client.start()
     client.close()
-    assert in_child(lambda: len(refresh_threads())) == "0"
+    assert in_child(lambda: (admit(client, GOOD), client.status(), len(refresh_threads()))[2]) == "0"
+
+
+@pytest.mark.parametrize("use", ["status", "refresh", "admit", "start"])
+def test_a_child_starts_the_thread_that_its_parent_had_only_when_it_uses_the_client(
+    use: str, server: Any, authority: Any, make_client: Any
+) -> None:
+    server.serve(authority)
+    uses = {"admit": lambda: admit(client, GOOD)}
+    with make_client() as client:
+        until(lambda: client.status().version)
+
+        def count() -> str:
+            unused = len(refresh_threads())
+            uses.get(use, getattr(client, use, None))()
+            return f"{unused} {len(refresh_threads())}"
+
+        assert in_child(count) == "0 1"
+        # A grandchild, as a program that makes itself a daemon has: the one between never used it.
+        assert in_child(lambda: in_child(count)) == "0 1"
+
+
+def test_a_child_that_closes_the_client_before_it_uses_it_starts_no_thread(
+    server: Any, authority: Any, make_client: Any
+) -> None:
+    server.serve(authority)
+    with make_client() as client:
+        until(lambda: client.status().version)
+        assert (
+            in_child(lambda: (client.close(), client.status(), admit(client, GOOD), len(refresh_threads()))[3]) == "0"
+        )
+
+
+def test_children_of_a_parent_with_fresh_pins_do_not_all_ask_at_once(
+    server: Any, authority: Any, make_client: Any
+) -> None:
+    server.serve(authority)
+    with make_client() as client:
+        until(lambda: client._refresher.background._failures == 0)
+
+        def wait() -> float:
+            client.status()
+            return client._refresher.background._due - elapsed.seconds()
+
+        waits = [float(in_child(wait)) for _ in range(8)]
+    assert all(-1.0 < wait <= 300 for wait in waits)
+    assert len(set(waits)) == 8
+    assert len(server.paths) == 1
 
 
 def test_refreshes_in_passing_back_off_and_honour_retry_after(
@@ -294,7 +341,7 @@ def test_a_process_that_can_start_no_thread_still_judges_connections(
         with pytest.raises(FetchError, match="cannot be asked"):  # the server of this test needs threads, a fetch none
             client.refresh()
     assert "no refresh in passing: can't create new thread" in caplog.text
-    assert not client._errand.locked()
+    assert not client._refresher._errand.locked()
     assert client.refresh().version == 1
 
 
@@ -303,7 +350,7 @@ def test_a_defect_in_a_refresh_is_told_in_the_status_too(
 ) -> None:
     client = make_client()
     with monkeypatch.context() as patch:
-        patch.setattr(client._updater, "update", lambda *_: 1 / 0)
+        patch.setattr(client._refresher.updater, "update", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             client.refresh()
     assert client.status().last_error == "division by zero"

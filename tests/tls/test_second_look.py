@@ -94,7 +94,7 @@ def test_a_look_that_fails_leaves_the_refusal_and_the_pins(
     pins.server.pages[BUNDLE] = b"{}"
     with pytest.raises(PinMismatchError, match=r"app 1\.1"):
         exchange(peer, pins.context())
-    assert "refresh after a refused connection failed" in caplog.text
+    assert "refresh failed: " in caplog.text
     assert (peer.finish(), pins.client.status().version) == (b"", 1)
 
 
@@ -169,7 +169,7 @@ def hold_back_first_refresh(pins: Pins, monkeypatch: pytest.MonkeyPatch) -> None
     """Start the background refresh as if its first run had been long ago."""
     over = threading.Event()
     with monkeypatch.context() as patch:
-        patch.setattr(pins.client._background, "_run_once", over.set)
+        patch.setattr(pins.client._refresher.background, "_run_once", over.set)
         pins.client.start()
         assert over.wait(10)
 

@@ -33,7 +33,19 @@ _MEANING = {
 }
 _SHOWN_ROLLOUT = 10
 # What a process that ends at once has nothing to say about.
-_OF_A_PROCESS = ("last_refresh", "last_error", "persist_failed", "refused", "reported", "process_wide", "not_covered")
+_OF_A_PROCESS = (
+    "last_refresh",
+    "last_error",
+    "failures",
+    "server",
+    "persist_failed",
+    "refused",
+    "reported",
+    "reports_sent",
+    "reports_dropped",
+    "process_wide",
+    "not_covered",
+)
 
 
 @click.command(

@@ -9,9 +9,10 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.table.documents import DOCUMENTS
 from tests.mutants.table.enforcement import ENFORCEMENT
 from tests.mutants.table.envelopes import ENVELOPES
+from tests.mutants.table.life import LIFE
 from tests.mutants.table.network import NETWORK
 from tests.mutants.table.parsing import PARSING
 from tests.mutants.table.tls import TLS
 from tests.mutants.table.trust import TRUST
 
-MUTANTS: list[Mutant] = [*PARSING, *ENVELOPES, *DOCUMENTS, *TRUST, *ENFORCEMENT, *TLS, *NETWORK]
+MUTANTS: list[Mutant] = [*PARSING, *ENVELOPES, *DOCUMENTS, *TRUST, *ENFORCEMENT, *TLS, *NETWORK, *LIFE]
