@@ -211,7 +211,7 @@ def _print_finding(found: dict[str, Any]) -> None:
     for name in ("here", "there"):
         side = found[name]
         proved = {True: ", signed by the authority's keys", False: ", not signed by the authority's keys", None: ""}
-        digest = f" sha256 {side['sha256']}" if side["sha256"] else ""
+        digest = f", sha256 {side['sha256']}" if side["sha256"] else ""
         told = f"{printable(side['source'])} {printable(side['says'])}{digest}{proved[side['signed']]}"
         click.echo(f"  {name:<8}  {told}", err=True)
     click.echo(f"  means     {found['means']}", err=True)
