@@ -7,7 +7,7 @@ It may import click and this package. It asks as clients do, needs no token, and
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -15,7 +15,8 @@ from pinwarden import trust
 from pinwarden.answer import printable
 from pinwarden.cache import Cache, DiskCache, MemoryCache
 from pinwarden.cli.printing import print_facts, print_json
-from pinwarden.cli.refusals import REFUSED, say
+from pinwarden.cli.refusals import REFUSED, USAGE, ExitCodes, complain, say
+from pinwarden.cli.session import logged_as_warnings
 from pinwarden.cli.sources import read_source
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE
 from pinwarden.errors import CacheError, ConfigError, UntrustedError, WrongPinSetError
@@ -35,7 +36,13 @@ from pinwarden_ops.settings import TABLE
 WAIT_SECONDS = 180  # twice as long as caches may show something old, and a little more
 
 
-@click.group(cls=OpsGroup)
+class AuditGroup(OpsGroup):
+    """A group in which 1 always means a finding."""
+
+    exit_codes: ClassVar[ExitCodes] = ((CacheError, USAGE), *OpsGroup.exit_codes)
+
+
+@click.group(cls=AuditGroup)
 def audit() -> None:
     """Watch a server's history from a second machine, for a second story."""
 
@@ -96,7 +103,7 @@ def history(
     trusted = _begin(root, pinset)
     folder = default_folder(state_dir)
     fetching = {"ca_file": asking["ca_file"] and str(asking["ca_file"]), "allow_http": asking["allow_http"]}
-    with ExitStack() as stack:
+    with logged_as_warnings(), ExitStack() as stack:
 
         def place(address: str, cache: Cache) -> Vantage:
             vantage = Vantage(address, Fetcher(address, **fetching), trusted, cache)
@@ -112,12 +119,12 @@ def history(
             wait_seconds=asking["wait"],
         )
         report = watch.run()
-    if save is not None and report.view is not None:
-        _save(save, report.view)
     if json_wanted:
         print_json(_as_json(url, pinset, report, watch))
     else:
         _print(report, watch)
+    if save is not None and report.view is not None:
+        _save(save, report.view, must=not report.findings)
     ctx.exit(REFUSED if report.findings else 0)
 
 
@@ -154,13 +161,14 @@ def _read_saved(file: Path, trusted: trust.TrustState) -> View:
     return view
 
 
-def _save(file: Path, view: View) -> None:
+def _save(file: Path, view: View, *, must: bool) -> None:
     try:
         replace(file, view.to_bytes())
     except OSError as error:
-        raise CacheError(
-            f"{file} cannot be written: {error.strerror or error}", holds="What was found is told by the exit code."
-        ) from error
+        problem = CacheError(f"{file} cannot be written: {error.strerror or error}", hint="Give --save another file.")
+        if must:
+            raise problem from error
+        complain(problem)  # the exit code says that something was found
 
 
 def _as_json(url: str, name: str, report: Report, watch: Watch) -> dict[str, Any]:
@@ -216,8 +224,7 @@ def _print_finding(found: dict[str, Any]) -> None:
         click.echo(f"  {name:<8}  {told}", err=True)
     click.echo(f"  means     {found['means']}", err=True)
     click.echo(f"  do        {found['do']}", err=True)
-    kept = found["evidence"] or "not kept: there is too much already; move it away from the state folder"
-    click.echo(f"  evidence  {kept}", err=True)
+    click.echo(f"  evidence  {found['evidence'] or 'not kept: ' + found['not_kept']}", err=True)
 
 
 def _now() -> datetime:

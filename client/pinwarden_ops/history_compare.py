@@ -67,22 +67,22 @@ class Finding:
     there: Side
 
 
-def judge(seen: View, *, before: View | None, others: Sequence[View], live: frozenset[str]) -> list[Finding]:
+def judge(seen: View, *, before: View | None, mirrors: Sequence[View], saved: Sequence[View]) -> list[Finding]:
     """
-    Compare *seen* with itself, with what this machine saw *before*, and with what *others* saw.
+    Compare *seen* with itself, with what this machine saw *before*, and with what was seen elsewhere.
 
     Args:
-        live: the sources of others that were looked at just now; a file may be older without anything being wrong.
+        mirrors: looked at just now.  saved: files, which may be older without anything being wrong.
     """
     findings = [*_served(seen)]
     if before is not None:
         findings += _compared(seen, before)
         findings += _shorter(seen, before, Kind.SHORTENED, "has fewer entries than this machine saw before")
-    for other in others:
+    for other in (*mirrors, *saved):
         findings += _compared(seen, other)
         findings += _shorter(seen, other, Kind.WITHHELD, "lacks versions that were seen elsewhere")
-        if other.source in live:
-            findings += _shorter(other, seen, Kind.WITHHELD, "lacks versions that are shown here")
+    for mirror in mirrors:
+        findings += _shorter(mirror, seen, Kind.WITHHELD, "lacks versions that are shown here")
     unique: dict[object, Finding] = {}
     for found in findings:  # one that documents prove and one that lists show may be the same
         unique.setdefault((found.kind, found.what, found.there.source), found)

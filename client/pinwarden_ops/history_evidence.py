@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from pinwarden.envelope import ENVELOPE_LIMITS, PINSET_TYPE, Envelope
-from pinwarden.errors import FetchError, UntrustedError
+from pinwarden.errors import CacheError, FetchError, UntrustedError
 from pinwarden.history import Entry
 from pinwarden.strict_json import encode_base64, format_time
 from pinwarden.trust import TrustState, is_recognised
@@ -54,9 +54,13 @@ class Collector:
             "authority": self.state.authority,
             "name": self.state.name,
         }
-        path = memory.keep_evidence(str(found.kind), _key(found), content)
         means, do = MEANS[found.kind]
-        return {**told, "means": means, "do": do, "evidence": str(path) if path else None}
+        told |= {"means": means, "do": do, "evidence": None, "not_kept": None}
+        try:
+            told["evidence"] = str(memory.keep_evidence(str(found.kind), _key(found), content))
+        except CacheError as error:
+            told["not_kept"] = str(error)  # a full disk must not keep a finding from being told
+        return told
 
     def _told(self, side: Side, envelope: Envelope | None) -> dict[str, Any]:
         signed = is_recognised(self.state, envelope) if envelope else None

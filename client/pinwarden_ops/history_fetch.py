@@ -31,7 +31,6 @@ class Sighting:
     What came of one look.
 
     Attributes:
-        state: what is trusted now, whatever was refused.
         view: None when the history was refused.
         refused, broken: what refused the bundle, and the history.
         body: the bundle as it was served.

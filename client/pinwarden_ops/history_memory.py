@@ -54,17 +54,21 @@ class Memory:
         """Remember *view* in place of what was seen before; CacheError when it cannot be written."""
         self._write(self.path, view.to_bytes())
 
-    def keep_evidence(self, kind: str, key: str, content: dict[str, Any]) -> Path | None:
+    def keep_evidence(self, kind: str, key: str, content: dict[str, Any]) -> Path:
         """
-        Write *content* once and return where it is; None when there is too much evidence already.
+        Write *content* once and return where it is; the same *kind* and *key* is the same file, so that a look every
+        hour adds nothing.
 
-        The same *kind* and *key* is the same file, so that a look every hour adds nothing.
+        Raises:
+            CacheError: it cannot be written, or there is too much evidence already.
         """
         path = self.folder / f"{self._stem}-{kind}-{key}.json"
         if path.exists():
             return path
         if len(list(self.folder.glob(f"{self._stem}-*.json"))) >= MAX_EVIDENCE:
-            return None
+            raise CacheError(
+                f"{MAX_EVIDENCE} files of evidence are kept already", hint=f"Move them away from {self.folder}."
+            )
         self._write(path, spell(content))
         return path
 

@@ -110,8 +110,7 @@ class Watch:
         for mirror in self.mirrors:
             self._look_elsewhere(mirror, look, now)
         if look.view is not None:
-            live = frozenset(mirror.source for mirror in self.mirrors)
-            look.findings += judge(look.view, before=before, others=(*look.others, *self.saved), live=live)
+            look.findings += judge(look.view, before=before, mirrors=look.others, saved=self.saved)
         return look
 
     @staticmethod

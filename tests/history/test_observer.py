@@ -88,7 +88,7 @@ def test_evidence_is_bounded_and_the_first_stays(house: House, post: Post) -> No
         (found,) = post.findings()
         assert (found["evidence"] is not None) == (number < MAX_EVIDENCE)
     assert len(post.evidence()) == MAX_EVIDENCE
-    assert "not kept: there is too much already" in post.audit().stderr
+    assert f"not kept: {MAX_EVIDENCE} files of evidence are kept already" in post.audit().stderr
 
 
 def test_an_observer_without_an_answer_says_so_and_remembers_what_it_did(house: House, post: Post) -> None:
@@ -297,5 +297,22 @@ def test_a_memory_that_cannot_be_written_is_said_and_nothing_is_forgotten(house:
     lock.mkdir()
     house.publish(word="next")
     done = post.audit()
-    assert (done.exit_code, post.remembered()) == (1, before)
+    assert (done.exit_code, post.remembered()) == (2, before)
     assert ".history cannot be written: Is a directory" in done.stderr
+
+
+def test_a_disk_that_takes_no_evidence_keeps_no_finding_from_being_told(house: House, post: Post) -> None:
+    show(house.line, forge(house))
+    post.state.mkdir()
+    post.audit()
+    for file in (*post.state.glob("*.lock"), *post.evidence()):
+        file.unlink()
+    (lock,) = [post.state / f"{file.stem}.lock" for file in post.state.glob("*.json")]
+    lock.mkdir()
+    nowhere = str(post.folder / "absent/saved")
+    (found,) = post.findings("--save", nowhere)
+    assert (found["kind"], found["evidence"]) == ("equivocation", None)
+    assert "cannot be written: Is a directory" in found["not_kept"]
+    done = post.audit("--save", nowhere)
+    assert done.exit_code == 1
+    assert f"error: {nowhere} cannot be written" in done.stderr

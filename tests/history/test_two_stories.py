@@ -125,11 +125,12 @@ def test_an_update_that_is_kept_back_from_the_other_place_is_found(house: House,
     assert (found["kind"], found["here"]["source"]) == ("withheld", mirror.url)
 
 
-def test_an_older_file_of_another_place_is_no_finding(house: House, post: Post) -> None:
+def test_an_older_file_of_another_place_is_no_finding(house: House, post: Post, mirror: Line) -> None:
     saved = str(post.folder / "saved")
-    assert post.audit("--save", saved).exit_code == 0
+    assert post.audit("--save", saved, url=mirror.url).exit_code == 0
     house.publish(word="next")
     assert post.findings("--compare", saved) == []
+    assert post.findings("--compare", saved, "--compare", mirror.url) == []
 
 
 def test_a_file_that_knows_more_than_this_place_is_shown_is_a_finding(house: House, post: Post, mirror: Line) -> None:
