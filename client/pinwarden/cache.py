@@ -1,8 +1,8 @@
 """
 Where accepted documents wait for the next start (spec C1 to C5).
 
-It may import the gate, ``envelope``, ``owned_files`` and the standard library. It never judges what it reads: every
-load goes through ``trust.absorb``, so whoever can write here can at most make the client fetch again.
+It may import the gate, ``envelope``, ``owned_files``, ``split_view`` and the standard library. It never judges what it
+reads: every load goes through ``trust.absorb``, so whoever can write here can at most make the client fetch again.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 from pinwarden import failpoints, owned_files
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import CacheError, ConfigError, MalformedError, UntrustedError
+from pinwarden.split_view import SplitView
 from pinwarden.strict_json import parse_object, spell
 from pinwarden.trust import KeptDocuments
 
@@ -27,6 +28,7 @@ log = logging.getLogger("pinwarden")
 
 FORMAT = "pinwarden-cache-1"
 MAX_CACHE_BYTES = 16 * 1024 * 1024
+MAX_EVIDENCE = 8
 INSTALLATION_BYTES = 16
 _INSTALLATION_FILE_BYTES = 64  # twice as long in hex, and whoever wrote it by hand may have ended the line
 _TYPES = {"roots": ROOT_TYPE, "timestamps": TIMESTAMP_TYPE, "pinsets": PINSET_TYPE}
@@ -57,6 +59,19 @@ class Cache(Protocol):
 
     def installation_id(self) -> bytes:
         """Return 16 random bytes that stay the same as long as this cache exists (spec E7)."""
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """A cache that also keeps evidence of split views where an operator finds it."""
+
+    def testify(self, view: SplitView) -> str | None:
+        """
+        Keep *view*, one for each kind and version, and return where it is; None when there is too much already.
+
+        Raises:
+            CacheError: it could not be written.
+        """
 
 
 class MemoryCache:
@@ -140,6 +155,26 @@ class DiskCache:
                 holds="The pins in memory are in force; the next start will fetch them again.",
                 hint="Give cache= a folder that this process may write to.",
             ) from error
+
+    def testify(self, view: SplitView) -> str | None:
+        """
+        Keep *view* in a file beside the cache, and return its path; None when there are eight already.
+
+        The first pair of a kind and version stays: whoever can sign two contents can sign a thousand.
+
+        Raises:
+            CacheError: it could not be written.
+        """
+        path = self._folder / f"{self._path.stem}.{view.kind}-{view.tag[0]}.{view.tag[1]}.evidence"
+        try:
+            with owned_files.locked(self._path):
+                if not path.exists():
+                    if len(list(self._folder.glob(f"{self._path.stem}.*.evidence"))) >= MAX_EVIDENCE:
+                        return None
+                    owned_files.replace(path, view.to_bytes())
+        except OSError as error:
+            raise CacheError(f"evidence {path} cannot be written: {error.strerror or error}") from error
+        return str(path)
 
     def installation_id(self) -> bytes:
         """Return the folder's id, made when it is missing; one for this process when the folder cannot be written."""

@@ -19,7 +19,6 @@ from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options
 from pinwarden.background import BackgroundRefresh
 from pinwarden.cache import Cache, open_cache
 from pinwarden.enforce import Chain, Policy, Verdict, is_drawn
-from pinwarden.errors import EquivocationError
 from pinwarden.events import Events
 from pinwarden.findings import Finding
 from pinwarden.guard import ClientGuard, Rules, Snapshot
@@ -90,15 +89,14 @@ class PinClient:
         self._reporter = Reporter(self._events, instance=instance, ca_file=ca_file)
         self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
         trust = absorb(absorb(trust, shipped), self._cache.load())
-        updater = Updater(self._servers, self._cache, adopt=self._adopt, events=self._events)
-        self._refresher = Refresher(
-            updater,
+        updater = Updater(
             self._servers,
-            self._events,
-            self._clock,
-            poll_seconds=poll_seconds,
+            self._cache,
+            adopt=self._adopt,
+            events=self._events,
             note_contradiction=self._note_contradiction,
         )
+        self._refresher = Refresher(updater, self._servers, self._events, self._clock, poll_seconds=poll_seconds)
         self._guard = ClientGuard(
             self._snapshot_of(trust, None),
             Rules(self._clock, options.get("unpinned", "allow"), options.get("when_empty", "refuse")),
@@ -262,10 +260,10 @@ class PinClient:
     def _adopt(self, trust: TrustState) -> None:
         self._guard.adopt(self._snapshot_of(trust, self._guard.snapshot))
 
-    def _note_contradiction(self, error: EquivocationError, trust: TrustState) -> None:
-        if trust.pinset is not None and trust.pinset.report_to and self._reports:
-            envelopes = (error.held, error.shown)
-            self._reporter.note(Finding.of_contradiction(trust.pinset, "equivocation", envelopes, self._clock()))
+    def _note_contradiction(self, outcome: str, envelopes: tuple[bytes, bytes]) -> None:
+        pinset = self._guard.snapshot.trust.pinset
+        if pinset is not None and pinset.report_to and self._reports:
+            self._reporter.note(Finding.of_contradiction(pinset, outcome, envelopes, self._clock()))
 
     def _draw_instance(self) -> str | None:
         return os.urandom(8).hex() if self._telemetry else None

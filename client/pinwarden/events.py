@@ -60,6 +60,11 @@ EVENTS: Mapping[str, Kind] = {
         "An update is in force but could not be kept for the next start; told once, until it works again.",
     ),
     "cache.recovered": Kind(logging.INFO, ("cache",), "Updates are kept again."),
+    "split_view.found": Kind(
+        logging.ERROR,
+        ("kind", "epoch", "version", "held", "shown", "evidence"),
+        "One version has two contents, both signed; held and shown are their SHA-256, and evidence says where both are.",
+    ),
     "connection.refused": Kind(
         logging.ERROR, ("host", "error", "reason", "epoch", "version"), "A connection was refused."
     ),

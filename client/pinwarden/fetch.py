@@ -98,8 +98,12 @@ class Fetcher:
 
     def root(self, version: int) -> bytes | None:
         """Return the envelope of a root, or None when there is none of that version (404); errors as for bundle()."""
+        return self.document(f"/v1/roots/{version}", ENVELOPE_LIMITS[ROOT_TYPE])
+
+    def document(self, path: str, limit: int) -> bytes | None:
+        """Return the body at *path*, at most *limit* bytes, or None when there is none (404); errors as bundle()."""
         try:
-            fetched = self._get(f"/v1/roots/{version}", {}, ENVELOPE_LIMITS[ROOT_TYPE])
+            fetched = self._get(path, {}, limit)
         except FetchError as error:
             if error.status == 404:
                 return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pinwarden import elapsed
 from pinwarden.background import BackgroundRefresh
-from pinwarden.errors import EquivocationError, FetchError, PinwardenError
+from pinwarden.errors import FetchError, PinwardenError
 from pinwarden.events import Events
 from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard
 from pinwarden.tidings import tell_change, tell_failure, tell_success
@@ -48,7 +48,6 @@ class Refresher:
         events: is told how each refresh went.
         clock: the present, for judging documents.
         poll_seconds: mean time between refreshes.
-        note_contradiction: hears of each proof that the authority shows two documents where there should be one.
     """
 
     guard: ClientGuard
@@ -61,7 +60,6 @@ class Refresher:
         clock: Callable[[], datetime],
         *,
         poll_seconds: float,
-        note_contradiction: Callable[[EquivocationError, TrustState], object],
     ) -> None:
         self.updater = updater
         self.servers = servers
@@ -73,7 +71,6 @@ class Refresher:
         self._events = events
         self._clock = clock
         self._poll_seconds = poll_seconds
-        self._note_contradiction = note_contradiction
         self._lock = threading.Lock()
         self._errand = threading.Lock()
         self._refreshing: int | None = None
@@ -170,11 +167,7 @@ class Refresher:
         self.guard.due = self._last_attempt + self._poll_seconds
 
         def attempt() -> bool:
-            try:
-                return self.updater.update(self.guard.snapshot.trust, now).state_at(now) is State.FRESH
-            except EquivocationError as error:  # whether or not another server mends it: somebody must hear of it
-                self._note_contradiction(error, self.guard.snapshot.trust)
-                raise
+            return self.updater.update(self.guard.snapshot.trust, now).state_at(now) is State.FRESH
 
         try:
             self.servers.update(attempt)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints
 from pinwarden.strict_json import encode
-from pinwarden_server import audit
+from pinwarden_server import audit, history
 from pinwarden_server.errors import (
     ChangeClosed,
     IdempotencyMismatch,
@@ -24,6 +24,7 @@ from pinwarden_server.errors import (
     Violation,
 )
 from pinwarden_server.public_files import pinset_files
+from pinwarden_server.published_tree import PublicFile
 from pinwarden_server.signing import Ground, Pair
 from pinwarden_server.site import Act, Published, Site
 from pinwarden_server.store import ChangeSignature, Transaction, VersionRow
@@ -96,8 +97,7 @@ def bring_into_force(site: Site, ground: Ground, pair: Pair, change: Change, by:
         created=ground.current is None,
         warnings=change.warnings,
     )
-    files = pinset_files(ground.roots, pair.timestamp, pair.pinset)
-    with site.tree.staged(files) as staged:
+    with site.tree.staged(files_of(site, ground, pair, change, by)) as staged:
         failpoints.hit(f"{change.room}.tree-staged")
         with site.tree.locked(ground.name):
             failpoints.hit(f"{change.room}.locked")
@@ -110,6 +110,20 @@ def bring_into_force(site: Site, ground: Ground, pair: Pair, change: Change, by:
     site.bell.ring(ground.name)
     failpoints.hit(f"{change.room}.rung")
     return outcome
+
+
+def files_of(site: Site, ground: Ground, pair: Pair, change: Change, by: Act) -> dict[str, PublicFile]:
+    """
+    Return the files of *pair*, by address: its place in the history before the bundles that carry it.
+
+    The history is that of *ground*: if it grows before the commit, another pair is in force and nothing is committed.
+    """
+    files = pinset_files(ground.roots, pair.timestamp, pair.pinset)
+    if change.only_timestamp:
+        return files
+    before = site.store.reader.history_end(ground.name)
+    entry = history.next_entry(history.end_of(before, ground.root.authority, ground.name), pair.pinset, by.at)
+    return {**history.head_files(ground.root.authority, ground.name, [*before, entry]), **files}
 
 
 def move(transaction: Transaction, ground: Ground, pair: Pair) -> None:
@@ -137,10 +151,18 @@ def move(transaction: Transaction, ground: Ground, pair: Pair) -> None:
 
 
 def record(transaction: Transaction, ground: Ground, pair: Pair, change: Change, by: Act) -> None:
-    """Append the audit row of *pair*, and its version unless that is not new; other writers wait from here on."""
+    """
+    Append the audit row of *pair*, and its version unless that is not new, with its place in the history.
+
+    Other writers wait from here on.
+    """
     seq = _append_audit(transaction, ground, pair, change, by)
-    if not change.only_timestamp:
-        transaction.append_version(_version_row(ground.name, pair, change, by), audit_seq=seq)
+    if change.only_timestamp:
+        return
+    transaction.append_version(_version_row(ground.name, pair, change, by), audit_seq=seq)
+    last = transaction.last_entry(ground.name)
+    end = history.end_of([last] if last else [], ground.root.authority, ground.name)
+    transaction.append_entry(ground.name, history.next_entry(end, pair.pinset, by.at))
 
 
 def replay(site: Site, by: Act) -> Published | None:

@@ -5,6 +5,7 @@ It may import the store, the tree and the bell. It signs nothing: roots come fro
 """
 
 from collections.abc import Callable
+from itertools import count
 
 from sqlalchemy.exc import IntegrityError
 
@@ -12,9 +13,16 @@ from pinwarden import failpoints, trust
 from pinwarden.documents import Root, Timestamp
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.errors import UntrustedError
-from pinwarden_server import audit
+from pinwarden.history import SEGMENT_ENTRIES
+from pinwarden_server import audit, history
 from pinwarden_server.errors import BadDraft, Conflict, Violation
-from pinwarden_server.public_files import pinset_files, root_files, version_address, version_file
+from pinwarden_server.public_files import (
+    pinset_files,
+    root_files,
+    segment_address,
+    version_address,
+    version_file,
+)
 from pinwarden_server.published_tree import PublicFile
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import Current
@@ -71,6 +79,7 @@ def reconcile(site: Site, *, rebuild: bool = False) -> int:
     written = _write(site, _ROOTS_LOCK, lambda: root_files(roots), rebuild=rebuild)
     for current in site.store.reader.all_current():
         written |= _reconcile_versions(site, current, rebuild=rebuild)
+        written |= _reconcile_history(site, current.name, _authority(roots), rebuild=rebuild)
         written |= _reconcile_current(site, current.name, roots, rebuild=rebuild)
     site.bell.ring(None)
     return len(written)
@@ -95,7 +104,9 @@ def _reconcile_current(site: Site, name: str, roots: tuple[Envelope, ...], *, re
             # A root was published since; its own file goes before the bundles that carry it.
             known = site.store.reader.roots()
             first = root_files(known)
-        return {**first, **pinset_files(known, current.timestamp, current.pinset)}
+        end = site.store.reader.history_end(name)
+        head = history.head_files(_authority(known), name, end)
+        return {**first, **head, **pinset_files(known, current.timestamp, current.pinset)}
 
     return _write(site, name, files, rebuild=rebuild, whole=folder)
 
@@ -107,6 +118,22 @@ def _reconcile_versions(site: Site, current: Current, *, rebuild: bool) -> set[s
         if rebuild or not site.tree.path_of(address).is_file():
             missing[address] = version_file(site.store.reader.version(name, tag[1], tag[0]).envelope)
     return _write(site, name, lambda: missing, rebuild=True) if missing else set()
+
+
+def _reconcile_history(site: Site, name: str, authority: str, *, rebuild: bool) -> set[str]:
+    """Make the full segments of *name* what the store says; the newest one is made with what is in force."""
+    written: set[str] = set()
+    for number in count(1):
+        entries = site.store.reader.history(name, after=(number - 1) * SEGMENT_ENTRIES)
+        if len(entries) < SEGMENT_ENTRIES:
+            break
+        file = {segment_address(name, number): history.segment_file(authority, name, entries)}
+        written |= _write(site, name, file.copy, rebuild=rebuild)
+    return written
+
+
+def _authority(roots: tuple[Envelope, ...]) -> str:
+    return Root.parse(roots[0].payload).authority
 
 
 def _write(

@@ -6,6 +6,7 @@ It may import Flask and the public table. It never touches the database, the wri
 
 from flask import Blueprint, Response, request
 
+from pinwarden.history import SEGMENT_ENTRIES
 from pinwarden_server.errors import NotFound
 from pinwarden_server.fast_path import is_match, not_modified_headers
 from pinwarden_server.public_table import PublicTable
@@ -39,6 +40,15 @@ def public_api(table: PublicTable) -> Blueprint:
     @public.get("/v1/pinsets/<name>/timestamp")
     def timestamp(name: str) -> Response:
         return _answer(table, f"no pin set {name[:80]!r} is published", "Names are lower case; ask whoever publishes.")
+
+    @public.get("/v1/history/<name>")
+    def history(name: str) -> Response:
+        return _answer(table, f"no pin set {name[:80]!r} is published", "Names are lower case; ask whoever publishes.")
+
+    @public.get("/v1/pinsets/<name>/history/<segment>")
+    def history_segment(name: str, segment: str) -> Response:
+        hint = f"Segments have {SEGMENT_ENTRIES} entries; the newest one is at /v1/history/, under the name."
+        return _answer(table, f"no full segment {segment[:20]!r} of the history of {name[:80]!r}", hint)
 
     return public
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pinwarden.bundle import BUNDLE_MEDIA_TYPE, MAX_BUNDLE_ROOTS, Bundle
 from pinwarden.documents import PinSet, Root, Timestamp
 from pinwarden.envelope import Envelope
+from pinwarden.history import HISTORY_MEDIA_TYPE
 from pinwarden_server.published_tree import PublicFile
 from pinwarden_server.tags import format_tag
 
@@ -21,6 +22,7 @@ _NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 BUNDLE_ADDRESS = re.compile(rf"/v1/bundles/({_NAME})/([1-9][0-9]{{0,15}})", re.ASCII)
 TIMESTAMP_ADDRESS = re.compile(rf"/v1/pinsets/({_NAME})/timestamp", re.ASCII)
 VERSION_ADDRESS = re.compile(rf"/v1/pinsets/({_NAME})/versions/[1-9][0-9]{{0,15}}\.[1-9][0-9]{{0,15}}", re.ASCII)
+HISTORY_ADDRESS = re.compile(rf"/v1/(history/{_NAME}|pinsets/{_NAME}/history/[1-9][0-9]{{0,15}})", re.ASCII)
 ROOT_ADDRESS = re.compile(r"/v1/roots/([1-9][0-9]{0,15})", re.ASCII)
 
 
@@ -68,14 +70,26 @@ def version_file(pinset: Envelope) -> PublicFile:
     return PublicFile(pinset.to_bytes(), _mtime(PinSet.parse(pinset.payload)))
 
 
+def history_address(name: str) -> str:
+    """Return the address of the newest segment of a history."""
+    return f"/v1/history/{name}"
+
+
+def segment_address(name: str, number: int) -> str:
+    """Return the address of a full segment; it cannot stand below the newest one's, which is a file."""
+    return f"/v1/pinsets/{name}/history/{number}"
+
+
 def media_type_of(address: str) -> str:
     """Return the media type of what an address serves."""
+    if HISTORY_ADDRESS.fullmatch(address):
+        return HISTORY_MEDIA_TYPE
     return BUNDLE_MEDIA_TYPE if address.startswith("/v1/bundles/") else ENVELOPE_MEDIA_TYPE
 
 
 def cache_control_of(address: str) -> str:
     """Return how long caches may keep what an address serves (spec section 4)."""
-    changes = address.startswith("/v1/bundles/") or address.endswith("/timestamp")
+    changes = address.startswith(("/v1/bundles/", "/v1/history/")) or address.endswith("/timestamp")
     return CHANGING if changes else IMMUTABLE
 
 

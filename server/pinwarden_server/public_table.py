@@ -18,6 +18,7 @@ from pinwarden.errors import UntrustedError
 from pinwarden_server.bell import Bell
 from pinwarden_server.public_files import (
     BUNDLE_ADDRESS,
+    HISTORY_ADDRESS,
     ROOT_ADDRESS,
     TIMESTAMP_ADDRESS,
     VERSION_ADDRESS,
@@ -65,8 +66,8 @@ class PublicTable:
         if self._bell.generation != self._generation:
             self._catch_up()
         entry = self._entries.get(path)
-        if entry is None and VERSION_ADDRESS.fullmatch(path):
-            return self._read(path)  # old versions are many and asked for seldom: they stay on the disk
+        if entry is None and (VERSION_ADDRESS.fullmatch(path) or HISTORY_ADDRESS.fullmatch(path)):
+            return self._read(path)  # what is much and asked for seldom stays on the disk
         return entry
 
     def names(self) -> list[str]:

@@ -17,7 +17,7 @@ from pinwarden import failpoints, trust
 from pinwarden.documents import PinSet, Root
 from pinwarden.errors import UntrustedError
 from pinwarden_server import audit, rules
-from pinwarden_server.commit import STEPS, Change, TimestampMoved, move, record
+from pinwarden_server.commit import STEPS, Change, TimestampMoved, files_of, move, record
 from pinwarden_server.drafts import RootOffer
 from pinwarden_server.errors import (
     Conflict,
@@ -28,7 +28,7 @@ from pinwarden_server.errors import (
     Violation,
 )
 from pinwarden_server.founding import reconcile
-from pinwarden_server.public_files import bundles, pinset_files, root_address, root_file
+from pinwarden_server.public_files import bundles, root_address, root_file
 from pinwarden_server.published_tree import Staged
 from pinwarden_server.publishing import forced_codes
 from pinwarden_server.root_judging import Renewal, RootPlan, Successor, find_published, plan_root
@@ -98,7 +98,10 @@ def _publish_once(site: Site, offer: RootOffer, by: Act, *, is_locked: bool) -> 
     failpoints.hit("root.checked")
     pairs = [(renewal, _sign(site, plan.successor, renewal, by.at)) for renewal in plan.renewals]
     try:
-        with _staged(site, plan.successor, pairs) as staged, nullcontext() if is_locked else site.tree.locked_whole():
+        with (
+            _staged(site, plan.successor, pairs, by) as staged,
+            nullcontext() if is_locked else site.tree.locked_whole(),
+        ):
             failpoints.hit("root.locked")
             _commit(site, plan.successor, pairs, _detail(plan, offer), by)
             failpoints.hit("root.committed")
@@ -165,14 +168,14 @@ def _check_followers(successor: Successor, renewal: Renewal, pair: Pair, now: da
 
 
 @contextmanager
-def _staged(site: Site, successor: Successor, pairs: Pairs) -> Iterator[list[Staged]]:
+def _staged(site: Site, successor: Successor, pairs: Pairs, by: Act) -> Iterator[list[Staged]]:
     """Yield the files of the root, then those of each pin set, a few in memory at a time."""
     with ExitStack() as stack:
         # First of all the root itself: no bundle may name a root that is not served.
         own = {root_address(successor.root.version): root_file(successor.envelope)}
         staged = [stack.enter_context(site.tree.staged(own))]
-        for _, pair in pairs:
-            files = pinset_files(successor.roots, pair.timestamp, pair.pinset)
+        for renewal, pair in pairs:
+            files = files_of(site, renewal.ground, pair, _change(successor, renewal), by)
             staged.append(stack.enter_context(site.tree.staged(files)))
         failpoints.hit("root.tree-staged")
         yield staged
@@ -199,7 +202,6 @@ def _remove_outdated(site: Site, successor: Successor, pairs: Pairs) -> None:
 
 
 def _commit(site: Site, successor: Successor, pairs: Pairs, detail: dict[str, object], by: Act) -> None:
-    reason = f"root {successor.root.version}"
     with site.store.writer.transaction() as transaction:
         # All moves before the audit log, whose end every writer waits for: two of them never wait for each other.
         for renewal, pair in pairs:
@@ -211,11 +213,14 @@ def _commit(site: Site, successor: Successor, pairs: Pairs, detail: dict[str, ob
             raise TimestampMoved  # a pin set was created meanwhile; another root of this version fails in the next line
         transaction.append_root(successor.root.version, successor.envelope, by.at)
         for renewal, pair in pairs:
-            action = "pinset.renew" if renewal.sign_pinset else "timestamp.renew"
-            change = Change("root", action, reason, only_timestamp=not renewal.sign_pinset)
-            record(transaction, renewal.ground, pair, change, by)
+            record(transaction, renewal.ground, pair, _change(successor, renewal), by)
         failpoints.hit("root.appended")
         failpoints.hit("root.committing")
+
+
+def _change(successor: Successor, renewal: Renewal) -> Change:
+    action = "pinset.renew" if renewal.sign_pinset else "timestamp.renew"
+    return Change("root", action, f"root {successor.root.version}", only_timestamp=not renewal.sign_pinset)
 
 
 def _detail(plan: RootPlan, offer: RootOffer) -> dict[str, object]:

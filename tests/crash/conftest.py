@@ -23,6 +23,7 @@ from pinwarden.cache import DiskCache
 from pinwarden.documents import PinSet, Root, Timestamp
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import FetchError
+from pinwarden.history import End, Entry, Segment, check_chain
 from pinwarden.strict_json import parse_object
 from pinwarden.testing import pinned
 from pinwarden.update import Updater
@@ -244,11 +245,12 @@ class Stage:
             stored, stamped = self._check_store(site)
             self._check_roots(site)
             served = self._check_tree(stored, stamped)
+            assert self._check_history(site) >= served  # no version is served that its history does not list
             self._fetch_from_half_a_tree()
             assert reconcile(site) >= 0
             reconciled = self._check_tree(stored, stamped)
             assert reconciled >= served
-            assert reconciled == site.store.reader.current(NAME).tag
+            assert reconciled == site.store.reader.current(NAME).tag == self._check_history(site)
             self._check_every_root_is_served(site)
             table = PublicTable(self.tree, site.bell)
             newest = len(site.store.reader.roots())
@@ -257,6 +259,17 @@ class Stage:
             self._check_cache(stored)
         finally:
             site.store.close()
+
+    def _check_history(self, site: Site) -> tuple[int, int]:
+        """Every stored version is in the history once, in order, in a chain; return the newest that the tree lists."""
+        entries: list[Entry] = []
+        while following := site.store.reader.history(NAME, after=len(entries)):
+            entries += following
+        check_chain(End.begin(self.authority, NAME), entries)
+        assert [entry.tag for entry in entries] == site.store.reader.version_tags(NAME)
+        shown = Segment.parse((self.tree.folder / f"v1/history/{NAME}").read_bytes()).entries
+        assert list(shown) == entries[shown[0].seq - 1 : shown[-1].seq]
+        return shown[-1].tag
 
     def _check_store(self, site: Site) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
         """Return the versions of all pin sets that are stored, and of all timestamps that the audit log knows."""

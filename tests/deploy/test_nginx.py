@@ -22,11 +22,13 @@ REPOSITORY = Path(__file__).parents[2]
 CHANGING = "public, max-age=60, stale-while-revalidate=60, stale-if-error=300"
 FOREVER = "public, max-age=31536000, immutable"
 ENVELOPE, BUNDLE = "application/vnd.pinwarden.envelope.v1+json", "application/vnd.pinwarden.bundle.v1+json"
+HISTORY = "application/vnd.pinwarden.history.v1+json"
 PUBLISHED = {
     "/v1/bundles/payments/1": (BUNDLE, CHANGING),
     "/v1/pinsets/payments/timestamp": (ENVELOPE, CHANGING),
     "/v1/pinsets/payments/versions/1.1": (ENVELOPE, FOREVER),
     "/v1/roots/1": (ENVELOPE, FOREVER),
+    "/v1/history/payments": (HISTORY, CHANGING),
 }
 published = pytest.mark.parametrize("path", PUBLISHED)
 # What only nginx sends with a file; docs/server.md names it.
@@ -118,13 +120,14 @@ def test_what_is_not_a_file_comes_from_the_memory_of_gunicorn(deploy):
     kept = {path: alone.behind("GET", path).data for path in PUBLISHED}
     for path in PUBLISHED:
         (alone.base / "state/published" / path[1:]).unlink()
-    version = "/v1/pinsets/payments/versions/1.1"  # on the disk alone: versions are many, and asked for seldom
-    for path in PUBLISHED.keys() - {version}:
+    # On the disk alone, because they are much and asked for seldom.
+    on_disk = {"/v1/pinsets/payments/versions/1.1", "/v1/history/payments"}
+    for path in PUBLISHED.keys() - on_disk:
         answer = alone.ask("GET", alone.public + path)
         assert (answer.status, answer.data) == (200, kept[path])
         assert (answer.headers["Content-Type"], answer.headers["Cache-Control"]) == PUBLISHED[path]
         assert answer.headers["ETag"] == alone.behind("GET", path).headers["ETag"]
-    assert alone.ask("GET", alone.public + version).status == 404
+    assert {alone.ask("GET", alone.public + path).status for path in on_disk} == {404}
     alone.stop()
 
 
@@ -229,7 +232,7 @@ def test_a_command_beside_the_service_rings_the_bell_of_its_workers(fresh):
     bell = fresh.base / "state/run/bell"
     rung = int.from_bytes(bell.read_bytes()[:8], sys.byteorder)
     done = subprocess.run([sys.executable, "-P", "-c", code, *arguments], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip()) == (0, f"5 files in {fresh.base}/state/published")
+    assert (done.returncode, done.stdout.strip()) == (0, f"6 files in {fresh.base}/state/published")
     assert int.from_bytes(bell.read_bytes()[:8], sys.byteorder) > rung
     assert fresh.publish(draft(2), If_Match=before).status == 200
 

@@ -16,7 +16,7 @@ ROWS = [
 ]
 # Headings of the specification without a number of their own, and what it has no say in.
 OTHERS = {"State table", "section 4", "program"}
-STEPS = set(re.findall(r"^### ([PVCES]\d+) ", (REPOSITORY / "docs" / "spec.md").read_text("utf-8"), re.MULTILINE))
+STEPS = set(re.findall(r"^### ([PVCESH]\d+) ", (REPOSITORY / "docs" / "spec.md").read_text("utf-8"), re.MULTILINE))
 TESTS = {
     name
     for path in tracked("tests/*test_*.py")

@@ -153,7 +153,7 @@ def test_every_message_says_what_happened_and_ends_where_it_should() -> None:
         faults += [
             f"{place}: no such step"
             for text in texts(named.get("step"))
-            if re.fullmatch(r"[PVCES](?:[1-9]|1[01])", text) is None
+            if re.fullmatch(r"[PVCESH](?:[1-9]|1[01])", text) is None
         ]
     assert faults == []
     assert seen >= set(CLASSES) - {"PinwardenError", "UntrustedError"}

@@ -18,7 +18,7 @@ from pinwarden.envelope import TIMESTAMP_TYPE, Envelope, is_signature, keyid_of,
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 SPEC = (REPOSITORY / "docs" / "spec.md").read_text("utf-8")
-STEPS = re.findall(r"^### ([PVCES][0-9]+) ", SPEC, re.MULTILINE)
+STEPS = re.findall(r"^### ([PVCESH][0-9]+) ", SPEC, re.MULTILINE)
 SECTIONS = re.findall(r"^## ([0-9]+)\. ", SPEC, re.MULTILINE)
 SOURCES = [path for room in ("client", "keys", "server") for path in sorted((REPOSITORY / room).rglob("*.py"))]
 
@@ -35,9 +35,9 @@ def table(heading: str) -> list[list[str]]:
 
 def cited(text: str) -> set[str]:
     """Return the steps that one file cites: in comments, in docstrings and in errors; ranges count with both ends."""
-    steps = set(re.findall(r"step=\"([PVCES][0-9]+)\"", text))
-    for clause in re.findall(r"\b[Ss]pec,?((?:[\s#,;]|and|to|the form of|steps?|[PVCES][0-9]+(?:'s)?\b)+)", text):
-        steps |= set(re.findall(r"[PVCES][0-9]+", clause))
+    steps = set(re.findall(r"step=\"([PVCESH][0-9]+)\"", text))
+    for clause in re.findall(r"\b[Ss]pec,?((?:[\s#,;]|and|to|the form of|steps?|[PVCESH][0-9]+(?:'s)?\b)+)", text):
+        steps |= set(re.findall(r"[PVCESH][0-9]+", clause))
     return steps
 
 
@@ -54,14 +54,14 @@ def test_every_section_that_code_cites_stands_in_the_specification() -> None:
 
 
 def test_steps_and_sections_are_numbered_without_gaps() -> None:
-    counts = {"P": 8, "V": 10, "C": 6, "E": 11, "S": 8}
+    counts = {"P": 8, "V": 10, "C": 6, "E": 11, "S": 8, "H": 4}
     assert [f"{letter}{number}" for letter, last in counts.items() for number in range(1, last + 1)] == STEPS
-    assert [str(number) for number in range(1, 12)] == SECTIONS
+    assert [str(number) for number in range(1, 13)] == SECTIONS
 
 
 def vectors_of() -> set[str]:
     """Return the steps that refuse in at least one vector."""
-    refused = re.compile(r'"result": "refuse"(?:, "error": "[A-Za-z]+")?, "step": "([PVCES][0-9]+)"')
+    refused = re.compile(r'"result": "refuse"(?:, "error": "[A-Za-z]+")?, "step": "([PVCESH][0-9]+)"')
     return {step for path in HERE.glob("*.json") for step in refused.findall(path.read_text("ascii"))}
 
 
@@ -105,7 +105,7 @@ def test_the_table_of_refusals_lists_every_error_with_its_steps() -> None:
     assert len(pairs) > 25
     missing = []
     for error, step in sorted(pairs):
-        listed = set(re.findall(r"[PVCES][0-9]+", rows.get(error, "")))
+        listed = set(re.findall(r"[PVCESH][0-9]+", rows.get(error, "")))
         if "P1 to P5" in rows.get(error, ""):
             listed |= {f"P{number}" for number in range(1, 6)}
         if step not in listed:

@@ -40,6 +40,7 @@ WITH_STATE_DIR = ("check", "init", "refresh", "run", "status")
 
 # Lines of --help for groups that live elsewhere: a name that is missing here still works.
 ELSEWHERE = {
+    "audit": "Watch a server's history from a second machine, for a second story.",
     "change": "Propose, show and sign changes of pin sets that people sign.",
     "demo": "Show the whole product on real TLS connections.",
     "dev": "Start a server with a throw-away authority.",

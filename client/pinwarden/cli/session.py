@@ -79,7 +79,7 @@ class Session:
         arguments = self.arguments(config, given)
         if (now := self.now) is not None:
             arguments["clock"] = lambda: now
-        with _logged_as_warnings():
+        with logged_as_warnings():
             client = PinClient(**arguments)
             try:
                 yield client
@@ -127,7 +127,8 @@ class _Warnings(logging.Handler):
 
 
 @contextmanager
-def _logged_as_warnings() -> Iterator[None]:
+def logged_as_warnings() -> Iterator[None]:
+    """Print what the SDK logs inside the block as ``warning:`` lines, but for errors, which are raised and told too."""
     log, printer = logging.getLogger("pinwarden"), _Warnings(logging.WARNING)
     before = log.propagate
     log.addHandler(printer)

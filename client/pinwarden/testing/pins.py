@@ -46,7 +46,9 @@ class ThrowawayPins(PinClient):
         self.authority: ThrowawayAuthority = authority or ThrowawayAuthority()
         options.setdefault("cache", MemoryCache())
         super().__init__(_NOWHERE, pinset=self.authority.name, root=self.authority.root_json, **options)
-        self._updater = Updater(_Published(self.authority), self._cache, adopt=self._adopt)
+        self._refresher.updater = Updater(
+            _Published(self.authority), self._cache, adopt=self._adopt, events=self._events
+        )
         if hosts is not None:
             self.publish(hosts)
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, and_, select
 
 from pinwarden.envelope import ROOT_TYPE, Envelope
+from pinwarden.history import SEGMENT_ENTRIES, Entry
 from pinwarden_server.errors import NotFound, Tag
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.rows import (
@@ -24,6 +25,7 @@ from pinwarden_server.store.rows import (
     VersionRow,
     as_change,
     as_current,
+    as_entry,
     as_token,
     as_version,
 )
@@ -33,6 +35,7 @@ from pinwarden_server.store.tables import (
     audit_head,
     change_signatures,
     changes,
+    history,
     pinsets,
     roots,
     tokens,
@@ -119,6 +122,18 @@ class Reader:
         query = select(versions.c.epoch, versions.c.version).where(versions.c.name == name).order_by(versions.c.version)
         with self._look() as connection:
             return [(row[0], row[1]) for row in connection.execute(query)]
+
+    def history(self, name: str, *, after: int) -> list[Entry]:
+        """Return the entries of the history of *name* that follow number *after*, a segment's worth of them."""
+        query = history_query(name).where(history.c.seq > after).order_by(history.c.seq).limit(SEGMENT_ENTRIES)
+        with self._look() as connection:
+            return [as_entry(row) for row in connection.execute(query)]
+
+    def history_end(self, name: str) -> list[Entry]:
+        """Return the last entries of the history of *name*, a segment's worth of them, oldest first."""
+        query = history_query(name).order_by(history.c.seq.desc()).limit(SEGMENT_ENTRIES)
+        with self._look() as connection:
+            return [as_entry(row) for row in reversed(connection.execute(query).all())]
 
     def unexpired(self, name: str, since: datetime) -> list[VersionRow]:
         """Return the versions of *name* that expire after *since*, newest first."""
@@ -246,6 +261,28 @@ def _current_query() -> Select[Any]:
         versions.c.actor,
         versions.c.reason,
     ).select_from(pinsets.join(versions, _is_current()))
+
+
+def history_query(name: str) -> Select[Any]:
+    """Return the query for the history of *name*, in no order; :func:`as_entry` makes an entry of each row."""
+    same = (
+        versions.c.name == history.c.name,
+        versions.c.epoch == history.c.epoch,
+        versions.c.version == history.c.version,
+    )
+    columns = (
+        history.c.seq,
+        history.c.epoch,
+        history.c.version,
+        history.c.sha256,
+        history.c.length,
+        versions.c.issued,
+        versions.c.expires,
+        versions.c.published_at,
+        history.c.previous,
+        history.c.hash,
+    )
+    return select(*columns).select_from(history.join(versions, and_(*same))).where(history.c.name == name)
 
 
 def _no_pinset(name: str) -> NotFound:

@@ -13,6 +13,7 @@ from sqlalchemy import Row
 
 from pinwarden.documents import PinSet
 from pinwarden.envelope import PINSET_TYPE, TIMESTAMP_TYPE, Envelope
+from pinwarden.history import Entry
 from pinwarden.strict_json import format_time
 from pinwarden_server.errors import Tag
 from pinwarden_server.tags import format_tag
@@ -225,6 +226,22 @@ def as_version(row: Row[Any]) -> VersionRow:
         actor=row.actor,
         reason=row.reason,
         forced=tuple(row.forced.split()),
+    )
+
+
+def as_entry(row: Row[Any]) -> Entry:
+    """Return the value of a row of the history."""
+    return Entry(
+        seq=row.seq,
+        epoch=row.epoch,
+        version=row.version,
+        sha256=row.sha256,
+        length=row.length,
+        issued=row.issued,
+        expires=row.expires,
+        published_at=row.published_at,
+        previous=row.previous,
+        hash=row.hash,
     )
 
 

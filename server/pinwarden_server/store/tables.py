@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -80,6 +81,22 @@ versions = Table(
     Column("reason", Text, nullable=False),
     Column("forced", Text, nullable=False),
     Column("audit_seq", BigInteger, ForeignKey("audit.seq"), nullable=False),
+)
+
+# The public list of versions (spec H1 to H4), one row for each: a publication needs the hash of the last one, and every
+# payload would have to be read again to find it. What the row does not have is in ``versions``.
+history = Table(
+    "history",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    ForeignKeyConstraint(("name", "epoch", "version"), ("versions.name", "versions.epoch", "versions.version")),
 )
 
 # The last number and time given out, used or not (spec S1). One counter per name and kind, whatever the epoch.

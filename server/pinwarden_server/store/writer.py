@@ -17,16 +17,18 @@ from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints
 from pinwarden.envelope import Envelope
+from pinwarden.history import Entry
 from pinwarden_server.errors import Tag
 from pinwarden_server.store.failures import store_failures
-from pinwarden_server.store.reader import signatures_of
-from pinwarden_server.store.rows import AuditRow, ChangeRow, ChangeSignature, TokenRow, VersionRow, as_change
+from pinwarden_server.store.reader import history_query, signatures_of
+from pinwarden_server.store.rows import AuditRow, ChangeRow, ChangeSignature, TokenRow, VersionRow, as_change, as_entry
 from pinwarden_server.store.tables import (
     attempts,
     audit,
     audit_head,
     change_signatures,
     changes,
+    history,
     leases,
     pinsets,
     reservations,
@@ -178,6 +180,16 @@ class Transaction:
                 audit_seq=audit_seq,
             )
         )
+
+    def last_entry(self, name: str) -> Entry | None:
+        """Return the end of the history of *name* as this transaction sees it."""
+        row = self._connection.execute(history_query(name).order_by(history.c.seq.desc()).limit(1)).first()
+        return None if row is None else as_entry(row)
+
+    def append_entry(self, name: str, entry: Entry) -> None:
+        """Add an entry to the history of *name*; IntegrityError when there is one of that number."""
+        columns = ("seq", "epoch", "version", "sha256", "length", "previous", "hash")
+        self.run(insert(history).values(name=name, **{column: getattr(entry, column) for column in columns}))
 
     def create_pinset(self, name: str, tag: Tag, timestamp: TimestampRow) -> bool:
         """Put the first pair of *name* in force; False when the name is taken. What waited to create it is stale."""

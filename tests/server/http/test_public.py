@@ -11,11 +11,13 @@ from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 CHANGING = "public, max-age=60, stale-while-revalidate=60, stale-if-error=300"
 FOREVER = "public, max-age=31536000, immutable"
 ENVELOPE, BUNDLE = "application/vnd.pinwarden.envelope.v1+json", "application/vnd.pinwarden.bundle.v1+json"
+HISTORY = "application/vnd.pinwarden.history.v1+json"
 PUBLIC = {
     "/v1/bundles/payments/1": (BUNDLE, CHANGING),
     "/v1/pinsets/payments/timestamp": (ENVELOPE, CHANGING),
     "/v1/pinsets/payments/versions/1.1": (ENVELOPE, FOREVER),
     "/v1/roots/1": (ENVELOPE, FOREVER),
+    "/v1/history/payments": (HISTORY, CHANGING),
 }
 public = pytest.mark.parametrize(("path", "media_type", "caching"), [(path, *row) for path, row in PUBLIC.items()])
 PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
@@ -96,7 +98,8 @@ def test_a_new_version_changes_the_bundle_and_its_tag_and_keeps_the_old_version(
     etag = service.ask("PUT", "/admin/v1/pinsets/payments", body=service.draft("n", "m"), If_Match='"1.1"')
     after = {path: get(service, path) for path in PUBLIC}
     changed = {path for path in PUBLIC if after[path].headers["ETag"] != before[path].headers["ETag"]}
-    assert (etag.headers["ETag"], changed) == ('"1.2"', {"/v1/bundles/payments/1", "/v1/pinsets/payments/timestamp"})
+    assert etag.headers["ETag"] == '"1.2"'
+    assert changed == {"/v1/bundles/payments/1", "/v1/pinsets/payments/timestamp", "/v1/history/payments"}
     assert {path for path in PUBLIC if after[path].data != before[path].data} == changed
     assert get(service, "/v1/pinsets/payments/versions/1.2").status_code == 200
     held = before["/v1/bundles/payments/1"].headers["ETag"]

@@ -72,6 +72,8 @@ OPEN = {
     "/v1/roots/<version>",
     "/v1/pinsets/<name>/timestamp",
     "/v1/pinsets/<name>/versions/<tag>",
+    "/v1/history/<name>",
+    "/v1/pinsets/<name>/history/<segment>",
 }
 # What the documentation promises, in its order: a row for each right, a letter for each role that has it.
 PROMISED = {
