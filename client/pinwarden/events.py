@@ -63,7 +63,8 @@ EVENTS: Mapping[str, Kind] = {
     "split_view.found": Kind(
         logging.ERROR,
         ("kind", "epoch", "version", "held", "shown", "evidence"),
-        "One version has two contents, both signed; held and shown are their SHA-256, and evidence says where both are.",
+        "One version has two contents, both signed; held and shown are their SHA-256, and evidence says where both "
+        "are.",
     ),
     "connection.refused": Kind(
         logging.ERROR, ("host", "error", "reason", "epoch", "version"), "A connection was refused."
