@@ -125,6 +125,10 @@ class SignatureRefused(ServerError):
         self.violations = tuple(violations)
 
 
+class Unstorable(ServerError):
+    """A value that no database here can hold; drafts refuse it before, so whoever meets this has found a defect."""
+
+
 class Unauthenticated(ServerError):
     """No token, or none that is valid now; which of the two is not told."""
 

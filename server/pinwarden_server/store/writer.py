@@ -6,19 +6,22 @@ depend on what was read before compare it again in the statement itself.
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic, sleep
 from typing import Any, cast
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, and_, delete, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from pinwarden import failpoints
 from pinwarden.envelope import Envelope
-from pinwarden_server.errors import Tag
+from pinwarden_server.errors import StoreUnavailable, Tag
 from pinwarden_server.store.failures import store_failures
+from pinwarden_server.store.postgres import announce
 from pinwarden_server.store.reader import signatures_of
 from pinwarden_server.store.rows import AuditRow, ChangeRow, ChangeSignature, TokenRow, VersionRow, as_change
 from pinwarden_server.store.tables import (
@@ -34,6 +37,9 @@ from pinwarden_server.store.tables import (
     tokens,
     versions,
 )
+
+FIND_OUT_SECONDS, FIND_OUT_PAUSE_SECONDS = 8.0, 0.1
+log = logging.getLogger("pinwarden.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +70,42 @@ class Writer:
 
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
-        """Yield a transaction that commits when the block ends, or leaves everything as it was when it raises."""
-        with store_failures(), self._engine.begin() as connection:
-            yield Transaction(connection)
+        """
+        Yield a transaction that commits when the block ends, or leaves everything as it was when it raises.
+
+        When the connection is lost during the COMMIT itself, the audit log is asked what became of it.
+        """
+        transaction = None
+        with store_failures():
+            try:
+                with self._engine.begin() as connection:
+                    transaction = Transaction(connection)
+                    yield transaction
+                    transaction.is_ending = True
+            except DBAPIError as error:
+                lost = transaction is not None and transaction.is_ending and error.connection_invalidated
+                if not lost or transaction is None or not self._was_committed(transaction.audited, error):
+                    raise
+
+    def _was_committed(self, audited: AuditRow | None, lost: DBAPIError) -> bool:
+        """Tell whether the transaction that appended *audited* is in the store; StoreUnavailable: unknown."""
+        if audited is None:
+            return False  # a number given out in vain, or a lease that ends by itself
+        deadline = monotonic() + FIND_OUT_SECONDS
+        while True:
+            try:
+                # Whoever has the turn comes after the end of the lost transaction, which may outlive its connection.
+                with self._engine.begin() as connection:
+                    query = select(audit.c.seq).where(audit.c.seq == audited.seq, audit.c.hash == audited.hash)
+                    found = Transaction(connection).exists(query)
+            except SQLAlchemyError:
+                if monotonic() > deadline:
+                    raise _unknown_outcome() from lost
+                sleep(FIND_OUT_PAUSE_SECONDS)
+            else:
+                level = logging.WARNING if found else logging.ERROR
+                log.log(level, "the connection was lost during COMMIT; audit row %d is there: %s", audited.seq, found)
+                return found
 
     def reserve(self, name: str, now: datetime, *, pinset: bool, room: str) -> Reservation:
         """
@@ -106,10 +145,18 @@ class Writer:
 
 
 class Transaction:
-    """The steps; none of them commits."""
+    """
+    The steps; none of them commits.
+
+    Attributes:
+        audited: the last audit row that was appended here, which tells later whether all this was committed.
+        is_ending: every step was made; what fails now is the COMMIT.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.audited: AuditRow | None = None
+        self.is_ending = False
 
     def run(self, statement: Executable) -> None:
         """Run a statement for its effect."""
@@ -219,7 +266,10 @@ class Transaction:
         return row.seq, row.hash
 
     def append_audit(self, row: AuditRow) -> None:
-        """Add a row and make it the head."""
+        """Add a row and make it the head; other nodes hear of it when it is committed."""
+        if self.audited is None:
+            announce(self._connection)
+        self.audited = row
         self.run(
             insert(audit).values(
                 seq=row.seq,
@@ -318,6 +368,14 @@ class Transaction:
     def touch_token(self, token_id: str, at: datetime) -> None:
         """Record that a token was used."""
         self.run(update(tokens).where(tokens.c.id == token_id).values(last_used_at=at))
+
+
+def _unknown_outcome() -> StoreUnavailable:
+    return StoreUnavailable(
+        "the connection was lost while the change was being stored, and the database is not back",
+        holds="Whether the change was stored is not known. Published pins are served on.",
+        hint="Repeat the request under the same Idempotency-Key when the database is back: it is done once.",
+    )
 
 
 def _pair(tag: Tag, timestamp: TimestampRow) -> dict[str, object]:
