@@ -16,7 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 
@@ -47,7 +47,7 @@ class Postgres:
     process: "subprocess.Popen[bytes] | None" = None
     databases: int = 0
 
-    def __enter__(self) -> "Postgres":
+    def __enter__(self) -> Self:
         words = self.folder / "password"
         words.write_text(PASSWORD + "\n")
         for path in (self.folder, words):
