@@ -15,7 +15,7 @@ from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import StaleVersion, Tag
 from pinwarden_server.publishing import publish
 from pinwarden_server.site import Act, Attempt, Published, Site
-from pinwarden_server.store import Store, migrate, open_store
+from pinwarden_server.store import Store, open_store
 from pinwarden_server.store.tables import pinsets
 from tests.server.store.rows import NOW, audited, change, timestamp
 from tests.server.store.rows import publish as commit_version
@@ -177,10 +177,3 @@ def test_a_reader_sees_one_moment_while_others_write(store: Store) -> None:
         writing, *reading = pool.submit(write, 0), pool.submit(read, 1), pool.submit(read, 2)
         writing.result()
         assert all(each.result() > 0 for each in reading)
-
-
-def test_nodes_that_migrate_at_once_make_the_tables_once(url: str) -> None:
-    assert at_once(lambda _: migrate(url), 4) == ["0003"] * 4
-    opened = open_store(url)
-    assert opened.reader.audit_head() == (0, "0" * 64)
-    opened.close()
