@@ -64,10 +64,10 @@ class Postgres:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder)
 
-    def start(self, *settings: str) -> None:
+    def start(self) -> None:
         """Start the server, and return when it answers."""
         words = [str(self.programs / "postgres"), "-D", str(self.folder / "cluster"), "-h", "127.0.0.1"]
-        for setting in (f"port={self.port}", *_SETTINGS, *settings):
+        for setting in (f"port={self.port}", *_SETTINGS):
             words += ["-c", setting]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=log, cwd=self.folder, **self._identity())
@@ -88,6 +88,10 @@ class Postgres:
             self.process.send_signal(how)
             self.process.wait(START_SECONDS)
             self.process = None
+
+    def forget_settings(self) -> None:
+        """Undo every ALTER SYSTEM, for a server that does not run."""
+        (self.folder / "cluster/postgresql.auto.conf").write_text("")
 
     @property
     def log(self) -> Path:

@@ -33,10 +33,11 @@ _READS = {
     "default_transaction_isolation": r"repeatable\ read",
     "statement_timeout": "30s",
 }
-# No statement_timeout: it would also end a COMMIT that waits for a synchronous standby, and call that a success.
+# None of these ends a COMMIT that waits for a synchronous standby: that would be called a success.
 _WRITES = {
     "default_transaction_isolation": r"read\ committed",
     "lock_timeout": f"{WAIT_SECONDS}s",
+    "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "30s",
 }
 # Failures after which every pooled connection is to be given up: the server ends or begins, or is a standby now.
@@ -52,7 +53,7 @@ def open_postgres(url: URL, *, mode: str) -> Engine:
     """
     settings = dict(_READS if mode == "ro" else _WRITES)
     if mode == "rwc":
-        settings["lock_timeout"] = f"{_MIGRATION_SECONDS}s"
+        settings |= dict.fromkeys(("lock_timeout", "statement_timeout"), f"{_MIGRATION_SECONDS}s")
     try:
         engine = create_engine(
             with_driver(url), connect_args=_arguments(url, settings), pool_pre_ping=True, pool_timeout=WAIT_SECONDS
