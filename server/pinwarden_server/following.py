@@ -6,16 +6,20 @@ lock of its own tree; one worker of each node does it, and another one when that
 """
 
 import fcntl
+import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
 from pinwarden.errors import PinwardenError
+from pinwarden_server.errors import Tag
 from pinwarden_server.founding import reconcile, reconcile_pinset
 from pinwarden_server.site import Site
+from pinwarden_server.store import AuditRow
+from pinwarden_server.tags import parse_tag
 
 log = logging.getLogger("pinwarden.server")
 
@@ -71,14 +75,14 @@ class Follower:
             self._seen = head
             return len(self._site.store.reader.pinsets())
         rows = self._site.store.reader.audit(after=self._seen, limit=_AT_MOST)
-        names = {row.subject: None for row in rows if row.action.startswith(("pinset.", "timestamp."))}
+        published = _published(rows)
         if any(row.action.startswith("root.") for row in rows):
             reconcile(self._site)
         else:
-            for name in names:
-                reconcile_pinset(self._site, name)
+            for name, versions in published.items():
+                reconcile_pinset(self._site, name, versions=versions)
         self._seen = rows[-1].seq  # at or after the head: rows have no gaps
-        return len(names)
+        return len(published)
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
@@ -121,3 +125,13 @@ class Follower:
             yield True
         finally:
             os.close(descriptor)
+
+
+def _published(rows: Iterable[AuditRow]) -> dict[str, list[Tag]]:
+    """Return the versions that came into force, by pin set; each has a file of its own, the outdated ones too."""
+    found: dict[str, list[Tag]] = {}
+    for row in rows:
+        if row.action.startswith(("pinset.", "timestamp.")):
+            version = json.loads(row.detail).get("version")
+            found.setdefault(row.subject, []).extend([parse_tag(version)] if version else [])
+    return found

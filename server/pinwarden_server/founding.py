@@ -4,7 +4,7 @@ The authority's first root, and the published tree made from the store.
 It may import the store, the tree and the bell. It signs nothing: roots come from a ceremony, documents from publishing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy.exc import IntegrityError
 
@@ -13,11 +13,10 @@ from pinwarden.documents import Root, Timestamp
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.errors import UntrustedError
 from pinwarden_server import audit
-from pinwarden_server.errors import BadDraft, Conflict, Violation
+from pinwarden_server.errors import BadDraft, Conflict, Tag, Violation
 from pinwarden_server.public_files import pinset_files, root_files, version_address, version_file
 from pinwarden_server.published_tree import PublicFile
 from pinwarden_server.site import Act, Site
-from pinwarden_server.store import Current
 
 failpoints.register("reconcile.first-file-renamed", "reconcile.tree-renamed", "reconcile.tree-synced")
 
@@ -70,15 +69,23 @@ def reconcile(site: Site, *, rebuild: bool = False) -> int:
     roots = site.store.reader.roots()
     written = _write(site, _ROOTS_LOCK, lambda: root_files(roots), rebuild=rebuild)
     for current in site.store.reader.all_current():
-        written |= _reconcile_versions(site, current, rebuild=rebuild)
+        written |= _reconcile_versions(
+            site, current.name, site.store.reader.version_tags(current.name), rebuild=rebuild
+        )
         written |= _reconcile_current(site, current.name, roots, rebuild=rebuild)
     site.bell.ring(None)
     return len(written)
 
 
-def reconcile_pinset(site: Site, name: str) -> int:
-    """Make the files of one pin set what the store says, ring its bell, and return how many files were written."""
-    written = _reconcile_current(site, name, site.store.reader.roots(), rebuild=False)
+def reconcile_pinset(site: Site, name: str, *, versions: Iterable[Tag] = ()) -> int:
+    """
+    Make the files of one pin set what the store says, ring its bell, and return how many files were written.
+
+    Args:
+        versions: those that may be missing, besides the one in force.
+    """
+    written = _reconcile_versions(site, name, versions, rebuild=False)
+    written |= _reconcile_current(site, name, site.store.reader.roots(), rebuild=False)
     site.bell.ring(name)
     return len(written)
 
@@ -100,9 +107,9 @@ def _reconcile_current(site: Site, name: str, roots: tuple[Envelope, ...], *, re
     return _write(site, name, files, rebuild=rebuild, whole=folder)
 
 
-def _reconcile_versions(site: Site, current: Current, *, rebuild: bool) -> set[str]:
-    name, missing = current.name, {}
-    for tag in site.store.reader.version_tags(name):
+def _reconcile_versions(site: Site, name: str, tags: Iterable[Tag], *, rebuild: bool) -> set[str]:
+    missing = {}
+    for tag in tags:
         address = version_address(name, tag)
         if rebuild or not site.tree.path_of(address).is_file():
             missing[address] = version_file(site.store.reader.version(name, tag[1], tag[0]).envelope)
