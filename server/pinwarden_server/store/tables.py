@@ -241,6 +241,7 @@ change_signatures = Table(
     Column("actor", ACTOR, nullable=False),
 )
 
-# After a restore, the names that may not be published before their floor is set; "*" stands for every name that the
-# backup does not know. Empty in a store that was never restored.
+# After a restore, the names that may not be published before their floor is set; else empty.
 unsettled = Table("unsettled", metadata, Column("name", Words(64), primary_key=True))
+
+EVERY_OTHER = "*"  # in "unsettled" and "reservations": every name that the backup did not know; no name is spelt so

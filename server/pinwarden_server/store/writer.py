@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any, cast
 
@@ -19,12 +19,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from pinwarden import failpoints
 from pinwarden.envelope import Envelope
-from pinwarden_server.errors import StoreUnavailable, Tag
+from pinwarden_server.errors import FloorMissing, StoreUnavailable, Tag
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.postgres import announce
 from pinwarden_server.store.reader import signatures_of
 from pinwarden_server.store.rows import AuditRow, ChangeRow, ChangeSignature, TokenRow, VersionRow, as_change
 from pinwarden_server.store.tables import (
+    EVERY_OTHER,
     attempts,
     audit,
     audit_head,
@@ -35,6 +36,7 @@ from pinwarden_server.store.tables import (
     reservations,
     roots,
     tokens,
+    unsettled,
     versions,
 )
 
@@ -49,6 +51,9 @@ class Reservation:
     pinset_version: int
     timestamp_version: int
     issued: datetime
+
+
+_NOTHING = Reservation(0, 0, datetime.fromtimestamp(0, UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,17 +178,13 @@ class Transaction:
     def reserve(self, name: str, now: datetime, *, pinset: bool) -> Reservation:
         """Raise the counters of *name* and return what they were raised to."""
         now = now.replace(microsecond=0)
-        row = self._connection.execute(
-            select(reservations).where(reservations.c.name == name).with_for_update()
-        ).first()
+        waits = select(unsettled.c.name).where(unsettled.c.name == name).exists().label("waits")
+        query = select(reservations, waits).where(reservations.c.name == name)
+        row = self._connection.execute(query).first()
         if row is None:
-            first = Reservation(1 if pinset else 0, 1, now)
-            self.run(
-                insert(reservations).values(
-                    name=name, pinset_version=first.pinset_version, timestamp_version=1, issued=now
-                )
-            )
-            return first
+            return self._reserve_first(name, now, pinset=pinset)
+        if row.waits:
+            raise _no_floor(name)
         reservation = Reservation(row.pinset_version + pinset, row.timestamp_version + 1, max(row.issued, now))
         self.run(
             update(reservations)
@@ -195,6 +196,23 @@ class Transaction:
             )
         )
         return reservation
+
+    def _reserve_first(self, name: str, now: datetime, *, pinset: bool) -> Reservation:
+        if self.exists(select(unsettled.c.name).where(unsettled.c.name.in_((name, EVERY_OTHER)))):
+            raise _no_floor(name)
+        # After a restore, names that the backup does not know begin above what they may have reached before.
+        floor = self._connection.execute(select(reservations).where(reservations.c.name == EVERY_OTHER)).first()
+        before = Reservation(floor.pinset_version, floor.timestamp_version, floor.issued) if floor else _NOTHING
+        first = Reservation(before.pinset_version + pinset, before.timestamp_version + 1, max(now, before.issued))
+        self.run(
+            insert(reservations).values(
+                name=name,
+                pinset_version=first.pinset_version,
+                timestamp_version=first.timestamp_version,
+                issued=first.issued,
+            )
+        )
+        return first
 
     def append_root(self, version: int, envelope: Envelope, at: datetime) -> None:
         """Add a root; IntegrityError when there is one of that version."""
@@ -368,6 +386,14 @@ class Transaction:
     def touch_token(self, token_id: str, at: datetime) -> None:
         """Record that a token was used."""
         self.run(update(tokens).where(tokens.c.id == token_id).values(last_used_at=at))
+
+
+def _no_floor(name: str) -> FloorMissing:
+    return FloorMissing(
+        f"pin set {name!r} may not be published yet: the store was restored from a backup",
+        expected="a floor: a version that no client holds a higher one than",
+        hint=f"Set it with `pinwarden server restore --floor {name}=VERSION`; docs/backup.md says which.",
+    )
 
 
 def _unknown_outcome() -> StoreUnavailable:
