@@ -22,8 +22,7 @@ import psycopg
 
 USER, PASSWORD = "pinwarden", "canary-of-the-database"
 START_SECONDS = 30.0
-# Tests kill processes, not machines: what the kernel was given is kept without waiting for the disk.
-_SETTINGS = ("fsync=off", "max_connections=60", "shared_buffers=16MB", "unix_socket_directories=", "log_timezone=UTC")
+_SETTINGS = ("max_connections=60", "shared_buffers=16MB", "unix_socket_directories=", "log_timezone=UTC")
 
 
 def folder_of_programs() -> Path | None:
@@ -39,9 +38,15 @@ def folder_of_programs() -> Path | None:
 
 @dataclass
 class Postgres:
-    """One cluster of databases, in a folder of its own."""
+    """
+    One cluster of databases, in a folder of its own.
+
+    Attributes:
+        durable: wait for the disk. Tests kill processes, not machines: what the kernel was given is kept anyway.
+    """
 
     programs: Path
+    durable: bool = False
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="pinwarden-postgres-")))
     port: int = 0
     process: "subprocess.Popen[bytes] | None" = None
@@ -67,7 +72,7 @@ class Postgres:
     def start(self) -> None:
         """Start the server, and return when it answers."""
         words = [str(self.programs / "postgres"), "-D", str(self.folder / "cluster"), "-h", "127.0.0.1"]
-        for setting in (f"port={self.port}", *_SETTINGS):
+        for setting in (f"port={self.port}", f"fsync={'on' if self.durable else 'off'}", *_SETTINGS):
             words += ["-c", setting]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=log, cwd=self.folder, **self._identity())
