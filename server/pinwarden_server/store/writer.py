@@ -6,21 +6,20 @@ depend on what was read before compare it again in the statement itself.
 """
 
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import monotonic, sleep
 from typing import Any, cast
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, and_, delete, func, insert, or_, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from pinwarden import failpoints
 from pinwarden.envelope import Envelope
-from pinwarden_server.errors import FloorMissing, StoreUnavailable, Tag
+from pinwarden_server.errors import FloorMissing, Tag
 from pinwarden_server.store.failures import store_failures
+from pinwarden_server.store.outcome import was_committed
 from pinwarden_server.store.postgres import announce
 from pinwarden_server.store.reader import signatures_of
 from pinwarden_server.store.rows import AuditRow, ChangeRow, ChangeSignature, TokenRow, VersionRow, as_change
@@ -39,9 +38,6 @@ from pinwarden_server.store.tables import (
     unsettled,
     versions,
 )
-
-FIND_OUT_SECONDS, FIND_OUT_PAUSE_SECONDS = 8.0, 0.1
-log = logging.getLogger("pinwarden.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +85,8 @@ class Writer:
                     transaction.is_ending = True
             except DBAPIError as error:
                 lost = transaction is not None and transaction.is_ending and error.connection_invalidated
-                if not lost or transaction is None or not self._was_committed(transaction.audited, error):
+                if not lost or transaction is None or not was_committed(self._engine, transaction.audited, error):
                     raise
-
-    def _was_committed(self, audited: AuditRow | None, lost: DBAPIError) -> bool:
-        """Tell whether the transaction that appended *audited* is in the store; StoreUnavailable: unknown."""
-        if audited is None:
-            return False  # a number given out in vain, or a lease that ends by itself
-        deadline = monotonic() + FIND_OUT_SECONDS
-        while True:
-            try:
-                # Whoever has the turn comes after the end of the lost transaction, which may outlive its connection.
-                with self._engine.begin() as connection:
-                    query = select(audit.c.seq).where(audit.c.seq == audited.seq, audit.c.hash == audited.hash)
-                    found = Transaction(connection).exists(query)
-            except SQLAlchemyError:
-                if monotonic() > deadline:
-                    raise _unknown_outcome() from lost
-                sleep(FIND_OUT_PAUSE_SECONDS)
-            else:
-                level = logging.WARNING if found else logging.ERROR
-                log.log(level, "the connection was lost during COMMIT; audit row %d is there: %s", audited.seq, found)
-                return found
 
     def reserve(self, name: str, now: datetime, *, pinset: bool, room: str) -> Reservation:
         """
@@ -393,14 +369,6 @@ def _no_floor(name: str) -> FloorMissing:
         f"pin set {name!r} may not be published yet: the store was restored from a backup",
         expected="a floor: a version that no client holds a higher one than",
         hint=f"Set it with `pinwarden server restore --floor {name}=VERSION`; docs/backup.md says which.",
-    )
-
-
-def _unknown_outcome() -> StoreUnavailable:
-    return StoreUnavailable(
-        "the connection was lost while the change was being stored, and the database is not back",
-        holds="Whether the change was stored is not known. Published pins are served on.",
-        hint="Repeat the request under the same Idempotency-Key when the database is back: it is done once.",
     )
 
 

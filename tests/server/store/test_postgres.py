@@ -22,8 +22,8 @@ from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.publishing import publish
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Attempt, Published, Site
-from pinwarden_server.store import Store, migrate, open_store
-from pinwarden_server.store import writer as writer_module
+from pinwarden_server.store import Store, migrate, open_store, outcome
+from pinwarden_server.store import postgres as postgres_rules
 from tests.postgres import PASSWORD, Postgres
 from tests.server.store.rows import NOW, audited, root
 from tests.server.store.rows import publish as commit_version
@@ -192,7 +192,7 @@ def test_a_publication_whose_backend_ends_before_the_commit_is_refused_and_not_t
 def test_when_the_database_does_not_come_back_the_outcome_is_called_unknown(
     pg_site: Site, restartable: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "FIND_OUT_SECONDS", 0.3)
+    monkeypatch.setattr(outcome, "FIND_OUT_SECONDS", 0.3)
     store = pg_site.store
 
     def stop() -> None:
@@ -286,9 +286,7 @@ def test_the_reader_cannot_write_on_postgresql_either(pg_store: Store) -> None:
 
 
 def test_who_waits_too_long_for_the_turn_is_told_so(pg_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pinwarden_server.store import postgres as rules
-
-    monkeypatch.setitem(rules._WRITES, "lock_timeout", "100ms")
+    monkeypatch.setitem(postgres_rules._WRITES, "lock_timeout", "100ms")
     impatient = open_store(pg_store.url)
     with pg_store.writer.transaction() as transaction:
         audited(transaction)
@@ -301,9 +299,7 @@ def test_who_waits_too_long_for_the_turn_is_told_so(pg_store: Store, monkeypatch
 
 
 def test_a_question_that_takes_too_long_is_ended(pg_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pinwarden_server.store import postgres as rules
-
-    monkeypatch.setitem(rules._READS, "statement_timeout", "50ms")
+    monkeypatch.setitem(postgres_rules._READS, "statement_timeout", "50ms")
     impatient = open_store(pg_store.url)
     with pg_store.writer.transaction() as transaction:
         transaction._connection.exec_driver_sql("LOCK TABLE roots IN ACCESS EXCLUSIVE MODE")
