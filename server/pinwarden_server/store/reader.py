@@ -7,9 +7,9 @@ It may import ``tables`` and SQLAlchemy. It returns values, never rows that coul
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, and_, false, select
+from sqlalchemy import Connection, Engine, Select, and_, select
 
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden_server.errors import NotFound, Tag
@@ -28,12 +28,12 @@ from pinwarden_server.store.rows import (
     as_version,
 )
 from pinwarden_server.store.tables import (
-    Words,
     attempts,
     audit,
     audit_head,
     change_signatures,
     changes,
+    is_text,
     pinsets,
     roots,
     tokens,
@@ -62,7 +62,7 @@ class Reader:
     def find_current(self, name: str) -> Current | None:
         """Return what is in force for *name*, or None."""
         with self._look() as connection:
-            row = connection.execute(_current_query().where(_is(pinsets.c.name, name))).first()
+            row = connection.execute(_current_query().where(is_text(pinsets.c.name, name))).first()
         return None if row is None else as_current(row)
 
     def all_current(self) -> Iterator[Current]:
@@ -95,18 +95,21 @@ class Reader:
 
     def versions(self, name: str, *, limit: int = 100, before: int | None = None) -> list[VersionRow]:
         """Return the versions of *name*, newest first, those below *before* only when it is given; NotFound."""
-        query = select(versions).where(_is(versions.c.name, name)).order_by(versions.c.version.desc()).limit(limit)
+        query = select(versions).where(is_text(versions.c.name, name)).order_by(versions.c.version.desc()).limit(limit)
         if before is not None:
             query = query.where(versions.c.version < before)
         with self._look() as connection:
             rows = [as_version(row) for row in connection.execute(query)]
-            if not rows and connection.execute(select(pinsets.c.name).where(_is(pinsets.c.name, name))).first() is None:
+            if (
+                not rows
+                and connection.execute(select(pinsets.c.name).where(is_text(pinsets.c.name, name))).first() is None
+            ):
                 raise _no_pinset(name)
         return rows
 
     def version(self, name: str, version: int, epoch: int | None = None) -> VersionRow:
         """Return one version of *name*; numbers do not start again in a new epoch, so the epoch may be left out."""
-        query = select(versions).where(_is(versions.c.name, name), versions.c.version == version)
+        query = select(versions).where(is_text(versions.c.name, name), versions.c.version == version)
         if epoch is not None:
             query = query.where(versions.c.epoch == epoch)
         with self._look() as connection:
@@ -117,15 +120,13 @@ class Reader:
 
     def version_tags(self, name: str) -> list[Tag]:
         """Return every (epoch, version) of *name*, oldest first."""
-        query = (
-            select(versions.c.epoch, versions.c.version).where(_is(versions.c.name, name)).order_by(versions.c.version)
-        )
+        query = select(versions.c.epoch, versions.c.version).where(is_text(versions.c.name, name))
         with self._look() as connection:
             return [(row[0], row[1]) for row in connection.execute(query.order_by(versions.c.version))]
 
     def unexpired(self, name: str, since: datetime) -> list[VersionRow]:
         """Return the versions of *name* that expire after *since*, newest first."""
-        query = select(versions).where(_is(versions.c.name, name), versions.c.expires > since)
+        query = select(versions).where(is_text(versions.c.name, name), versions.c.expires > since)
         with self._look() as connection:
             return [as_version(row) for row in connection.execute(query.order_by(versions.c.version.desc()))]
 
@@ -166,13 +167,13 @@ class Reader:
     def token(self, token_id: str) -> tuple[TokenRow, bytes] | None:
         """Return a token and the digest of its secret, or None."""
         with self._look() as connection:
-            row = connection.execute(select(tokens).where(_is(tokens.c.id, token_id))).first()
+            row = connection.execute(select(tokens).where(is_text(tokens.c.id, token_id))).first()
         return None if row is None else (as_token(row), row.secret_sha256)
 
     def attempt(self, actor: str, key: str) -> tuple[str, str] | None:
         """Return fingerprint and answer of an earlier write under this Idempotency-Key, or None."""
         query = select(attempts.c.fingerprint, attempts.c.answer).where(
-            _is(attempts.c.actor, actor), _is(attempts.c.key, key)
+            is_text(attempts.c.actor, actor), is_text(attempts.c.key, key)
         )
         with self._look() as connection:
             row = connection.execute(query).first()
@@ -191,7 +192,7 @@ class Reader:
         columns = (column for column in changes.c if column is not changes.c.payload)
         query = select(*columns).order_by(changes.c.id.desc()).limit(limit)
         if name is not None:
-            query = query.where(_is(changes.c.name, name))
+            query = query.where(is_text(changes.c.name, name))
         if before is not None:
             query = query.where(changes.c.id < before)
         if state in ("waiting", "expired"):
@@ -226,11 +227,6 @@ def signatures_of(connection: Connection, numbers: list[int]) -> dict[int, tuple
     for row in connection.execute(query.order_by(change_signatures.c.at, change_signatures.c.keyid)):
         found[row.change_id] = (*found.get(row.change_id, ()), ChangeSignature(row.keyid, row.sig, row.at, row.actor))
     return found
-
-
-def _is(column: Column[str], text: str) -> ColumnElement[bool]:
-    # What cannot be stored is not there; PostgreSQL would take no NUL, not even in a question.
-    return column == text if cast("Words", column.type).fits(text) else false()
 
 
 def _is_current() -> Any:

@@ -6,10 +6,12 @@ one in ``migrations/versions`` fails a test. Documents are never updated or dele
 """
 
 from datetime import UTC, datetime
+from typing import cast
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Dialect,
     ForeignKey,
     Index,
@@ -20,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -89,6 +92,12 @@ class Words(TypeDecorator[str]):
         if self.length is not None and len(text) > self.length:
             return False
         return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def is_text(column: Column[str], text: str) -> ColumnElement[bool]:
+    """Return the condition that *column* is *text*, which may be anything that somebody sent."""
+    # What cannot be stored is not there; PostgreSQL would take no NUL, not even in a question.
+    return column == text if cast("Words", column.type).fits(text) else false()
 
 
 # Names are compared and listed alike by every node, whatever language its database speaks.

@@ -30,6 +30,7 @@ from pinwarden_server.store.tables import (
     audit_head,
     change_signatures,
     changes,
+    is_text,
     leases,
     pinsets,
     reservations,
@@ -356,7 +357,7 @@ class Transaction:
 
     def revoke_token(self, token_id: str, at: datetime) -> bool:
         """Revoke a token; False when it does not exist or was revoked before."""
-        which = and_(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
+        which = and_(is_text(tokens.c.id, token_id), tokens.c.revoked_at.is_(None))
         return self.count(update(tokens).where(which).values(revoked_at=at)) == 1
 
     def touch_token(self, token_id: str, at: datetime) -> None:

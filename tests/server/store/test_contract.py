@@ -205,7 +205,8 @@ def test_tokens_are_kept_used_and_revoked_once(store: Store) -> None:
         transaction.touch_token("older", NOW)
         assert transaction.revoke_token("older", LATER)
         assert not transaction.revoke_token("older", NOW)
-        assert not transaction.revoke_token("nobody", NOW)
+        for strange in ("nobody", "x" * 33, "nul \0"):
+            assert not transaction.revoke_token(strange, NOW)
     assert store.reader.token("older") == (token("older", last_used_at=NOW, revoked_at=LATER), b"\xff" * 32)
 
 
