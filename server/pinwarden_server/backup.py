@@ -5,6 +5,7 @@ It may import the store. It opens no key; digests of tokens are in it only when 
 of JSON: a head, one line for each row, and an end that counts the rows and has the SHA-256 of every line before it.
 """
 
+import errno
 import json
 import os
 import secrets
@@ -58,7 +59,7 @@ def make_backup(reader: Reader, path: Path, *, now: datetime, tokens: bool) -> M
             f"{path} exists already", hint="Name a new file; an old backup is never replaced."
         ) from None
     except OSError as error:
-        kind = StorageFull if error.errno in (28, 122) else StoreUnavailable
+        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreUnavailable
         raise kind(f"the backup {path} cannot be written: {error.strerror}") from error
     finally:
         with suppress(FileNotFoundError):
@@ -78,7 +79,7 @@ def read_backup(path: Path) -> Iterator[tuple[str, Values]]:
     digest, counted = sha256(), Counter[str]()
     with _opened(path) as file:
         first = _line(file, path)
-        _check_head(json.loads(first), path)
+        _check_head(_object(first, path), path)
         digest.update(first)
         while True:
             line = _line(file, path)
@@ -117,8 +118,8 @@ def _end(checksum: str, counted: Counter[str]) -> dict[str, Any]:
     return {"end": {"rows": dict(sorted(counted.items())), "sha256": checksum}}
 
 
-def _check_head(head: Any, path: Path) -> None:
-    if not isinstance(head, dict) or head.get("format") != FORMAT:
+def _check_head(head: dict[str, Any], path: Path) -> None:
+    if head.get("format") != FORMAT:
         raise BackupRefused(f"{path} is no backup of Pinwarden", expected=f"format {FORMAT}")
     wanted = FORMAT_VERSION, schema_head()
     got = head.get("version"), head.get("schema")

@@ -77,7 +77,7 @@ def restore(config: Path | None, path: Path | None, floors: tuple[str, ...], sou
         if path is not None:
             done = restore_backup(store, path.absolute(), by)
             click.echo(f"{len(done.names)} pin sets; audit chain: {done.chain.rows} {done.chain.head}")
-        found = _served(store, sources) | _named(store, asked)
+        found = _higher(_served(store, sources), _named(store, asked))
         for name in set_floors(store, found, by) if found else _waiting(store):
             what = "names that the backup does not know" if name == "*" else name
             click.echo(f"waits for a floor: {what}", err=True)
@@ -98,10 +98,30 @@ def _parsed(text: str) -> tuple[str, int, int | None]:
 
 def _named(store: "Store", asked: list[tuple[str, int, int | None]]) -> "dict[str, Floor]":
     from pinwarden_server.restore import floor_at
-    from pinwarden_server.store.copying import highest_numbers
+    from pinwarden_server.store.copying import Floor, highest_numbers
 
     known = highest_numbers(store.reader)
-    return {name: floor_at(version, timestamp, known.get(name)) for name, version, timestamp in asked}
+    # A floor for many has to be above the timestamps of each of them.
+    known["*"] = Floor(0, max((each.timestamp_version for each in known.values()), default=0))
+    floors: dict[str, Floor] = {}
+    for name, version, timestamp in asked:
+        floors = _higher(floors, {name: floor_at(version, timestamp, known.get(name))})
+    return floors
+
+
+def _higher(one: "dict[str, Floor]", other: "dict[str, Floor]") -> "dict[str, Floor]":
+    """Return the floors of both, the higher number of each: whoever names a low one has not seen what is served."""
+    from pinwarden_server.store.copying import Floor
+
+    none = Floor(0, 0)
+    return {
+        name: Floor(
+            max(one.get(name, none).pinset_version, other.get(name, none).pinset_version),
+            max(one.get(name, none).timestamp_version, other.get(name, none).timestamp_version),
+            max(one.get(name, none).issued, other.get(name, none).issued),
+        )
+        for name in one.keys() | other.keys()
+    }
 
 
 def _waiting(store: "Store") -> list[str]:
@@ -123,7 +143,7 @@ def _served(store: "Store", sources: tuple[str, ...]) -> "dict[str, Floor]":
             except UntrustedError as error:
                 click.echo(f"warning: {source} has no bundle of {name} that proves anything: {error}", err=True)
                 continue
-            found[name] = max(floor, found.get(name, floor), key=lambda each: (each.timestamp_version, each.issued))
+            found = _higher(found, {name: floor})
             click.echo(f"{name}: version {floor.pinset_version}, timestamp {floor.timestamp_version} from {source}")
     return found
 

@@ -3,6 +3,11 @@
 import json
 from pathlib import Path
 
+from pinwarden_server.publishing import renew_timestamp
+from pinwarden_server.restore import TIMESTAMPS_AHEAD
+from pinwarden_server.store import open_store
+from pinwarden_server.store.copying import highest_numbers
+
 NEW = "PINWARDEN_SERVER_DATABASE_URL"
 
 
@@ -58,3 +63,25 @@ def test_publishing_into_a_restored_store_is_a_conflict_that_says_what_to_do(
     assert restored.ask("GET", "/admin/v1/pinsets/payments").json["version"] == "1.1"
     assert command_line("restore", "--floor", "payments=41", **{NEW: f"sqlite:///{database}"}).returncode == 0
     assert json.loads(restored.ask("PUT", "/admin/v1/pinsets/payments", **ask).data)["version"] == "1.42"
+
+
+def test_a_floor_by_hand_is_never_below_what_is_served_nor_below_the_timestamps_of_any_name(
+    service, command_line, tmp_path: Path
+):
+    service.create()
+    service.create("orders")
+    for _ in range(5):
+        renew_timestamp(service.node.site, "orders", service.clock())
+    path, database = tmp_path / "backup", {NEW: f"sqlite:///{tmp_path}/restored.db"}
+    assert command_line("backup", str(path)).returncode == 0
+    renew_timestamp(service.node.site, "payments", service.clock())
+    tree = str(service.node.settings.tree_dir)
+    done = command_line("restore", str(path), "--floor", "payments=0/0", "--floor-from", tree, **database)
+    assert done.returncode == 0, done.stderr
+    assert command_line("restore", "--floor", "9", **database).returncode == 0
+    store = open_store(database[NEW])
+    floors = {
+        name: (each.pinset_version, each.timestamp_version) for name, each in highest_numbers(store.reader).items()
+    }
+    assert floors == {"payments": (1, 2), "orders": (1, 6), "*": (9, 9 + TIMESTAMPS_AHEAD)}
+    store.close()
