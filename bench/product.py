@@ -40,9 +40,11 @@ class Served:
     worker: int
 
 
-def install(folder: Path, *, hosts: int = 10) -> Installation:
-    """Found a throw-away authority in *folder* and publish one pin set with *hosts* hosts."""
-    installation = init_development(folder, bind="127.0.0.1:0", label="bench", now=datetime.now(UTC))
+def install(folder: Path, *, hosts: int = 10, database_url_file: Path | None = None) -> Installation:
+    """Found a throw-away authority in *folder* and publish one pin set with *hosts* hosts; in SQLite, or elsewhere."""
+    installation = init_development(
+        folder, bind="127.0.0.1:0", label="bench", now=datetime.now(UTC), database_url_file=database_url_file
+    )
     site = open_site(installation.settings(), with_signers=True)
     try:
         publish(site, NAME, draft(hosts), None, Act("bench", datetime.now(UTC)))

@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class NothingSkipped:
-    """Turns what was skipped into failures that name it; xfail, and what only some machines have, stay what they are."""
+    """Turns what was skipped into failures that name it; xfail, and what only some machines have, stay as they are."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:

@@ -16,6 +16,7 @@ import click
 
 from pinwarden.cli.refusals import CONFLICT, UNAVAILABLE, ExitCodes, RefusingGroup
 from pinwarden.errors import ConfigError, PinwardenError
+from pinwarden_server.cli_backup import backup, restore
 from pinwarden_server.errors import Conflict, NotServedYet, SignerUnavailable, StoreUnavailable
 from pinwarden_server.settings import CONFIG_VARIABLE, TABLE, Settings, load_settings, shown
 
@@ -47,22 +48,30 @@ def server(ctx: click.Context, config: Path | None) -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--root", "root_file", type=FILE, help="The root.json of the ceremony; repeat `init` with it.")
 @click.option("--bind", help="Address to listen on, HOST:NUMBER or unix:/PATH; goes into server.toml.")
+@click.option(
+    "--database-url-file",
+    type=FILE,
+    help="File (0600) with postgresql://user:password@host/name; goes into server.toml.",
+)
 @click.option("--dev", is_flag=True, help="Found a throw-away authority, root key included. Never for production.")
 @click.option("--label", default="dev", show_default=True, help="With --dev: beginning of the authority's id.")
-def init(folder: Path, root_file: Path | None, bind: str | None, dev: bool, label: str) -> None:
+def init(
+    folder: Path, root_file: Path | None, bind: str | None, database_url_file: Path | None, dev: bool, label: str
+) -> None:
     """Make the files of a server in FOLDER: settings, keys, database, first admin token."""
     from pinwarden_server import installation as install
 
     if dev and root_file:
         raise click.UsageError("--dev makes its own root; --root is for production")
+    database = database_url_file.absolute() if database_url_file else None
     if dev:
-        made = install.init_development(folder, bind=bind, label=label, now=_now())
+        made = install.init_development(folder, bind=bind, label=label, now=_now(), database_url_file=database)
         click.echo(
             "InsecureForProductionWarning: the root key lies on this machine; use this to develop only.", err=True
         )
     else:
         root_json = _read(root_file) if root_file else None
-        made = install.init_production(folder, bind=bind, root_json=root_json, now=_now())
+        made = install.init_production(folder, bind=bind, root_json=root_json, now=_now(), database_url_file=database)
     click.echo(f"settings     {made.config}")
     click.echo(f"admin token  {made.admin_token}")
     if made.root_json.exists():
@@ -202,6 +211,10 @@ def settings(config: Path | None, as_json: bool, table: bool) -> None:
         return
     for name, value in values.items():
         click.echo(f"{name} = {json.dumps(value) if value is not None else '(not set)'}")
+
+
+server.add_command(backup)
+server.add_command(restore)
 
 
 class _Opened:

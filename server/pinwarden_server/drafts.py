@@ -44,7 +44,8 @@ _HOST_HINT = (
     "docs/admin-api.md has the limits."
 )
 
-Text = Annotated[str, Meta(max_length=1000)]
+WITHOUT_NUL = r"^[^\x00]*\Z"  # PostgreSQL stores none
+Text = Annotated[str, Meta(max_length=1000, pattern=WITHOUT_NUL)]
 Seconds = Annotated[int, Meta(ge=1, le=MAX_LIFETIME_SECONDS)]
 Keyid = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Force = Annotated[list[Annotated[str, Meta(pattern=r"^PIN[0-9]{3}\Z")]], Meta(max_length=32)]
@@ -96,7 +97,7 @@ class _SignatureBody(_Body):
 
 
 class _RejectionBody(_Body):
-    reason: Annotated[str, Meta(min_length=1, max_length=1000)]
+    reason: Annotated[str, Meta(min_length=1, max_length=1000, pattern=WITHOUT_NUL)]
 
 
 class _RootBody(_Body):
@@ -109,7 +110,7 @@ class _TokenBody(_Body):
     role: Literal["reader", "editor", "approver", "operator", "admin"]
     lifetime_seconds: Seconds
     names: Annotated[list[str], Meta(min_length=1, max_length=32)] = msgspec.field(default_factory=lambda: ["*"])
-    label: Annotated[str, Meta(max_length=200)] = ""
+    label: Annotated[str, Meta(max_length=200, pattern=WITHOUT_NUL)] = ""
 
 
 Body = TypeVar("Body", bound=_Body)

@@ -125,6 +125,18 @@ class SignatureRefused(ServerError):
         self.violations = tuple(violations)
 
 
+class FloorMissing(Conflict):
+    """The store was restored from a backup, and which versions clients have seen since is not settled for this name."""
+
+
+class BackupRefused(ServerError):
+    """A backup is damaged, of another version, or holds what our own verifier refuses."""
+
+
+class Unstorable(ServerError):
+    """A value that no database here can hold; drafts refuse it before, so whoever meets this has found a defect."""
+
+
 class Unauthenticated(ServerError):
     """No token, or none that is valid now; which of the two is not told."""
 

@@ -4,7 +4,7 @@ The authority's first root, and the published tree made from the store.
 It may import the store, the tree and the bell. It signs nothing: roots come from a ceremony, documents from publishing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 
 from sqlalchemy.exc import IntegrityError
@@ -15,7 +15,7 @@ from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.errors import UntrustedError
 from pinwarden.history import SEGMENT_ENTRIES
 from pinwarden_server import audit, history
-from pinwarden_server.errors import BadDraft, Conflict, Violation
+from pinwarden_server.errors import BadDraft, Conflict, Tag, Violation
 from pinwarden_server.public_files import (
     pinset_files,
     root_files,
@@ -25,7 +25,6 @@ from pinwarden_server.public_files import (
 )
 from pinwarden_server.published_tree import PublicFile
 from pinwarden_server.site import Act, Site
-from pinwarden_server.store import Current
 
 failpoints.register("reconcile.first-file-renamed", "reconcile.tree-renamed", "reconcile.tree-synced")
 
@@ -78,16 +77,25 @@ def reconcile(site: Site, *, rebuild: bool = False) -> int:
     roots = site.store.reader.roots()
     written = _write(site, _ROOTS_LOCK, lambda: root_files(roots), rebuild=rebuild)
     for current in site.store.reader.all_current():
-        written |= _reconcile_versions(site, current, rebuild=rebuild)
+        tags = site.store.reader.version_tags(current.name)
+        written |= _reconcile_versions(site, current.name, tags, rebuild=rebuild)
         written |= _reconcile_history(site, current.name, _authority(roots), rebuild=rebuild)
         written |= _reconcile_current(site, current.name, roots, rebuild=rebuild)
     site.bell.ring(None)
     return len(written)
 
 
-def reconcile_pinset(site: Site, name: str) -> int:
-    """Make the files of one pin set what the store says, ring its bell, and return how many files were written."""
-    written = _reconcile_current(site, name, site.store.reader.roots(), rebuild=False)
+def reconcile_pinset(site: Site, name: str, *, versions: Iterable[Tag] = ()) -> int:
+    """
+    Make the files of one pin set what the store says, ring its bell, and return how many files were written.
+
+    Args:
+        versions: those that may be missing, besides the one in force.
+    """
+    roots = site.store.reader.roots()
+    written = _reconcile_versions(site, name, versions, rebuild=False)
+    written |= _add_segments(site, name, _authority(roots))
+    written |= _reconcile_current(site, name, roots, rebuild=False)
     site.bell.ring(name)
     return len(written)
 
@@ -111,9 +119,9 @@ def _reconcile_current(site: Site, name: str, roots: tuple[Envelope, ...], *, re
     return _write(site, name, files, rebuild=rebuild, whole=folder)
 
 
-def _reconcile_versions(site: Site, current: Current, *, rebuild: bool) -> set[str]:
-    name, missing = current.name, {}
-    for tag in site.store.reader.version_tags(name):
+def _reconcile_versions(site: Site, name: str, tags: Iterable[Tag], *, rebuild: bool) -> set[str]:
+    missing = {}
+    for tag in tags:
         address = version_address(name, tag)
         if rebuild or not site.tree.path_of(address).is_file():
             missing[address] = version_file(site.store.reader.version(name, tag[1], tag[0]).envelope)
@@ -129,6 +137,20 @@ def _reconcile_history(site: Site, name: str, authority: str, *, rebuild: bool) 
             break
         file = {segment_address(name, number): history.segment_file(authority, name, entries)}
         written |= _write(site, name, file.copy, rebuild=rebuild)
+    return written
+
+
+def _add_segments(site: Site, name: str, authority: str) -> set[str]:
+    """Write the full segments of *name* that were filled since the newest one that is here; none is read again."""
+    end = site.store.reader.history_end(name)
+    written: set[str] = set()
+    for number in range(end[-1].seq // SEGMENT_ENTRIES if end else 0, 0, -1):
+        address = segment_address(name, number)
+        if site.tree.path_of(address).is_file():
+            break
+        entries = site.store.reader.history(name, after=(number - 1) * SEGMENT_ENTRIES)
+        file = {address: history.segment_file(authority, name, entries)}
+        written |= _write(site, name, file.copy, rebuild=True)
     return written
 
 

@@ -82,16 +82,21 @@ class Installation:
         return load_settings({}, config=self.config)
 
 
-def init_production(folder: Path, *, bind: str | None, root_json: bytes | None, now: datetime) -> Installation:
+def init_production(
+    folder: Path, *, bind: str | None, root_json: bytes | None, now: datetime, database_url_file: Path | None = None
+) -> Installation:
     """
     Make what a production server needs, or what of it is missing; found it when *root_json* is given.
 
     The root itself comes from a ceremony: whoever holds this machine must not hold the authority.
 
+    Args:
+        database_url_file: absolute name of the file with the address of a PostgreSQL; None: SQLite in *folder*.
+
     Raises:
         ConfigError, KeysError, ServerError: what was made so far stays and is taken up at the next call.
     """
-    installation = _laid_out(folder, bind)
+    installation = _laid_out(folder, bind, database_url_file)
     passphrase = _passphrase(installation)
     for name in OWN_KEYS:
         if not installation.key(name).exists():
@@ -101,7 +106,13 @@ def init_production(folder: Path, *, bind: str | None, root_json: bytes | None, 
 
 
 def init_development(
-    folder: Path, *, bind: str | None, label: str, now: datetime, entropy: Callable[[int], bytes] = os.urandom
+    folder: Path,
+    *,
+    bind: str | None,
+    label: str,
+    now: datetime,
+    entropy: Callable[[int], bytes] = os.urandom,
+    database_url_file: Path | None = None,
 ) -> Installation:
     """
     Found a throw-away authority whose root key lies beside the others, and everything that serves it.
@@ -117,7 +128,7 @@ def init_development(
             hint="Choose another folder, or delete this one yourself.",
         )
     founding = found_authority(label, now=now, entropy=entropy)
-    installation = _laid_out(folder, bind)
+    installation = _laid_out(folder, bind, database_url_file)
     passphrase = _passphrase(installation)
     seeds = {"root": founding.root_seeds[0], "timestamp": founding.timestamp_seed, "pinset": founding.pinset_seed}
     for name, seed in seeds.items():
@@ -134,7 +145,7 @@ def plan_lines(installation: Installation) -> list[str]:
     return lines
 
 
-def _laid_out(folder: Path, bind: str | None) -> Installation:
+def _laid_out(folder: Path, bind: str | None, database_url_file: Path | None) -> Installation:
     installation = Installation(folder.absolute())
     for made in (installation.folder, installation.keys):
         try:
@@ -142,18 +153,21 @@ def _laid_out(folder: Path, bind: str | None) -> Installation:
         except OSError as error:
             raise ConfigError(f"folder {made} cannot be made: {error.strerror}") from None
     if not installation.config.exists():
-        text = _config_text(installation, bind).encode("utf-8")
+        text = _config_text(installation, bind, database_url_file).encode("utf-8")
         write_new(installation.config, text, what="settings file")
+    elif database_url_file is not None and _quoted(str(database_url_file)) not in installation.config.read_text():
+        raise ConfigError(f"{installation.config} names another database", hint="Change the file instead.")
     elif bind is not None and bind not in installation.settings().bind:
         raise ConfigError(f"{installation.config} names another address", hint="Change the file instead.", got=bind)
     return installation
 
 
-def _config_text(installation: Installation, bind: str | None) -> str:
+def _config_text(installation: Installation, bind: str | None, database_url_file: Path | None) -> str:
     signers = ", ".join(_quoted(file_uri(installation.key(name))) for name in OWN_KEYS)
     lines = [
         "# Settings of a Pinwarden server; `pinwarden server settings --table` explains each.",
         f"data_dir = {_quoted(str(installation.folder))}",
+        *([f"database_url_file = {_quoted(str(database_url_file))}"] if database_url_file else []),
         *([f"bind = [{_quoted(bind)}]"] if bind else []),
         f"signers = [{signers}]",
         f"passphrase_file = {_quoted(str(installation.passphrase))}",

@@ -7,6 +7,7 @@ serves what is published all the same.
 
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from pinwarden.errors import PinwardenError
 from pinwarden_keys import KeeperAwayError, passphrase_file
 from pinwarden_server.alerts import AlertLog
 from pinwarden_server.bell import Bell
+from pinwarden_server.following import Follower
 from pinwarden_server.founding import reconcile
 from pinwarden_server.measured_renewal import MeasuredRenewer
 from pinwarden_server.public_table import PublicTable
@@ -52,10 +54,12 @@ class Node:
         self.site = site
         self.clock = clock
         self.table = PublicTable(site.tree, site.bell)
-        holder = f"{socket.gethostname()}:{os.getpid()}"
+        # Containers may share their name and the number of their only process.
+        holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         interval = float(settings.renewal_interval_seconds)
         alerts = AlertLog(self.table, site.signers)
         self.renewer = MeasuredRenewer(site, holder=holder, clock=clock, interval_seconds=interval, alerts=alerts)
+        self.follower = Follower(site, settings.run_dir / "following.lock") if site.store.is_shared else None
         self._stopping = Event()
         self._catching_up: Thread | None = None
         self._looked_at: tuple[float, str | None] = (-_LOOK_SECONDS, None)
@@ -73,6 +77,8 @@ class Node:
         self._stopping.set()
         if self._catching_up is not None:
             self._catching_up.join(timeout=LAST_RETRY_SECONDS)
+        if self.follower is not None:
+            self.follower.stop()
         self.renewer.stop()
         self.site.signers.close()
         self.site.store.close()
@@ -88,6 +94,7 @@ class Node:
         pause = FIRST_RETRY_SECONDS
         while not self._stopping.is_set():
             try:
+                seen = self.site.store.reader.audit_head()[0]  # before: what is committed meanwhile is followed after
                 reconcile(self.site)
                 break
             except PinwardenError as error:
@@ -96,8 +103,11 @@ class Node:
                 log.exception("the published tree is served as it is")
             self._stopping.wait(pause)
             pause = min(pause * 2, LAST_RETRY_SECONDS)
-        if not self._stopping.is_set():
-            self.renewer.start()
+        if self._stopping.is_set():
+            return
+        if self.follower is not None:
+            self.follower.start(seen)
+        self.renewer.start()
 
     def _open_signers_later(self) -> None:
         pause = FIRST_RETRY_SECONDS

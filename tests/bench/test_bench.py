@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import BEGIN, BENCHES, DOCUMENT, END, measured
+from bench.__main__ import BEGIN, BENCHES, DOCUMENT, END, ON_REQUEST, measured
 from bench.measure import Effort
 from bench.rows import Goal, Row, as_markdown, as_table, at_least, at_most, exactly
+from tests.postgres import folder_of_programs
 
 ROWS = {
     "fast-path": [
@@ -90,6 +91,16 @@ def test_a_bench_runs_at_its_smallest_and_yields_its_rows(name):
     assert {row.what for row in rows if row.goal} == WITH_GOAL & set(found)
     assert steps[-1][0] == steps[-1][1]
     assert all(row.value == row.value and row.unit for row in rows)
+
+
+def test_the_curve_of_publishing_is_drawn_on_request_for_every_store_that_is_here():
+    assert list(ON_REQUEST) == ["publish-curve"]
+    rows = measured("publish-curve", Effort("smoke"))
+    stores = ["SQLite", "PostgreSQL"] if folder_of_programs() else ["SQLite"]
+    assert [row.what for row in rows] == [
+        f"publish over {size} pin sets, {store}, p50" for store in stores for size in (10, 20)
+    ]
+    assert [row.compared.partition(" ")[2] for row in rows] == ["", "of that with 10"] * len(stores)
 
 
 def test_the_command_prints_json_and_exits_0_whatever_it_measured():

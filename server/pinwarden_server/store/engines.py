@@ -4,24 +4,23 @@ Connections: one engine that writes, one that cannot.
 It may import SQLAlchemy. It never creates a database: a missing one is an outage, not an empty store.
 """
 
-import sqlite3
 from pathlib import Path
-from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
+from sqlalchemy import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError
 
 from pinwarden.errors import ConfigError
+from pinwarden_server.store.postgres import Listener, open_postgres
 from pinwarden_server.store.reader import Reader
+from pinwarden_server.store.sqlite import open_sqlite, path_of
 from pinwarden_server.store.writer import Writer
 
-BUSY_SECONDS = 10.0
+_EXPECTED = "sqlite:////absolute/path.db, or postgresql://user@host/database"
 
 
 class Store:
     """
-    The database of one server, reached at the first query: opening it here touches nothing.
+    The database of one server, or of several that share it; reached at the first query: opening it touches nothing.
 
     Attributes:
         reader: queries, on connections that refuse to write.
@@ -34,6 +33,15 @@ class Store:
         self.reader = Reader(self._engines[0])
         self.writer = Writer(self._engines[1])
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other nodes may write to it too; SQLite has one node."""
+        return self._engines[0].dialect.name == "postgresql"
+
+    def listen(self) -> Listener:
+        """Return a new connection that hears of every node's commits; only a shared store has one."""
+        return Listener(self._engines[0])
+
     def close(self) -> None:
         """Close every connection; the store may be used again, and then connects anew."""
         for engine in self._engines:
@@ -42,95 +50,36 @@ class Store:
 
 def open_store(url: str) -> Store:
     """
-    Return the store at *url*, ``sqlite:////absolute/path.db`` for instance.
+    Return the store at *url*, ``sqlite:////absolute/path.db`` or ``postgresql://user@host/database`` for instance.
 
     Raises:
-        ConfigError: not a database URL, or SQLite without a file.
+        ConfigError: not a database URL, neither of the two databases, SQLite without a file, psycopg is missing.
     """
     return Store(url)
 
 
 def open_engine(url: str, *, mode: str) -> Engine:
-    """Return an engine; *mode* is ``ro``, ``rw``, or ``rwc`` to create a missing SQLite file."""
-    try:
-        parsed = make_url(url)
-    except Exception as error:
-        raise ConfigError("not a database URL", expected="sqlite:////absolute/path.db") from error
-    if parsed.get_backend_name() != "sqlite":
-        engine = create_engine(parsed, pool_pre_ping=True)
-        if mode == "ro":
-            return engine.execution_options(postgresql_readonly=True)
-        return engine
-    path = sqlite_path(url)
-    engine = create_engine("sqlite://", creator=lambda: _connect(path, mode), poolclass=QueuePool)
-    event.listen(engine, "begin", _begin_deferred if mode == "ro" else _begin_immediate)
-    if path is not None:
-        _follow_the_name(engine, path)
-    return engine
+    """Return an engine; *mode* is ``ro``, ``rw``, or ``rwc`` to create or migrate what is there."""
+    parsed = _parsed(url)
+    return open_sqlite(parsed, mode=mode) if _is_sqlite(parsed) else open_postgres(parsed, mode=mode)
 
 
 def sqlite_path(url: str) -> Path | None:
     """Return the file of an SQLite URL, None for another database; ConfigError when it names no absolute file."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return None
-    if not parsed.database or not Path(parsed.database).is_absolute():
-        raise ConfigError(
-            "an SQLite store needs an absolute path", expected="sqlite:////absolute/path.db", got=str(parsed)
-        )
-    return Path(parsed.database)
+    parsed = _parsed(url)
+    return path_of(parsed) if _is_sqlite(parsed) else None
 
 
-def _connect(path: Path | None, mode: str) -> sqlite3.Connection:
-    # isolation_level=None: the module's own BEGIN would come too late, as a deferred one, and never before DDL.
-    connection = sqlite3.connect(
-        f"file:{quote(str(path))}?mode={mode}",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+def _parsed(url: str) -> URL:
     try:
-        if mode == "ro":
-            connection.execute("PRAGMA query_only=ON")
-        else:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA foreign_keys=ON")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Not chained, not quoted: what could not be parsed may have a password anywhere.
+        raise ConfigError("not a database URL", expected=_EXPECTED) from None
+    if not _is_sqlite(parsed) and parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise ConfigError("no such database is known", expected=_EXPECTED, got=parsed.get_backend_name())
+    return parsed
 
 
-def _follow_the_name(engine: Engine, path: Path) -> None:
-    """Give up pooled connections whose file is not the one at *path* any more."""
-
-    # A connection outlives the name of its file: after a restore, or with the volume gone, it would go on to write
-    # into a file that nobody will ever read again, and publications would be acknowledged that are lost.
-    def remember(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
-        record.info["file"] = _identity(path)
-
-    def compare(connection: sqlite3.Connection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
-        if record.info["file"] is None or _identity(path) != record.info["file"]:
-            raise DisconnectionError(f"{path} was moved or replaced")
-
-    event.listen(engine, "connect", remember)
-    event.listen(engine, "checkout", compare)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # Taking the write lock at once makes concurrent writers wait; a deferred BEGIN would make them fail at the upgrade.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin_deferred(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+def _is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"

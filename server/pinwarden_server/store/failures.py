@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from pinwarden_server.errors import StorageFull, StoreUnavailable
+from pinwarden_server.errors import StorageFull, StoreUnavailable, Unstorable
 
 _HOLDS = "Published pins are served on."  # a connection lost during COMMIT leaves open whether the change was stored
 _FULL_SQLSTATES = ("53100",)  # PostgreSQL: disk_full
@@ -26,7 +26,9 @@ def store_failures() -> Iterator[None]:
     except IntegrityError:
         raise
     except (SQLAlchemyError, OSError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
+        cause = error.orig if isinstance(error, StatementError) else error
+        if isinstance(cause, Unstorable):
+            raise cause from error
         if _is_full(cause):
             hint = "Free space, then repeat the request."
             raise StorageFull("the database's disk is full", holds=_HOLDS, hint=hint) from error

@@ -36,6 +36,7 @@ from pinwarden_server.store.tables import (
     change_signatures,
     changes,
     history,
+    is_text,
     pinsets,
     roots,
     tokens,
@@ -64,7 +65,7 @@ class Reader:
     def find_current(self, name: str) -> Current | None:
         """Return what is in force for *name*, or None."""
         with self._look() as connection:
-            row = connection.execute(_current_query().where(pinsets.c.name == name)).first()
+            row = connection.execute(_current_query().where(is_text(pinsets.c.name, name))).first()
         return None if row is None else as_current(row)
 
     def all_current(self) -> Iterator[Current]:
@@ -97,18 +98,21 @@ class Reader:
 
     def versions(self, name: str, *, limit: int = 100, before: int | None = None) -> list[VersionRow]:
         """Return the versions of *name*, newest first, those below *before* only when it is given; NotFound."""
-        query = select(versions).where(versions.c.name == name).order_by(versions.c.version.desc()).limit(limit)
+        query = select(versions).where(is_text(versions.c.name, name)).order_by(versions.c.version.desc()).limit(limit)
         if before is not None:
             query = query.where(versions.c.version < before)
         with self._look() as connection:
             rows = [as_version(row) for row in connection.execute(query)]
-            if not rows and connection.execute(select(pinsets.c.name).where(pinsets.c.name == name)).first() is None:
+            if (
+                not rows
+                and connection.execute(select(pinsets.c.name).where(is_text(pinsets.c.name, name))).first() is None
+            ):
                 raise _no_pinset(name)
         return rows
 
     def version(self, name: str, version: int, epoch: int | None = None) -> VersionRow:
         """Return one version of *name*; numbers do not start again in a new epoch, so the epoch may be left out."""
-        query = select(versions).where(versions.c.name == name, versions.c.version == version)
+        query = select(versions).where(is_text(versions.c.name, name), versions.c.version == version)
         if epoch is not None:
             query = query.where(versions.c.epoch == epoch)
         with self._look() as connection:
@@ -119,9 +123,9 @@ class Reader:
 
     def version_tags(self, name: str) -> list[Tag]:
         """Return every (epoch, version) of *name*, oldest first."""
-        query = select(versions.c.epoch, versions.c.version).where(versions.c.name == name).order_by(versions.c.version)
+        query = select(versions.c.epoch, versions.c.version).where(is_text(versions.c.name, name))
         with self._look() as connection:
-            return [(row[0], row[1]) for row in connection.execute(query)]
+            return [(row[0], row[1]) for row in connection.execute(query.order_by(versions.c.version))]
 
     def history(self, name: str, *, after: int) -> list[Entry]:
         """Return the entries of the history of *name* that follow number *after*, a segment's worth of them."""
@@ -137,7 +141,7 @@ class Reader:
 
     def unexpired(self, name: str, since: datetime) -> list[VersionRow]:
         """Return the versions of *name* that expire after *since*, newest first."""
-        query = select(versions).where(versions.c.name == name, versions.c.expires > since)
+        query = select(versions).where(is_text(versions.c.name, name), versions.c.expires > since)
         with self._look() as connection:
             return [as_version(row) for row in connection.execute(query.order_by(versions.c.version.desc()))]
 
@@ -178,13 +182,13 @@ class Reader:
     def token(self, token_id: str) -> tuple[TokenRow, bytes] | None:
         """Return a token and the digest of its secret, or None."""
         with self._look() as connection:
-            row = connection.execute(select(tokens).where(tokens.c.id == token_id)).first()
+            row = connection.execute(select(tokens).where(is_text(tokens.c.id, token_id))).first()
         return None if row is None else (as_token(row), row.secret_sha256)
 
     def attempt(self, actor: str, key: str) -> tuple[str, str] | None:
         """Return fingerprint and answer of an earlier write under this Idempotency-Key, or None."""
         query = select(attempts.c.fingerprint, attempts.c.answer).where(
-            attempts.c.actor == actor, attempts.c.key == key
+            is_text(attempts.c.actor, actor), is_text(attempts.c.key, key)
         )
         with self._look() as connection:
             row = connection.execute(query).first()
@@ -203,7 +207,7 @@ class Reader:
         columns = (column for column in changes.c if column is not changes.c.payload)
         query = select(*columns).order_by(changes.c.id.desc()).limit(limit)
         if name is not None:
-            query = query.where(changes.c.name == name)
+            query = query.where(is_text(changes.c.name, name))
         if before is not None:
             query = query.where(changes.c.id < before)
         if state in ("waiting", "expired"):
@@ -282,7 +286,7 @@ def history_query(name: str) -> Select[Any]:
         history.c.previous,
         history.c.hash,
     )
-    return select(*columns).select_from(history.join(versions, and_(*same))).where(history.c.name == name)
+    return select(*columns).select_from(history.join(versions, and_(*same))).where(is_text(history.c.name, name))
 
 
 def _no_pinset(name: str) -> NotFound:

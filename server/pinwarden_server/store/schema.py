@@ -41,7 +41,16 @@ def migrate(url: str) -> str:
                 command.upgrade(config, "head")
         finally:
             engine.dispose()
-    return _head()
+    return schema_head()
+
+
+def schema_of(store: Store) -> str | None:
+    """Return the revision of the database's schema, None when it has none yet; StoreUnavailable."""
+    path = sqlite_path(store.url)
+    if path is not None and not path.exists():
+        return None
+    with store_failures(), store.reader.engine.begin() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
 
 
 def check_schema(store: Store) -> None:
@@ -53,10 +62,10 @@ def check_schema(store: Store) -> None:
     """
     with store_failures(), store.reader.engine.begin() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
-    if found != _head():
+    if found != schema_head():
         raise StoreUnavailable(
             "the database has the schema of another version",
-            expected=_head(),
+            expected=schema_head(),
             got=found or "no schema",
             hint="Run `pinwarden server migrate` with this version of the server.",
         )
@@ -68,5 +77,6 @@ def _config() -> Config:
     return config
 
 
-def _head() -> str:
+def schema_head() -> str:
+    """Return the revision that this version of the server works with."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""

@@ -6,10 +6,12 @@ one in ``migrations/versions`` fails a test. Documents are never updated or dele
 """
 
 from datetime import UTC, datetime
+from typing import cast
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Dialect,
     ForeignKey,
     ForeignKeyConstraint,
@@ -21,7 +23,11 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
+from sqlalchemy.types import TypeEngine
+
+from pinwarden_server.errors import Unstorable
 
 metadata = MetaData()
 
@@ -33,19 +39,76 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        if value is not None and value.tzinfo is None:
+            raise Unstorable("a time without its zone cannot be stored", got=value.isoformat())
         return None if value is None else int(value.timestamp())
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         return None if value is None else datetime.fromtimestamp(value, UTC)
 
 
-NAME = String(64)
-ACTOR = String(200)
+class Whole(TypeDecorator[int]):
+    """An integer that every database can hold: 64 bits with its sign."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        if value is not None and not -(2**63) <= value < 2**63:
+            raise Unstorable("a number is too large to be stored", expected="64 bits", got=f"{value.bit_length()} bits")
+        return value
+
+
+class Words(TypeDecorator[str]):
+    """
+    Text that every database can hold, of at most *length* characters when one is given.
+
+    Each database refuses other things, some of them only sometimes; this refuses the same everywhere.
+
+    Args:
+        bytewise: sorted by code points, where a database would otherwise go by a language.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, length: int | None = None, *, bytewise: bool = False) -> None:
+        super().__init__()
+        self.length = length
+        self.bytewise = bytewise
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        collation = "C" if self.bytewise and dialect.name == "postgresql" else None
+        wanted = Text() if self.length is None else String(self.length, collation=collation)
+        return dialect.type_descriptor(wanted)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is not None and not self.fits(value):
+            limit = "" if self.length is None else f" of at most {self.length} characters"
+            raise Unstorable("a text cannot be stored", expected=f"no NUL, no half surrogate pair{limit}")
+        return value
+
+    def fits(self, text: str) -> bool:
+        """Tell whether *text* can be stored here."""
+        if self.length is not None and len(text) > self.length:
+            return False
+        return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def is_text(column: Column[str], text: str) -> ColumnElement[bool]:
+    """Return the condition that *column* is *text*, which may be anything that somebody sent."""
+    # What cannot be stored is not there; PostgreSQL would take no NUL, not even in a question.
+    return column == text if cast("Words", column.type).fits(text) else false()
+
+
+# Names are compared and listed alike by every node, whatever language its database speaks.
+NAME = Words(64, bytewise=True)
+ACTOR = Words(200)
 
 roots = Table(
     "roots",
     metadata,
-    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", Whole, primary_key=True, autoincrement=False),
     Column("envelope", LargeBinary, nullable=False),
     Column("published_at", Moment, nullable=False),
 )
@@ -55,10 +118,10 @@ pinsets = Table(
     "pinsets",
     metadata,
     Column("name", NAME, primary_key=True),
-    Column("epoch", BigInteger, nullable=False),
-    Column("version", BigInteger, nullable=False),
-    Column("timestamp_epoch", BigInteger, nullable=False),
-    Column("timestamp_version", BigInteger, nullable=False),
+    Column("epoch", Whole, nullable=False),
+    Column("version", Whole, nullable=False),
+    Column("timestamp_epoch", Whole, nullable=False),
+    Column("timestamp_version", Whole, nullable=False),
     Column("timestamp_envelope", LargeBinary, nullable=False),
     Column("timestamp_expires", Moment, nullable=False),
     Column("renew_timestamp_after", Moment, nullable=False),
@@ -71,16 +134,16 @@ versions = Table(
     "versions",
     metadata,
     Column("name", NAME, primary_key=True),
-    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
-    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("epoch", Whole, primary_key=True, autoincrement=False),
+    Column("version", Whole, primary_key=True, autoincrement=False),
     Column("envelope", LargeBinary, nullable=False),
     Column("issued", Moment, nullable=False),
     Column("expires", Moment, nullable=False),
     Column("published_at", Moment, nullable=False),
     Column("actor", ACTOR, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("forced", Text, nullable=False),
-    Column("audit_seq", BigInteger, ForeignKey("audit.seq"), nullable=False),
+    Column("reason", Words(), nullable=False),
+    Column("forced", Words(), nullable=False),
+    Column("audit_seq", Whole, ForeignKey("audit.seq"), nullable=False),
 )
 
 # The public list of versions (spec H1 to H4), one row for each: a publication needs the hash of the last one, and every
@@ -89,13 +152,13 @@ history = Table(
     "history",
     metadata,
     Column("name", NAME, primary_key=True),
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("epoch", BigInteger, nullable=False),
-    Column("version", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("length", BigInteger, nullable=False),
-    Column("previous", String(64), nullable=False),
-    Column("hash", String(64), nullable=False),
+    Column("seq", Whole, primary_key=True, autoincrement=False),
+    Column("epoch", Whole, nullable=False),
+    Column("version", Whole, nullable=False),
+    Column("sha256", Words(64), nullable=False),
+    Column("length", Whole, nullable=False),
+    Column("previous", Words(64), nullable=False),
+    Column("hash", Words(64), nullable=False),
     ForeignKeyConstraint(("name", "epoch", "version"), ("versions.name", "versions.epoch", "versions.version")),
 )
 
@@ -104,22 +167,22 @@ reservations = Table(
     "reservations",
     metadata,
     Column("name", NAME, primary_key=True),
-    Column("pinset_version", BigInteger, nullable=False),
-    Column("timestamp_version", BigInteger, nullable=False),
+    Column("pinset_version", Whole, nullable=False),
+    Column("timestamp_version", Whole, nullable=False),
     Column("issued", Moment, nullable=False),
 )
 
 audit = Table(
     "audit",
     metadata,
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", Whole, primary_key=True, autoincrement=False),
     Column("at", Moment, nullable=False),
     Column("actor", ACTOR, nullable=False),
-    Column("action", String(64), nullable=False),
-    Column("subject", String(200), nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("previous", String(64), nullable=False),
-    Column("hash", String(64), nullable=False, unique=True),
+    Column("action", Words(64), nullable=False),
+    Column("subject", Words(200), nullable=False),
+    Column("detail", Words(), nullable=False),
+    Column("previous", Words(64), nullable=False),
+    Column("hash", Words(64), nullable=False, unique=True),
 )
 
 # One row: the end of the chain, so that writers queue on it and a shortened chain shows.
@@ -127,18 +190,18 @@ audit_head = Table(
     "audit_head",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger, nullable=False),
-    Column("hash", String(64), nullable=False),
+    Column("seq", Whole, nullable=False),
+    Column("hash", Words(64), nullable=False),
 )
 
 tokens = Table(
     "tokens",
     metadata,
-    Column("id", String(32), primary_key=True),
+    Column("id", Words(32), primary_key=True),
     Column("secret_sha256", LargeBinary, nullable=False),
-    Column("label", String(200), nullable=False),
-    Column("role", String(16), nullable=False),
-    Column("names", Text, nullable=False),
+    Column("label", Words(200), nullable=False),
+    Column("role", Words(16), nullable=False),
+    Column("names", Words(), nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("created_by", ACTOR, nullable=False),
     Column("expires_at", Moment, nullable=False),
@@ -149,8 +212,8 @@ tokens = Table(
 leases = Table(
     "leases",
     metadata,
-    Column("name", String(64), primary_key=True),
-    Column("holder", String(200), nullable=False),
+    Column("name", Words(64), primary_key=True),
+    Column("holder", Words(200), nullable=False),
     Column("expires_at", Moment, nullable=False),
 )
 
@@ -159,9 +222,9 @@ attempts = Table(
     "attempts",
     metadata,
     Column("actor", ACTOR, primary_key=True),
-    Column("key", String(128), primary_key=True),
-    Column("fingerprint", String(64), nullable=False),
-    Column("answer", Text, nullable=False),
+    Column("key", Words(128), primary_key=True),
+    Column("fingerprint", Words(64), nullable=False),
+    Column("answer", Words(), nullable=False),
     Column("created_at", Moment, nullable=False),
     Index("ix_attempts_created_at", "created_at"),
 )
@@ -171,35 +234,40 @@ attempts = Table(
 changes = Table(
     "changes",
     metadata,
-    Column("id", BigInteger, ForeignKey("audit.seq"), primary_key=True, autoincrement=False),
+    Column("id", Whole, ForeignKey("audit.seq"), primary_key=True, autoincrement=False),
     Column("name", NAME, nullable=False),
-    Column("action", String(64), nullable=False),
-    Column("base_epoch", BigInteger),
-    Column("base_version", BigInteger),
-    Column("epoch", BigInteger, nullable=False),
-    Column("version", BigInteger, nullable=False),
+    Column("action", Words(64), nullable=False),
+    Column("base_epoch", Whole),
+    Column("base_version", Whole),
+    Column("epoch", Whole, nullable=False),
+    Column("version", Whole, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("issued", Moment, nullable=False),
     Column("expires", Moment, nullable=False),
     Column("proposed_at", Moment, nullable=False),
     Column("actor", ACTOR, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("forced", Text, nullable=False),
-    Column("warnings", Text, nullable=False),
-    Column("wait_for", Text, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("reason", Words(), nullable=False),
+    Column("forced", Words(), nullable=False),
+    Column("warnings", Words(), nullable=False),
+    Column("wait_for", Words(), nullable=False),
+    Column("state", Words(16), nullable=False),
     Column("closed_at", Moment),
     Column("closed_by", ACTOR),
-    Column("closed_reason", Text),
+    Column("closed_reason", Words()),
     Index("ix_changes_name_state", "name", "state"),
 )
 
 change_signatures = Table(
     "change_signatures",
     metadata,
-    Column("change_id", BigInteger, ForeignKey("changes.id"), primary_key=True, autoincrement=False),
-    Column("keyid", String(64), primary_key=True),
+    Column("change_id", Whole, ForeignKey("changes.id"), primary_key=True, autoincrement=False),
+    Column("keyid", Words(64), primary_key=True),
     Column("sig", LargeBinary, nullable=False),
     Column("at", Moment, nullable=False),
     Column("actor", ACTOR, nullable=False),
 )
+
+# After a restore, the names that may not be published before their floor is set; else empty.
+unsettled = Table("unsettled", metadata, Column("name", Words(64), primary_key=True))
+
+EVERY_OTHER = "*"  # in "unsettled" and "reservations": every name that the backup did not know; no name is spelt so

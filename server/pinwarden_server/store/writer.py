@@ -9,31 +9,36 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, and_, delete, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from pinwarden import failpoints
 from pinwarden.envelope import Envelope
 from pinwarden.history import Entry
-from pinwarden_server.errors import Tag
+from pinwarden_server.errors import FloorMissing, Tag
 from pinwarden_server.store.failures import store_failures
+from pinwarden_server.store.outcome import was_committed
+from pinwarden_server.store.postgres import announce
 from pinwarden_server.store.reader import history_query, signatures_of
 from pinwarden_server.store.rows import AuditRow, ChangeRow, ChangeSignature, TokenRow, VersionRow, as_change, as_entry
 from pinwarden_server.store.tables import (
+    EVERY_OTHER,
     attempts,
     audit,
     audit_head,
     change_signatures,
     changes,
     history,
+    is_text,
     leases,
     pinsets,
     reservations,
     roots,
     tokens,
+    unsettled,
     versions,
 )
 
@@ -45,6 +50,9 @@ class Reservation:
     pinset_version: int
     timestamp_version: int
     issued: datetime
+
+
+_NOTHING = Reservation(0, 0, datetime.fromtimestamp(0, UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +74,22 @@ class Writer:
 
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
-        """Yield a transaction that commits when the block ends, or leaves everything as it was when it raises."""
-        with store_failures(), self._engine.begin() as connection:
-            yield Transaction(connection)
+        """
+        Yield a transaction that commits when the block ends, or leaves everything as it was when it raises.
+
+        When the connection is lost during the COMMIT itself, the audit log is asked what became of it.
+        """
+        transaction = None
+        with store_failures():
+            try:
+                with self._engine.begin() as connection:
+                    transaction = Transaction(connection)
+                    yield transaction
+                    transaction.is_ending = True
+            except DBAPIError as error:
+                lost = transaction is not None and transaction.is_ending and error.connection_invalidated
+                if not lost or transaction is None or not was_committed(self._engine, transaction.audited, error):
+                    raise
 
     def reserve(self, name: str, now: datetime, *, pinset: bool, room: str) -> Reservation:
         """
@@ -108,10 +129,18 @@ class Writer:
 
 
 class Transaction:
-    """The steps; none of them commits."""
+    """
+    The steps; none of them commits.
+
+    Attributes:
+        audited: the last audit row that was appended here, which tells later whether all this was committed.
+        is_ending: every step was made; what fails now is the COMMIT.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.audited: AuditRow | None = None
+        self.is_ending = False
 
     def run(self, statement: Executable) -> None:
         """Run a statement for its effect."""
@@ -128,17 +157,13 @@ class Transaction:
     def reserve(self, name: str, now: datetime, *, pinset: bool) -> Reservation:
         """Raise the counters of *name* and return what they were raised to."""
         now = now.replace(microsecond=0)
-        row = self._connection.execute(
-            select(reservations).where(reservations.c.name == name).with_for_update()
-        ).first()
+        waits = select(unsettled.c.name).where(unsettled.c.name == name).exists().label("waits")
+        query = select(reservations, waits).where(reservations.c.name == name)
+        row = self._connection.execute(query).first()
         if row is None:
-            first = Reservation(1 if pinset else 0, 1, now)
-            self.run(
-                insert(reservations).values(
-                    name=name, pinset_version=first.pinset_version, timestamp_version=1, issued=now
-                )
-            )
-            return first
+            return self._reserve_first(name, now, pinset=pinset)
+        if row.waits:
+            raise _no_floor(name)
         reservation = Reservation(row.pinset_version + pinset, row.timestamp_version + 1, max(row.issued, now))
         self.run(
             update(reservations)
@@ -150,6 +175,23 @@ class Transaction:
             )
         )
         return reservation
+
+    def _reserve_first(self, name: str, now: datetime, *, pinset: bool) -> Reservation:
+        if self.exists(select(unsettled.c.name).where(unsettled.c.name.in_((name, EVERY_OTHER)))):
+            raise _no_floor(name)
+        # After a restore, names that the backup does not know begin above what they may have reached before.
+        floor = self._connection.execute(select(reservations).where(reservations.c.name == EVERY_OTHER)).first()
+        before = Reservation(floor.pinset_version, floor.timestamp_version, floor.issued) if floor else _NOTHING
+        first = Reservation(before.pinset_version + pinset, before.timestamp_version + 1, max(now, before.issued))
+        self.run(
+            insert(reservations).values(
+                name=name,
+                pinset_version=first.pinset_version,
+                timestamp_version=first.timestamp_version,
+                issued=first.issued,
+            )
+        )
+        return first
 
     def append_root(self, version: int, envelope: Envelope, at: datetime) -> None:
         """Add a root; IntegrityError when there is one of that version."""
@@ -231,7 +273,10 @@ class Transaction:
         return row.seq, row.hash
 
     def append_audit(self, row: AuditRow) -> None:
-        """Add a row and make it the head."""
+        """Add a row and make it the head; other nodes hear of it when it is committed."""
+        if self.audited is None:
+            announce(self._connection)
+        self.audited = row
         self.run(
             insert(audit).values(
                 seq=row.seq,
@@ -324,12 +369,20 @@ class Transaction:
 
     def revoke_token(self, token_id: str, at: datetime) -> bool:
         """Revoke a token; False when it does not exist or was revoked before."""
-        which = and_(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
+        which = and_(is_text(tokens.c.id, token_id), tokens.c.revoked_at.is_(None))
         return self.count(update(tokens).where(which).values(revoked_at=at)) == 1
 
     def touch_token(self, token_id: str, at: datetime) -> None:
         """Record that a token was used."""
         self.run(update(tokens).where(tokens.c.id == token_id).values(last_used_at=at))
+
+
+def _no_floor(name: str) -> FloorMissing:
+    return FloorMissing(
+        f"pin set {name!r} may not be published yet: the store was restored from a backup",
+        expected="a floor: a version that no client holds a higher one than",
+        hint=f"Set it with `pinwarden server restore --floor {name}=VERSION`; docs/backup.md says which.",
+    )
 
 
 def _pair(tag: Tag, timestamp: TimestampRow) -> dict[str, object]:

@@ -82,6 +82,11 @@ WRONG_FIELDS = {
     "no percent": (of_host(enforce_percent=0), "an integer >= 1", "0 at /hosts/0/enforce_percent"),
     "a code that is none": (draft(force=["PIN1"]), r"a string matching regex '^PIN[0-9]{3}\\Z'", '"PIN1" at /force/0'),
     "one code as text": (draft(force="PIN008"), "an array", "a string at /force"),
+    "a NUL in the reason": (
+        draft(reason="a\0b"),
+        r"a string matching regex '^[^\\x00]*\\Z'",
+        r'"a\u0000b" at /reason',
+    ),
     "an endless reason": (draft(reason="x" * 1001), "a string of length <= 1000", f'"{"x" * 56}... at /reason'),
 }
 

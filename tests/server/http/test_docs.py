@@ -3,9 +3,7 @@
 import inspect
 import json
 import re
-import sqlite3
 import stat
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,6 @@ import click
 import msgspec
 import pytest
 
-from pinwarden import trust
-from pinwarden.bundle import Bundle
-from pinwarden.errors import RollbackError
 from pinwarden_keys.cli import keys
 from pinwarden_keys.cli_root import root
 from pinwarden_server import problems, rules
@@ -184,38 +179,6 @@ def test_the_files_of_an_installation_are_documented_with_their_modes(service):
     assert found - passing == set(documented)
 
 
-def test_a_restored_copy_goes_on_above_every_number_that_clients_hold(installation, serve, command_line, tmp_path):
-    (raise_counters,) = re.findall(r"```sql\n(.*?)```", SERVER, re.DOTALL)
-    (copy_command,) = re.findall(r"\"(VACUUM INTO '.*')\"", SERVER)
-    service = serve(installation)
-    service.create()
-    copy = tmp_path / "copy.db"
-    service.rows(re.sub(r"'.*'", f"'{copy}'", copy_command))
-    for version in (1, 2):
-        service.ask("PUT", PAYMENTS, body=service.draft(f"lost {version}", "b"), If_Match=f'"1.{version}"')
-    state = trust.begin(installation.root_json.read_bytes(), name="payments")
-    held = trust.advance_bundle(state, bundle(service), now=service.clock())
-    service.node.stop()
-    for file in installation.folder.glob("pinwarden.db*"):
-        file.unlink()
-    copy.rename(installation.folder / "pinwarden.db")
-    with closing(sqlite3.connect(installation.folder / "pinwarden.db")) as connection:
-        connection.execute(raise_counters)
-        connection.commit()
-    assert command_line("publish-tree").returncode == 0
-    restored = serve(installation)
-    assert restored.client.get("/v1/bundles/payments/1").status_code == 200
-    with pytest.raises(RollbackError):  # a client that is ahead keeps what it has
-        trust.advance_bundle(held, bundle(restored), now=restored.clock())
-    answer = restored.ask("PUT", PAYMENTS, body=restored.draft("today", "b"), If_Match='"1.1"')
-    assert answer.headers["ETag"] == '"1.1002"'
-    assert trust.advance_bundle(held, bundle(restored), now=restored.clock()).pinset.version == 1002
-
-
-def bundle(service: Any) -> Bundle:
-    return Bundle.parse(service.client.get("/v1/bundles/payments/1").data)
-
-
 def test_hints_of_the_server_name_only_commands_and_pages_that_exist():
     context = click.Context(root)
     groups = {group.name: group.list_commands(context) for group in (commands, root, keys)}
@@ -223,13 +186,13 @@ def test_hints_of_the_server_name_only_commands_and_pages_that_exist():
     named = {found for text in sources for found in re.findall(r"`pinwarden (server|root|keys) ([a-z-]+)", text)}
     assert {(group, word) for group, word in named if word not in groups[group]} == set()
     pages = {found for text in sources for found in re.findall(r"docs/[a-z-]+\.md", text)}
-    assert pages == {"docs/admin-api.md", "docs/server.md"}
+    assert pages == {"docs/admin-api.md", "docs/backup.md", "docs/server.md"}
     routes = {found for text in sources for found in re.findall(r"\b(?:GET|POST|PUT) (/admin/v1/[a-z]+) ", text)}
     assert routes == {f"/admin/v1/{name}" for name in ("changes", "pinsets", "roots", "tokens")}
     assert len(named) > 5
 
 
-@pytest.mark.parametrize("page", ["admin-api.md", "server.md"])
+@pytest.mark.parametrize("page", ["admin-api.md", "backup.md", "server.md", "stores.md"])
 def test_a_page_names_only_settings_commands_and_files_that_exist(page: str):
     text = (DOCS / page).read_text()
     for name in re.findall(r"`PINWARDEN_SERVER_([A-Z_]+)", text):
