@@ -19,7 +19,7 @@ def envelope(kind: str, payload: bytes = b"{}") -> Envelope:
 
 
 def root(number: int) -> Envelope:
-    return envelope(ROOT_TYPE, b'{"version":%d}' % number)
+    return envelope(ROOT_TYPE, b'{"authority":"example","version":%d}' % number)
 
 
 def version(name: str, tag: Tag, payload: bytes = b"{}", **changes: Any) -> VersionRow:
