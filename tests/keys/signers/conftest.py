@@ -1,15 +1,21 @@
+import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pinwarden.envelope import TIMESTAMP_TYPE
+from pinwarden_keys.signer import CHALLENGE
 from pinwarden_keys.signer_file import file_uri
+from pinwarden_keys.signer_unix import MAX_MESSAGE_BYTES as MAX_UNIX_BYTES
 from pinwarden_keys.signer_vault import MAX_MESSAGE_BYTES
 from tests.keys.signers.keepers import Keeper
 from tests.keys.signers.kms import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN, Kms, KmsKey
 from tests.keys.signers.softhsm import MODULES, PIN, SO_PIN, SoftHsm
 from tests.keys.signers.vault import TOKEN, TransitKey, Vault
+from tests.signer.safe import PASSPHRASE, STAMP, make_safe, pinset, timestamp
 
-REMOTE = ("pkcs11", "awskms", "vault")
+REMOTE = ("pkcs11", "awskms", "vault", "unix")
 EVERY = ("file", *REMOTE)
 
 
@@ -115,3 +121,23 @@ def awskms_keeper(kms, people):
         hangs=kms.web.hangs,
         away=kms.away,
     )
+
+
+@pytest.fixture
+def unix_keeper(tmp_path):
+    """The timestamp key of a signer process, which signs what it has judged: challenges, and timestamps."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    safe = make_safe(tmp_path / "safe", now=now)
+    stamp = timestamp(pinset("public-a", version=1, now=now), version=1, now=now)
+    with safe.running() as running:
+        yield Keeper(
+            uri=safe.uri(STAMP),
+            public=STAMP.public,
+            secrets=(PASSPHRASE.decode(), hashlib.sha256(b"safe timestamp").hexdigest()),
+            label="timestamp",
+            largest=MAX_UNIX_BYTES,
+            hangs=running.hangs,
+            away=running.away,
+            message=lambda content: CHALLENGE + hashlib.sha256(content).digest(),
+            document=(TIMESTAMP_TYPE, stamp.encode()),
+        )
