@@ -38,7 +38,17 @@ def claims(change: Mapping[str, Any]) -> list[str]:
     lines = [f"  claimed {name}: {printable(str(value))}" for name, value in said.items() if value]
     if forced := change.get("forced"):
         lines.append(f"  claimed to be forced over lint: {printable(', '.join(map(str, forced)))}")
-    return lines
+    return lines + [f"  claimed approvals: {words}" for words in approvals_claimed(change)]
+
+
+def approvals_claimed(change: Mapping[str, Any]) -> list[str]:
+    """Return how far the approvals for each signer process are, as the server says; nobody can verify that here."""
+    found = change.get("approvals")
+    return (
+        [printable(str(each.get("says"))) for each in found if isinstance(each, dict)]
+        if isinstance(found, list)
+        else []
+    )
 
 
 def as_json(number: int, review: Review) -> dict[str, Any]:
