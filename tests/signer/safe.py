@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -30,6 +31,7 @@ from pinwarden_keys.signer_file import SoftwareSigner
 from pinwarden_keys.signer_process import SignerProcess
 from pinwarden_keys.signer_process_config import read_config
 from pinwarden_keys.signer_process_journal import Journal
+from pinwarden_keys.signer_process_socket import Listener
 from pinwarden_keys.signer_unix import UnixSigner, unix_uri
 
 DAY = 24 * 3600
@@ -196,6 +198,19 @@ class Safe:
         process = SignerProcess(read_config(self.config), keys, Journal(self.journal), clock=clock)
         with closing(process):
             yield process
+
+    @contextmanager
+    def listening(self, clock: Clock) -> Iterator[SignerProcess]:
+        """Yield the process as an object that also answers on its socket, in threads of this process."""
+        with self.inside(clock) as process:
+            listener = Listener(process, self.socket, frozenset())
+            thread = threading.Thread(target=listener.serve)
+            thread.start()
+            try:
+                yield process
+            finally:
+                listener.stop()
+                thread.join()
 
     @contextmanager
     def running(self, **options: Any) -> Iterator["Running"]:
