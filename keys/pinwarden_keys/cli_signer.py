@@ -86,9 +86,9 @@ def status(config: Path) -> None:
     """Ask the running process what it signed and refused since its start, as JSON."""
     path = read_config(config).socket
     answer = ask(path, {"do": "status"}, who=f"the signer process at {path}")
-    refused = answer.child("refused")
-    counts = {rule: refused.integer(rule) for rule in sorted(refused.names())}
-    found = {"keys": answer.texts("keys"), "signed": answer.get("signed", int), "refused": counts}
+    refusals = answer.child("refusals")
+    counts = {rule: refusals.integer(rule) for rule in sorted(refusals.names())}
+    found = {"keys": answer.texts("keys"), "signed": answer.get("signed", int), "refusals": counts}
     click.echo(json.dumps(found))
 
 

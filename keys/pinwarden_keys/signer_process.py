@@ -109,7 +109,7 @@ class SignerProcess:
     def _status(self, fields: Fields) -> dict[str, object]:
         _check_members(fields, {"do"})
         with self._counting:
-            return {"keys": sorted(self._keys), "signed": self._signed, "refused": dict(self._refused)}
+            return {"keys": sorted(self._keys), "signed": self._signed, "refusals": dict(self._refused)}
 
     def _sign(self, fields: Fields) -> dict[str, object]:
         _check_members(fields, {"do", "key", "message", "approvals"})

@@ -118,7 +118,7 @@ class Journal:
         self._lock = _lock(path)
         try:
             with _failures(path):
-                self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+                self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
                 self._connection.row_factory = sqlite3.Row
                 self._connection.execute("PRAGMA synchronous = FULL")  # a row that was committed is on the disk
             if self.fact("format") != FORMAT:

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -136,7 +137,8 @@ def ask(path: Path, request: Mapping[str, object], *, who: str) -> Fields:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(deadline.check())
             line.connect(os.fspath(path))
-            send(line, request, deadline)
+            with suppress(BrokenPipeError, ConnectionResetError):  # whoever is refused unread has an answer waiting
+                send(line, request, deadline)
             return check_answer(receive(line, limit=MAX_ANSWER_BYTES, what="answer", deadline=deadline), who=who)
     except TimeoutError:
         raise KeeperAwayError(

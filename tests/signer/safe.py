@@ -28,7 +28,7 @@ from pinwarden_keys import LIGHT_KDF, file_uri, open_signer, write_key_file, wri
 from pinwarden_keys.ceremony import Roles, assemble, first_root, keyed, next_root, sign_draft
 from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.signer_file import SoftwareSigner
-from pinwarden_keys.signer_process import SignerProcess
+from pinwarden_keys.signer_process import SignerProcess, open_process
 from pinwarden_keys.signer_process_config import read_config
 from pinwarden_keys.signer_process_journal import Journal
 from pinwarden_keys.signer_process_socket import Listener
@@ -38,6 +38,17 @@ DAY = 24 * 3600
 AUTHORITY = "safe-00c0ffee00c0ffee"
 PASSPHRASE = b"correct horse battery staple"
 COMMAND = [sys.executable, "-P", "-c", "from pinwarden_keys.cli_signer import signer; signer()"]
+# The interpreter may lie where other users cannot read it, so a process becomes another user once all is loaded.
+BECOME = """
+import os, sys
+from pinwarden_keys import signer_file, signer_unix
+from pinwarden_keys.cli_signer import signer
+user, group, *groups = map(int, sys.argv.pop(1).split(","))
+os.setgroups(groups)
+os.setresgid(group, group, group)
+os.setresuid(user, user, user)
+os.umask(0o077)
+"""
 START_SECONDS = 30.0
 SECTIONS = """
 [[pinset]]
@@ -194,9 +205,7 @@ class Safe:
     @contextmanager
     def inside(self, clock: Clock) -> Iterator[SignerProcess]:
         """Yield the process as an object."""
-        keys = [open_signer(uri, passphrase=lambda: PASSPHRASE) for uri in read_config(self.config).keys]
-        process = SignerProcess(read_config(self.config), keys, Journal(self.journal), clock=clock)
-        with closing(process):
+        with closing(open_process(read_config(self.config), passphrase=lambda: PASSPHRASE, clock=clock)) as process:
             yield process
 
     @contextmanager
@@ -237,17 +246,17 @@ def make_safe(folder: Path, *, now: datetime) -> Safe:
 
 
 class Running:
-    """``pinwarden signer run``, as *user* when that is given; the folder belongs to that user then."""
+    """``pinwarden signer run``, as *user* in *group* when these are given; the folder belongs to that user then."""
 
-    def __init__(self, safe: Safe, *, user: int | None = None, **environment: str) -> None:
+    def __init__(self, safe: Safe, *, user: int | None = None, group: int | None = None, **environment: str) -> None:
         self.safe = safe
-        self._options: dict[str, Any] = {"user": user, **environment}
+        self._options: dict[str, Any] = {"user": user, "group": group, **environment}
         self._log = safe.folder.parent / f"signer-{time.monotonic_ns()}.log"
+        command = COMMAND if user is None else as_user(user, "signer()", group or user)
         words = ["run", "--config", str(safe.config), "--passphrase-file", str(safe.passphrase)]
-        other = {"user": user, "group": user, "extra_groups": []} if user is not None else {}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, *words], stdout=log, stderr=log, cwd="/", env={**os.environ, **environment}, **other
+                [*command, *words], stdout=log, stderr=log, cwd="/", env={**os.environ, **environment}
             )
         self._wait_for("listening at")
 
@@ -287,6 +296,11 @@ class Running:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.02)
+
+
+def as_user(user: int, code: str, *groups: int) -> list[str]:
+    """Return the command that runs *code* as *user* in *groups*, the first of which new files belong to."""
+    return [sys.executable, "-P", "-c", BECOME + code, ",".join(map(str, (user, *groups)))]
 
 
 def open_unix(safe: Safe, key: SoftwareSigner = PINS) -> UnixSigner:

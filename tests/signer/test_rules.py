@@ -405,7 +405,7 @@ def test_refusals_are_counted_by_rule_and_logged_without_a_key(
     assert process.answer({"do": "status"}) == {
         "keys": sorted((STAMP.keyid, PINS.keyid)),
         "signed": 1,
-        "refused": {"approval": 2},
+        "refusals": {"approval": 2},
     }
     assert caplog.text.count("refused by rule approval") == 2
     assert "expected signatures over exactly these bytes by 2 of alice, bob, carol, got alice" in caplog.text
