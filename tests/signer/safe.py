@@ -68,9 +68,14 @@ timestamp_only = true
 """
 
 
+def seed_of(name: str) -> bytes:
+    """Return the seed of *name*'s key, the same at each run."""
+    return hashlib.sha256(f"safe {name}".encode()).digest()
+
+
 def person(name: str) -> SoftwareSigner:
-    """Return the key of *name*, the same at each run."""
-    return SoftwareSigner(hashlib.sha256(f"safe {name}".encode()).digest(), uri=f"memory:{name}", label=name)
+    """Return the key of *name*."""
+    return SoftwareSigner(seed_of(name), uri=f"memory:{name}", label=name)
 
 
 OWNER, ALICE, BOB, CAROL, MALLORY = map(person, ("owner", "alice", "bob", "carol", "mallory"))
@@ -236,7 +241,7 @@ def make_safe(folder: Path, *, now: datetime) -> Safe:
     folder.mkdir(exist_ok=True)
     (folder / "run").mkdir(mode=0o710)
     for each in (STAMP, PINS):
-        seed = hashlib.sha256(f"safe {each.label}".encode()).digest()
+        seed = seed_of(str(each.label))
         write_key_file(folder / f"{each.label}.key", seed, PASSPHRASE, label=each.label, kdf=LIGHT_KDF)
     write_passphrase_file(folder / "passphrase", PASSPHRASE)
     safe = Safe(folder, root_json(now))

@@ -13,7 +13,7 @@ from tests.keys.signers.keepers import Keeper
 from tests.keys.signers.kms import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN, Kms, KmsKey
 from tests.keys.signers.softhsm import MODULES, PIN, SO_PIN, SoftHsm
 from tests.keys.signers.vault import TOKEN, TransitKey, Vault
-from tests.signer.safe import PASSPHRASE, STAMP, make_safe, pinset, timestamp
+from tests.signer.safe import PASSPHRASE, STAMP, make_safe, pinset, seed_of, timestamp
 
 REMOTE = ("pkcs11", "awskms", "vault", "unix")
 EVERY = ("file", *REMOTE)
@@ -133,7 +133,7 @@ def unix_keeper(tmp_path):
         yield Keeper(
             uri=safe.uri(STAMP),
             public=STAMP.public,
-            secrets=(PASSPHRASE.decode(), hashlib.sha256(b"safe timestamp").hexdigest()),
+            secrets=(PASSPHRASE.decode(), seed_of("timestamp").hex()),
             label="timestamp",
             largest=MAX_UNIX_BYTES,
             hangs=running.hangs,
