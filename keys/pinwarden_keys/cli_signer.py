@@ -72,6 +72,7 @@ def run(config: Path, passphrase_file: Path | None) -> None:
     process = open_process(found, passphrase=passphrase, clock=lambda: datetime.now(UTC))
     try:
         listener = Listener(process, found.socket, found.callers)
+        signal.set_wakeup_fd(listener.wake_descriptor, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: listener.stop())
         logging.getLogger("pinwarden.signer").info("listening at %s", found.socket)

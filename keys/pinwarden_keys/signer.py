@@ -97,6 +97,10 @@ class GatedSigner(Signer, Protocol):
         """
         ...
 
+    def sign_stamp(self, message: bytes, pinset: Envelope) -> bytes:
+        """Return the signature over a timestamp that names *pinset*; errors as for :meth:`sign_approved`."""
+        ...
+
 
 def open_signer(uri: str, *, public: bytes | None = None, passphrase: Passphrase | None = None) -> Signer:
     """

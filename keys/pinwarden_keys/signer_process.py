@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 from pinwarden import failpoints
-from pinwarden.errors import MalformedError
+from pinwarden.errors import MalformedError, SignatureError
 from pinwarden.fields import Fields
 from pinwarden.strict_json import decode_base64, encode_base64
 from pinwarden_keys.errors import KeeperAwayError, SignerError
@@ -24,8 +24,9 @@ from pinwarden_keys.second_verifier import check_signature
 from pinwarden_keys.signer import Signer, open_signer
 from pinwarden_keys.signer_process_config import Config, check_approvers
 from pinwarden_keys.signer_process_journal import Journal, Signed
-from pinwarden_keys.signer_process_rules import Asked, is_challenge, judge, open_message, refused, subject_of
-from pinwarden_keys.signer_process_wire import read_signatures, spell_error
+from pinwarden_keys.signer_process_message import Asked, is_challenge, open_message, refused, subject_of
+from pinwarden_keys.signer_process_rules import judge
+from pinwarden_keys.signer_process_wire import read_evidence, read_signatures, spell_error
 
 # Registered by whoever starts the process, so that importing this room adds nothing to the points of others.
 FAILPOINTS = ("signer.judged", "signer.journalled", "signer.signed")
@@ -69,7 +70,7 @@ class SignerProcess:
             if does is None:
                 raise refused("frame", "no such request", expected=", ".join(self._does), got=fields.text("do"))
             return does(fields)
-        except MalformedError as error:
+        except (MalformedError, SignatureError) as error:
             return self.refuse(refused("frame", error.what, expected=error.expected, got=error.got))
         except SignerError as error:
             return self.refuse(error)
@@ -112,11 +113,12 @@ class SignerProcess:
             return {"keys": sorted(self._keys), "signed": self._signed, "refusals": dict(self._refused)}
 
     def _sign(self, fields: Fields) -> dict[str, object]:
-        _check_members(fields, {"do", "key", "message", "approvals"})
+        _check_members(fields, {"do", "key", "message", "approvals", "pinset"})
         signer = self._signer(fields.text("key"))
         message = decode_base64(fields.text("message"), what="request.message")
         if not is_challenge(message):
-            self._admit(open_message(signer.keyid, message, read_signatures(fields, "approvals")))
+            evidence = read_evidence(fields, "pinset")
+            self._admit(open_message(signer.keyid, message, read_signatures(fields, "approvals"), evidence))
         signature = check_signature(signer.sign(message), message, signer.public)
         failpoints.hit("signer.signed")
         with self._counting:

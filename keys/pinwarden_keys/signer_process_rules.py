@@ -2,44 +2,29 @@
 What a signer process signs: pin sets that people approved, their renewals, and the timestamps that name these.
 
 It may import layer 0, ``unsigned`` and the journal's values. It touches no file, socket, clock or key, and takes
-nothing from whoever asks but the bytes to be signed and the signatures of people over them.
+nothing from whoever asks but the bytes to be signed and the signatures of people.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from pinwarden.documents import Grant, PinSet, Timestamp, TimestampRole
-from pinwarden.envelope import PAYLOAD_LIMITS, PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Signature, is_signature, pae
+from pinwarden.envelope import TIMESTAMP_TYPE, Envelope, is_signature, pae
 from pinwarden.errors import UntrustedError
 from pinwarden.strict_json import format_time
 from pinwarden.trust import TrustState
 from pinwarden_keys.errors import SigningRefusedError
-from pinwarden_keys.signer import CHALLENGE, CHALLENGE_BYTES, Approvers
+from pinwarden_keys.signer import Approvers
 from pinwarden_keys.signer_process_journal import ALONE, APPROVED, PINSET, TIMESTAMP, Past, Signed, Tag
+from pinwarden_keys.signer_process_message import Asked, check_spelling, clients_refuse, refused
 from pinwarden_keys.unsigned import judge_unsigned_pinset
 
 # Between reserving a time and signing it pass seconds; the rest is for clocks that differ.
 CLOCK_SKEW = timedelta(minutes=5)
 _NEWER_ROOT = "If a newer root is in force, give it to the signer process and restart it."
 _ANY_TIME = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
-
-# What each rule refuses, as docs/signer-process.md lists it.
-RULES = {
-    "frame": "the request is not one that a signer process takes",
-    "caller": "the request comes from another user",
-    "key": "no such key is here, or the root does not name it for this document",
-    "type": "the message is neither a challenge nor a pin set nor a timestamp",
-    "form": "the document is spelt otherwise than this program would spell it",
-    "name": "no section of the settings covers the name, or it covers timestamps alone",
-    "version": "the version does not rise, rises too far, or has another content already",
-    "issued": "the document was not issued lately",
-    "lifetime": "the document lives longer than the settings allow",
-    "approval": "the content is new, and too few people approved it",
-    "rate": "too many were signed without people within a day",
-    "pinset": "the timestamp does not name the pin set that was signed here last",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,61 +52,6 @@ class Rule:
         return any(name.startswith(p[:-1]) if p.endswith("*") else name == p for p in self.names)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One message out of its DSSE frame, for the key *keyid*."""
-
-    keyid: str
-    payload_type: str
-    payload: bytes
-    approvals: tuple[Signature, ...] = ()
-
-
-def is_challenge(message: bytes) -> bool:
-    """Tell whether *message* can only be the challenge that proves a pair, which no envelope is ever signed over."""
-    return message.startswith(CHALLENGE) and len(message) == len(CHALLENGE) + CHALLENGE_BYTES
-
-
-def open_message(keyid: str, message: bytes, approvals: Iterable[Signature] = ()) -> Asked:
-    """
-    Return the document that signing *message* would sign.
-
-    Raises:
-        SigningRefusedError: it is no DSSE message of a pin set or a timestamp, or not spelt as one.
-    """
-    for payload_type in (PINSET_TYPE, TIMESTAMP_TYPE, ROOT_TYPE):
-        head = pae(payload_type, b"").removesuffix(b"0 ")
-        _, space, payload = message.removeprefix(head).partition(b" ")
-        if not message.startswith(head) or not space or pae(payload_type, payload) != message:
-            continue
-        if payload_type == ROOT_TYPE:
-            raise refused("type", "a root is signed by people alone", hint="Sign roots with `pinwarden root sign`.")
-        if len(payload) <= PAYLOAD_LIMITS[payload_type]:
-            return Asked(keyid, payload_type, payload, tuple(approvals))
-    raise refused(
-        "type",
-        "the message is nothing that is signed here",
-        expected="a pin set or a timestamp, in its DSSE frame",
-        got=f"{len(message)} bytes that are neither",
-    )
-
-
-def subject_of(asked: Asked) -> tuple[str, Tag | None]:
-    """
-    Return the name of the pin set that *asked* is about, and the version that it names when it is a timestamp.
-
-    Raises:
-        SigningRefusedError: it is no document of its kind.
-    """
-    try:
-        if asked.payload_type == PINSET_TYPE:
-            return PinSet.parse(asked.payload).name, None
-        stamp = Timestamp.parse(asked.payload)
-    except UntrustedError as error:
-        raise _clients_refuse(error) from error
-    return stamp.name, (stamp.pinset.epoch, stamp.pinset.version)
-
-
 def judge(asked: Asked, state: TrustState, rule: Rule | None, past: Past, *, now: datetime) -> Signed | None:
     """
     Return the row that has to be in the journal before *asked* is signed; None when it stands there already.
@@ -131,7 +61,7 @@ def judge(asked: Asked, state: TrustState, rule: Rule | None, past: Past, *, now
         rule: the section of the settings that covers the name.
 
     Raises:
-        SigningRefusedError: by a rule of :data:`RULES`, or the step at which clients would refuse.
+        SigningRefusedError: by one of the process's rules, or the step at which clients would refuse.
     """
     try:
         role = state.root.timestamp if asked.payload_type == TIMESTAMP_TYPE else state.root.grant_for(state.name)
@@ -149,7 +79,7 @@ def judge(asked: Asked, state: TrustState, rule: Rule | None, past: Past, *, now
             return _judge_timestamp(asked, state, rule, past, now)
         return _judge_pinset(asked, state, rule, past, now)
     except UntrustedError as error:
-        raise _clients_refuse(error) from error
+        raise clients_refuse(error) from error
 
 
 def content_of(document: PinSet) -> bytes:
@@ -158,21 +88,9 @@ def content_of(document: PinSet) -> bytes:
     return sha256(fixed.encode()).digest()
 
 
-def refused(rule: str, what: str, **values: object) -> SigningRefusedError:
-    """Return the refusal by *rule*, one of :data:`RULES`."""
-    if rule not in RULES:
-        raise ValueError(f"no rule {rule!r}")
-    return SigningRefusedError(what, rule=rule, **values)
-
-
-def _clients_refuse(error: UntrustedError) -> SigningRefusedError:
-    what, rule = f"clients would refuse it: {error.what}", error.step or "form"
-    return SigningRefusedError(what, rule=rule, expected=error.expected, got=error.got, hint=error.hint)
-
-
 def _judge_pinset(asked: Asked, state: TrustState, rule: Rule, past: Past, now: datetime) -> Signed | None:
     document = judge_unsigned_pinset(state, asked.payload, now=now)
-    _check_spelling(document, asked.payload)
+    check_spelling(document, asked.payload)
     if rule.approvers is None:
         raise refused(
             "name",
@@ -229,7 +147,7 @@ def _check_renewal(row: Signed, past: Past, most: int, approvers: Approvers, app
 
 def _judge_timestamp(asked: Asked, state: TrustState, rule: Rule, past: Past, now: datetime) -> Signed | None:
     stamp, root, role = Timestamp.parse(asked.payload), state.root, state.root.timestamp
-    _check_spelling(stamp, asked.payload)
+    check_spelling(stamp, asked.payload)
     digest, tag = sha256(asked.payload).digest(), (stamp.epoch, stamp.version)
     _check_stamp_belongs(stamp, state, root.grant_for(state.name), role)
     if past.timestamp and (past.timestamp.tag, past.timestamp.sha256) == (tag, digest):
@@ -237,7 +155,10 @@ def _judge_timestamp(asked: Asked, state: TrustState, rule: Rule, past: Past, no
     _check_version("timestamp", tag, past.timestamp, rule)
     _check_issued(stamp.issued, now, CLOCK_SKEW)
     _check_rate("timestamps", past.timestamps_alone, rule.timestamps_per_day)
-    _check_named(stamp, rule, past)
+    if rule.approvers is None:
+        _check_evidence(asked.evidence, stamp, root.grant_for(state.name), past)
+    else:
+        _check_named(stamp, past)
     named = stamp.pinset.epoch, stamp.pinset.version
     length = len(asked.payload)
     return Signed(TIMESTAMP, ALONE, stamp.name, *tag, digest, length, named=named, named_sha256=stamp.pinset.sha256)
@@ -264,7 +185,29 @@ def _check_stamp_belongs(stamp: Timestamp, state: TrustState, grant: Grant, role
             )
 
 
-def _check_named(stamp: Timestamp, rule: Rule, past: Past) -> None:
+def _check_evidence(evidence: Envelope | None, stamp: Timestamp, grant: Grant, past: Past) -> None:
+    """
+    Refuse a timestamp whose pin set people did not sign, or that goes back behind the one named before.
+
+    Without their signatures, whoever asks could name a version that does not exist, and none below it ever after.
+    """
+    if evidence is None:
+        raise refused("pinset", "the timestamp came without the pin set that people signed", hint="Send it along.")
+    document, named, before = PinSet.parse(evidence.verified_by(grant)), stamp.pinset, past.timestamp
+    digest, tag = sha256(evidence.payload).digest(), (named.epoch, named.version)
+    theirs = (document.authority, document.name, document.epoch, document.version, digest, len(evidence.payload))
+    if theirs != (stamp.authority, stamp.name, *tag, named.sha256, named.length):
+        raise refused("pinset", "the timestamp names another pin set than the one that came along", got=stamp.name)
+    if before and before.named and (tag < before.named or (tag == before.named and digest != before.named_sha256)):
+        raise refused(
+            "pinset",
+            f"the timestamp of {stamp.name!r} names an older pin set, or another of the same version",
+            expected=f"{before.named[0]}.{before.named[1]} or newer",
+            got=f"{tag[0]}.{tag[1]}",
+        )
+
+
+def _check_named(stamp: Timestamp, past: Past) -> None:
     """
     Refuse a timestamp that could take clients back, or to what nobody approved.
 
@@ -273,16 +216,6 @@ def _check_named(stamp: Timestamp, rule: Rule, past: Past) -> None:
     """
     named = stamp.pinset
     tag, digest = (named.epoch, named.version), named.sha256
-    if rule.approvers is None:
-        before = past.timestamp.named if past.timestamp else None
-        if before and (tag < before or (tag == before and past.timestamp and digest != past.timestamp.named_sha256)):
-            raise refused(
-                "pinset",
-                f"the timestamp of {stamp.name!r} names an older pin set, or another of the same version",
-                expected=f"{before[0]}.{before[1]} or newer",
-                got=f"{tag[0]}.{tag[1]}",
-            )
-        return
     allowed = {one.content: one for one in (past.pinset, past.stamped) if one}
     for one in (past.pinset, past.stamped, past.named):
         if one and one.content in allowed and (one.tag, one.sha256, one.length) == (tag, digest, named.length):
@@ -310,15 +243,6 @@ def _approved_by(asked: Asked, approvers: Approvers) -> tuple[str, ...]:
             }
         )
     )
-
-
-def _check_spelling(document: PinSet | Timestamp, payload: bytes) -> None:
-    if document.encode() != payload:
-        raise refused(
-            "form",
-            "the document is spelt otherwise than this program would spell what it understands of it",
-            hint="It has fields that would be signed unseen; update the signer process with the server.",
-        )
 
 
 def _check_version(kind: str, tag: Tag, last: Signed | None, rule: Rule) -> None:

@@ -21,7 +21,7 @@ from pinwarden.deadline import Deadline
 from pinwarden.errors import MalformedError
 from pinwarden_keys.errors import SignerError
 from pinwarden_keys.signer_process import SignerProcess
-from pinwarden_keys.signer_process_rules import refused
+from pinwarden_keys.signer_process_message import refused
 from pinwarden_keys.signer_process_wire import MAX_REQUEST_BYTES, receive, send
 
 MAX_CALLERS = 16
@@ -29,6 +29,7 @@ BACKLOG = 64
 REQUEST_SECONDS = 5.0
 STOP_SECONDS = 20.0  # a keeper of keys behind us gets 15
 _LOOK_SECONDS = 0.5
+_PIECE = 4096
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of Linux: process, user, group
 
 log = logging.getLogger("pinwarden.signer")
@@ -49,6 +50,8 @@ class Listener:
         self._slots = BoundedSemaphore(MAX_CALLERS)
         self._stopping = Event()
         self._wake = socket.socketpair()
+        for end in self._wake:
+            end.setblocking(False)
         _check_folder(path.parent)
         _make_room(path)
         self._line = _listen(path)
@@ -72,14 +75,26 @@ class Listener:
                 log.warning("ending while requests are under way")
 
     def stop(self) -> None:
-        """Make :meth:`serve` return; may be called from a signal's side."""
+        """Make :meth:`serve` return; may be called by a handler of signals."""
         self._stopping.set()
         self._wake[1].send(b"\0")
+
+    @property
+    def wake_descriptor(self) -> int:
+        """
+        For ``signal.set_wakeup_fd``: what is written there makes :meth:`serve` look around.
+
+        The kernel may hand a signal to the thread of a caller. Python's handler then waits for the main thread, which
+        would go on waiting for the next caller.
+        """
+        return self._wake[1].fileno()
 
     def _serve_one(self) -> bool:
         """Hand the next caller to a thread of its own; False when none came."""
         ready, _, _ = select.select([self._line, self._wake[0]], [], [])
-        if self._line not in ready:
+        if self._wake[0] in ready:
+            self._wake[0].recv(_PIECE)
+        if self._line not in ready or self._stopping.is_set():
             return False
         try:
             caller, _ = self._line.accept()

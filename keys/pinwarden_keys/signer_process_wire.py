@@ -11,14 +11,14 @@ from typing import Any
 
 from pinwarden.answer import printable
 from pinwarden.deadline import Deadline
-from pinwarden.envelope import ENVELOPE_LIMITS, MAX_SIGNATURES, PINSET_TYPE, Signature
+from pinwarden.envelope import ENVELOPE_LIMITS, MAX_SIGNATURES, PINSET_TYPE, Envelope, Signature
 from pinwarden.errors import MalformedError
 from pinwarden.fields import Fields
 from pinwarden.strict_json import decode_base64, encode_base64, parse_object, spell
 from pinwarden_keys.errors import KeeperAwayError, SignerError, SigningRefusedError
 
-# The largest pin set that clients take, its signatures included, in base64.
-MAX_REQUEST_BYTES = ENVELOPE_LIMITS[PINSET_TYPE]
+# The largest pin set that clients take, its signatures included, in base64; and a timestamp beside it.
+MAX_REQUEST_BYTES = ENVELOPE_LIMITS[PINSET_TYPE] + 16 * 1024
 MAX_ANSWER_BYTES = 16 * 1024
 SIGNATURE_BYTES = 64
 _LENGTH_BYTES = 4
@@ -58,6 +58,11 @@ def read_signatures(fields: Fields, name: str) -> tuple[Signature, ...]:
     if len(found) > MAX_SIGNATURES:
         raise MalformedError(f"{fields.path}.{name} is too long", expected=f"at most {MAX_SIGNATURES}", got=len(found))
     return found
+
+
+def read_evidence(fields: Fields, name: str) -> Envelope | None:
+    """Return the pin set in the member *name*, nothing of which is verified; None when there is no such member."""
+    return Envelope.from_json(fields.get(name, dict), expect=PINSET_TYPE) if name in fields else None
 
 
 def spell_error(error: SignerError) -> dict[str, object]:

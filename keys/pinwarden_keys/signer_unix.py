@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pinwarden.deadline import Deadline
-from pinwarden.envelope import Signature, keyid_of
+from pinwarden.envelope import Envelope, Signature, keyid_of
 from pinwarden.errors import MalformedError
 from pinwarden.fields import Fields
 from pinwarden.strict_json import encode_base64
@@ -80,20 +80,11 @@ class UnixSigner:
 
     def sign_approved(self, message: bytes, approvals: Iterable[Signature]) -> bytes:
         """Return the signature over *message* that *approvals*, signatures over it as well, make the process give."""
-        if len(message) > MAX_MESSAGE_BYTES:
-            raise SignerError(
-                f"the message is too large for {self.uri}",
-                expected=f"at most {MAX_MESSAGE_BYTES} bytes",
-                got=len(message),
-                holds="It was not sent.",
-                hint="Clients take no pin set, timestamp or root of that size.",
-            )
-        request = {"do": "sign", "key": self.keyid, "message": encode_base64(message)}
-        answer = self._ask({**request, "approvals": signatures_json(approvals)})
-        try:
-            return answer.octets("signature", SIGNATURE_BYTES)
-        except MalformedError as error:
-            raise self._not_ours(error) from None
+        return self._sign(message, {"approvals": signatures_json(approvals)})
+
+    def sign_stamp(self, message: bytes, pinset: Envelope) -> bytes:
+        """Return the signature over a timestamp, shown together with the *pinset* that it names."""
+        return self._sign(message, {"approvals": [], "pinset": pinset.to_json()})
 
     def approvers(self, name: str) -> Approvers | None:
         """Return who approves pin sets of that *name*, as the process says; None when it signs none of them."""
@@ -111,6 +102,22 @@ class UnixSigner:
     def close(self) -> None:
         """Refuse from now on; no connection stays open between requests."""
         self._closed = True
+
+    def _sign(self, message: bytes, along: Mapping[str, object]) -> bytes:
+        if len(message) > MAX_MESSAGE_BYTES:
+            raise SignerError(
+                f"the message is too large for {self.uri}",
+                expected=f"at most {MAX_MESSAGE_BYTES} bytes",
+                got=len(message),
+                holds="It was not sent.",
+                hint="Clients take no pin set, timestamp or root of that size.",
+            )
+        request = {"do": "sign", "key": self.keyid, "message": encode_base64(message)}
+        answer = self._ask({**request, **along})
+        try:
+            return answer.octets("signature", SIGNATURE_BYTES)
+        except MalformedError as error:
+            raise self._not_ours(error) from None
 
     def _ask(self, request: Mapping[str, object]) -> Fields:
         if self._closed:

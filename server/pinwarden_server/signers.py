@@ -8,7 +8,7 @@ signer process signs new pins only with approvals, which that process judges: wh
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pinwarden.documents import Role
-from pinwarden.envelope import PINSET_TYPE, Envelope, Signature, pae
+from pinwarden.envelope import PINSET_TYPE, TIMESTAMP_TYPE, Envelope, Signature, pae
 from pinwarden.errors import PinwardenError
 from pinwarden_keys import (
     Approvers,
@@ -79,21 +79,15 @@ class Signers:
             SignerUnavailable: too few keys, a signer failed, or its signature does not verify.
             SigningRefused: a signer process refuses.
         """
-        # Keys that ask nobody first: where they suffice, nobody has to approve.
-        chosen = sorted(self._of(role), key=lambda signer: isinstance(signer, GatedSigner))[: role.threshold]
-        if len(chosen) < role.threshold:
-            raise SignerUnavailable(
-                "too few signers for this role",
-                expected=f"{role.threshold} of {', '.join(keyid[:16] for keyid in role.keyids)}",
-                got=", ".join(sorted(keyid[:16] for keyid in self._signers)) or "none",
-                hint="Compare the server's signer settings with `pinwarden root show`.",
-            )
-        try:
-            return check_envelope(sign_envelope(payload_type, payload, chosen), role)
-        except KeysError as error:
-            raise _failed(error) from error
-        except PinwardenError as error:
-            raise SignerUnavailable(f"the signature does not satisfy the role: {error.what}") from error
+        return self._sign(payload_type, payload, role, lambda signer, message: signer.sign(message))
+
+    def sign_stamp(self, payload: bytes, role: Role, pinset: Envelope) -> Envelope:
+        """Return a timestamp signed as :meth:`sign` does; signer processes see the *pinset* that it names as well."""
+
+        def sign(signer: Signer, message: bytes) -> bytes:
+            return signer.sign_stamp(message, pinset) if isinstance(signer, GatedSigner) else signer.sign(message)
+
+        return self._sign(TIMESTAMP_TYPE, payload, role, sign)
 
     def sign_in_part(self, payload_type: str, payload: bytes, role: Role) -> tuple[Signature, ...]:
         """
@@ -152,6 +146,25 @@ class Signers:
         self._closed = True
         for signer in self._signers.values():
             signer.close()
+
+    def _sign(self, payload_type: str, payload: bytes, role: Role, sign: Callable[[Signer, bytes], bytes]) -> Envelope:
+        # Keys that ask nobody first: where they suffice, nobody has to approve.
+        chosen = sorted(self._of(role), key=lambda signer: isinstance(signer, GatedSigner))[: role.threshold]
+        if len(chosen) < role.threshold:
+            raise SignerUnavailable(
+                "too few signers for this role",
+                expected=f"{role.threshold} of {', '.join(keyid[:16] for keyid in role.keyids)}",
+                got=", ".join(sorted(keyid[:16] for keyid in self._signers)) or "none",
+                hint="Compare the server's signer settings with `pinwarden root show`.",
+            )
+        message = pae(payload_type, payload)
+        try:
+            entries = [Signature(signer.keyid, sign(signer, message)) for signer in chosen]
+            return check_envelope(Envelope.of(payload_type, payload, entries), role)
+        except KeysError as error:
+            raise _failed(error) from error
+        except PinwardenError as error:
+            raise SignerUnavailable(f"the signature does not satisfy the role: {error.what}") from error
 
     def _of(self, role: Role) -> list[Signer]:
         return [self._signers[keyid] for keyid in role.keyids if keyid in self._signers]

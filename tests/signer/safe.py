@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -263,7 +263,7 @@ class Running:
             self.process = subprocess.Popen(
                 [*command, *words], stdout=log, stderr=log, cwd="/", env={**os.environ, **environment}
             )
-        self._wait_for("listening at")
+        self.wait_until(lambda: "listening at" in self.log)
 
     @property
     def log(self) -> str:
@@ -295,9 +295,10 @@ class Running:
             self.process.kill()
             raise
 
-    def _wait_for(self, words: str) -> None:
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Return when *holds*; another process has no event to wait for."""
         deadline = time.monotonic() + START_SECONDS
-        while words not in self.log:
+        while not holds():
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.02)

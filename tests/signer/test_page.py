@@ -3,7 +3,7 @@
 import re
 
 from pinwarden_keys.signer_process_config import EXAMPLE, LIMITS, SECTION
-from pinwarden_keys.signer_process_rules import RULES
+from pinwarden_keys.signer_process_message import RULES
 from tests.docs.pages import REPOSITORY, blocks
 
 PAGE = REPOSITORY / "docs/signer-process.md"

@@ -1,8 +1,11 @@
 """The process as a process: who may read what, kill -9 between any two steps, and settings that are refused."""
 
+import ctypes
 import json
 import os
 import shutil
+import signal
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -68,6 +71,18 @@ def test_sigterm_ends_it_and_takes_the_socket_away(safe: Safe) -> None:
     with safe.running() as running:
         assert running.stop() == 0
     assert not safe.socket.exists()
+
+
+def test_a_signal_that_the_kernel_hands_to_the_thread_of_a_caller_ends_it_as_well(safe: Safe) -> None:
+    with safe.running() as running, socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(safe.socket))
+        pid = running.process.pid
+        tasks = Path(f"/proc/{pid}/task")
+        running.wait_until(lambda: len(list(tasks.iterdir())) > 1)
+        [thread] = [int(task.name) for task in tasks.iterdir() if int(task.name) != pid]
+        assert ctypes.CDLL(None).tgkill(pid, thread, signal.SIGTERM) == 0
+        caller.close()
+        assert running.process.wait(30) == 0
 
 
 def test_a_second_process_refuses_to_start_and_the_first_goes_on(safe: Safe, clock: Clock) -> None:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pinwarden.documents import PinSet, Timestamp
-from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Signature, is_signature, pae
+from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, Signature, is_signature, pae
 from pinwarden.strict_json import encode
 from pinwarden_keys.signer import CHALLENGE
 from pinwarden_keys.signer_file import SoftwareSigner
@@ -34,18 +34,25 @@ from tests.signer.safe import (
 
 
 def ask(
-    process: SignerProcess, message: bytes, approved: Iterable[Signature] = (), *, key: SoftwareSigner = PINS
+    process: SignerProcess,
+    message: bytes,
+    approved: Iterable[Signature] = (),
+    *,
+    key: SoftwareSigner = PINS,
+    along: Envelope | None = None,
 ) -> dict[str, Any]:
     message_text = base64.b64encode(message).decode()
     request = {"do": "sign", "key": key.keyid, "message": message_text, "approvals": signatures_json(approved)}
-    return process.answer(request)
+    return process.answer(request | ({"pinset": along.to_json()} if along else {}))
 
 
-def sign(process: SignerProcess, document: PinSet | Timestamp, *people: SoftwareSigner) -> Any:
+def sign(
+    process: SignerProcess, document: PinSet | Timestamp, *people: SoftwareSigner, along: Envelope | None = None
+) -> Any:
     """Ask for the signature over *document*, approved by *people*; return the rule that refuses, or "signed"."""
     key = PINS if isinstance(document, PinSet) else STAMP
     message = message_of(document)
-    answer = ask(process, message, approvals(message, *people), key=key)
+    answer = ask(process, message, approvals(message, *people), key=key, along=along)
     if "refused" in answer:
         return answer["refused"]["rule"]
     assert is_signature(base64.b64decode(answer["signature"]), message, key.public)
@@ -249,12 +256,44 @@ def test_no_timestamp_names_a_pin_set_that_was_not_signed_here(
 
 
 def test_where_people_sign_the_pin_sets_timestamps_never_go_back(process: SignerProcess, clock: Clock) -> None:
-    old, new = (pinset("public-a", word, version=number, now=clock()) for number, word in ((4, "a"), (5, "b")))
-    assert sign(process, timestamp(new, version=1, now=clock())) == "signed"
-    assert sign(process, timestamp(old, version=2, now=clock())) == "pinset"
-    other = pinset("public-a", "c", version=5, now=clock())
-    assert sign(process, timestamp(other, version=2, now=clock())) == "pinset"
-    assert sign(process, timestamp(new, version=2, now=clock())) == "signed"
+    old, new, other = (
+        pinset("public-a", word, version=number, now=clock()) for number, word in ((4, "a"), (5, "b"), (5, "c"))
+    )
+    said = [
+        sign(process, timestamp(each, version=number, now=clock()), along=by_people(each))
+        for number, each in ((1, new), (2, old), (2, other), (2, new))
+    ]
+    assert said == ["signed", "pinset", "pinset", "signed"]
+
+
+EVIDENCE: dict[str, tuple[str, Callable[[PinSet], Envelope | None]]] = {
+    "nothing": ("pinset", lambda named: None),
+    "the signature of a stranger": ("V3", lambda named: by_people(named, MALLORY)),
+    "the signature of somebody who approves other names": ("V3", lambda named: by_people(named, ALICE)),
+    "another version that people did sign": ("pinset", lambda named: by_people(replace(named, version=9))),
+    "other pins under the same version": ("pinset", lambda named: by_people(replace(named, hosts=()))),
+    "another name that people did sign": ("pinset", lambda named: by_people(replace(named, name="public-b"))),
+    "what is no pin set": (
+        "P3",
+        lambda named: Envelope.of(PINSET_TYPE, b"x", approvals(pae(PINSET_TYPE, b"x"), CAROL)),
+    ),
+}
+
+
+@pytest.mark.parametrize("words", EVIDENCE)
+def test_a_timestamp_for_a_pin_set_of_people_is_refused_that_comes_with(
+    words: str, safe: Safe, process: SignerProcess, clock: Clock
+) -> None:
+    """Else a thief could name a version that does not exist, and the process would refuse all below it ever after."""
+    rule, make = EVIDENCE[words]
+    named = pinset("public-a", version=2**40, now=clock())
+    assert sign(process, timestamp(named, version=1, now=clock()), along=make(named)) == rule
+    assert safe.rows() == []
+
+
+def by_people(document: PinSet, *people: SoftwareSigner) -> Envelope:
+    """Return *document* as carol signed it, whose names are ``public-*``, or as *people* did."""
+    return Envelope.of(PINSET_TYPE, document.encode(), approvals(document, *(people or (CAROL,))))
 
 
 def test_a_day_has_six_renewals_and_the_next_day_six_more(safe: Safe, process: SignerProcess, clock: Clock) -> None:
@@ -381,6 +420,13 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "key": PINS.keyid,
         "message": base64.b64encode(b"m").decode(),
         "approvals": [{"keyid": "", "sig": base64.b64encode(b"s" * 64).decode()}] * 17,
+    },
+    "a pin set along with it that is none": {
+        "do": "sign",
+        "key": PINS.keyid,
+        "message": base64.b64encode(pae(PINSET_TYPE, b"{}")).decode(),
+        "approvals": [],
+        "pinset": {},
     },
     "a message that is no base64": {"do": "sign", "key": PINS.keyid, "message": "AB==", "approvals": []},
 }

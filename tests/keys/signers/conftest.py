@@ -1,4 +1,5 @@
 import hashlib
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,19 @@ from tests.keys.signers.keepers import Keeper
 from tests.keys.signers.kms import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN, Kms, KmsKey
 from tests.keys.signers.softhsm import MODULES, PIN, SO_PIN, SoftHsm
 from tests.keys.signers.vault import TOKEN, TransitKey, Vault
-from tests.signer.safe import PASSPHRASE, STAMP, make_safe, pinset, seed_of, timestamp
+from tests.signer.safe import (
+    ALICE,
+    BOB,
+    PASSPHRASE,
+    STAMP,
+    approvals,
+    make_safe,
+    message_of,
+    open_unix,
+    pinset,
+    seed_of,
+    timestamp,
+)
 
 REMOTE = ("pkcs11", "awskms", "vault", "unix")
 EVERY = ("file", *REMOTE)
@@ -128,8 +141,10 @@ def unix_keeper(tmp_path):
     """The timestamp key of a signer process, which signs what it has judged: challenges, and timestamps."""
     now = datetime.now(UTC).replace(microsecond=0)
     safe = make_safe(tmp_path / "safe", now=now)
-    stamp = timestamp(pinset("public-a", version=1, now=now), version=1, now=now)
+    approved = pinset(version=1, now=now)
     with safe.running() as running:
+        with closing(open_unix(safe)) as pins:
+            pins.sign_approved(message_of(approved), approvals(approved, ALICE, BOB))
         yield Keeper(
             uri=safe.uri(STAMP),
             public=STAMP.public,
@@ -139,5 +154,5 @@ def unix_keeper(tmp_path):
             hangs=running.hangs,
             away=running.away,
             message=lambda content: CHALLENGE + hashlib.sha256(content).digest(),
-            document=(TIMESTAMP_TYPE, stamp.encode()),
+            document=(TIMESTAMP_TYPE, timestamp(approved, version=1, now=now).encode()),
         )
