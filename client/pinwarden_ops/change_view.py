@@ -44,11 +44,8 @@ def claims(change: Mapping[str, Any]) -> list[str]:
 def approvals_claimed(change: Mapping[str, Any]) -> list[str]:
     """Return how far the approvals for each signer process are, as the server says; nobody can verify that here."""
     found = change.get("approvals")
-    return (
-        [printable(str(each.get("says"))) for each in found if isinstance(each, dict)]
-        if isinstance(found, list)
-        else []
-    )
+    rows = found if isinstance(found, list) else []
+    return [printable(str(row.get("says"))) for row in rows if isinstance(row, dict)]
 
 
 def as_json(number: int, review: Review) -> dict[str, Any]:

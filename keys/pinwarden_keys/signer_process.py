@@ -18,7 +18,7 @@ from pinwarden import failpoints
 from pinwarden.errors import MalformedError, SignatureError
 from pinwarden.fields import Fields
 from pinwarden.strict_json import decode_base64, encode_base64
-from pinwarden_keys.errors import KeeperAwayError, SignerError
+from pinwarden_keys.errors import KeeperAwayError, KeysError, SignerError
 from pinwarden_keys.passphrase import Passphrase
 from pinwarden_keys.second_verifier import check_signature
 from pinwarden_keys.signer import Signer, open_signer
@@ -68,17 +68,19 @@ class SignerProcess:
             fields = Fields(dict(request), "request")
             does = self._does.get(fields.text("do"))
             if does is None:
-                raise refused("frame", "no such request", expected=", ".join(self._does), got=fields.text("do"))
+                raise refused(
+                    "frame", "no such request", expected=", ".join(self._does), got=repr(fields.text("do")[:40])
+                )
             return does(fields)
         except (MalformedError, SignatureError) as error:
             return self.refuse(refused("frame", error.what, expected=error.expected, got=error.got))
-        except SignerError as error:
+        except KeysError as error:
             return self.refuse(error)
         except Exception:
             log.exception("a request failed")
             return self.refuse(KeeperAwayError("the signer process failed", hint="Its log says why."))
 
-    def refuse(self, error: SignerError) -> dict[str, object]:
+    def refuse(self, error: KeysError) -> dict[str, object]:
         """Count and log *error*, and return the answer that says it."""
         rule = getattr(error, "rule", "away")
         with self._counting:
@@ -144,7 +146,8 @@ class SignerProcess:
         signer = self._keys.get(keyid)
         if signer is None:
             here = ", ".join(one[:16] for one in self._keys)
-            raise refused("key", "no such key is here", expected=here, got=keyid[:16], hint="Correct the server's URI.")
+            hint = "Correct the URI in the server's settings."
+            raise refused("key", "no such key is here", expected=here, got=repr(keyid[:16]), hint=hint)
         return signer
 
 

@@ -169,7 +169,6 @@ def _check_stamp_belongs(stamp: Timestamp, state: TrustState, grant: Grant, role
     life = (stamp.expires - stamp.issued).total_seconds()
     for step, what, expected, got, holds in (
         ("V5", "another authority", state.authority, stamp.authority, stamp.authority == state.authority),
-        ("V5", "another pin set", state.name, stamp.name, stamp.name == state.name),
         ("V6", "another epoch", role.epoch, stamp.epoch, stamp.epoch == role.epoch),
         ("V7", "a pin set of another epoch", grant.epoch, stamp.pinset.epoch, stamp.pinset.epoch == grant.epoch),
         ("V5", "a life", f"1 to {role.max_lifetime_seconds} s", life, 0 < life <= role.max_lifetime_seconds),

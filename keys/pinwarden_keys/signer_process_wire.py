@@ -15,7 +15,7 @@ from pinwarden.envelope import ENVELOPE_LIMITS, MAX_SIGNATURES, PINSET_TYPE, Env
 from pinwarden.errors import MalformedError
 from pinwarden.fields import Fields
 from pinwarden.strict_json import decode_base64, encode_base64, parse_object, spell
-from pinwarden_keys.errors import KeeperAwayError, SignerError, SigningRefusedError
+from pinwarden_keys.errors import KeeperAwayError, KeysError, SigningRefusedError
 
 # The largest pin set that clients take, its signatures included, in base64; and a timestamp beside it.
 MAX_REQUEST_BYTES = ENVELOPE_LIMITS[PINSET_TYPE] + 16 * 1024
@@ -65,7 +65,7 @@ def read_evidence(fields: Fields, name: str) -> Envelope | None:
     return Envelope.from_json(fields.get(name, dict), expect=PINSET_TYPE) if name in fields else None
 
 
-def spell_error(error: SignerError) -> dict[str, object]:
+def spell_error(error: KeysError) -> dict[str, object]:
     """Return the answer that says no: ``refused`` with its rule, or ``away`` when a later attempt may succeed."""
     said = {"what": printable(error.what)}
     for name in _SENTENCES:

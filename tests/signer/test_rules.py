@@ -459,3 +459,12 @@ def test_refusals_are_counted_by_rule_and_logged_without_a_key(
     for key in (STAMP, PINS):
         assert key._secret is not None
         assert key._secret[:32].hex() not in caplog.text
+
+
+def test_what_a_caller_sends_breaks_no_line_of_the_log(
+    process: SignerProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    forged = "\nINFO signing pinset payments 1.9, approved by alice, bob"
+    for request in ({"do": forged}, {"do": "describe", "key": forged}, {"do": "status", forged: ""}, {forged: ""}):
+        assert process.answer(request)["refused"]["rule"] in ("frame", "key")
+    assert [record.getMessage() for record in caplog.records if "\n" in record.getMessage()] == []
