@@ -52,7 +52,7 @@ os.umask(0o077)
 START_SECONDS = 30.0
 SECTIONS = """
 [[pinset]]
-names = ["payments*"]
+names = ["payments*", "mixed"]
 approvers = ["alice", "bob", "carol"]
 approvals = 2
 
@@ -83,13 +83,19 @@ STAMP, PINS = map(person, ("timestamp", "pinset"))
 
 
 def roles(*, epoch: int = 1, stamp_epoch: int = 1, max_lifetime: int = 90 * DAY) -> Roles:
-    """Return the roles: one key for timestamps, one for all pin sets but ``public-*``, which carol signs."""
+    """
+    Return the roles: one key for timestamps, and one for pin sets.
+
+    But ``public-*`` carol signs alone, and ``mixed`` she signs together with that key.
+    """
     owners, stamps, pins, people = (keyed([each.public]) for each in (OWNER, STAMP, PINS, CAROL))
+    both = people | pins
     return Roles(
         Role(tuple(owners), 1, owners),
         TimestampRole(tuple(stamps), 1, stamps, stamp_epoch, 7 * DAY),
         (
             Grant(tuple(people), 1, people, epoch, max_lifetime, ("public-*",)),
+            Grant(tuple(both), 2, both, epoch, max_lifetime, ("mixed",)),
             Grant(tuple(pins), 1, pins, epoch, max_lifetime, ("*",)),
         ),
     )

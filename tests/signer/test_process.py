@@ -105,7 +105,7 @@ def test_the_commands_show_keys_and_approvers_and_count_refusals(safe: Safe, clo
         f"key      {safe.uri(STAMP)}",
         f"key      {safe.uri(PINS)}",
         f"root     1 of {AUTHORITY}",
-        "names    payments*: 2 of alice, bob, carol",
+        "names    payments*, mixed: 2 of alice, bob, carol",
         "names    solo: 1 of alice",
         "names    public-*: timestamps only",
     ]
@@ -303,7 +303,7 @@ def test_a_journal_that_cannot_be_written_is_no_signature_and_works_again_afterw
 
 def test_the_settings_of_these_tests_are_read_as_they_are_meant(safe: Safe) -> None:
     config = read_config(safe.config)
-    assert [rule.names for rule in config.rules] == [("payments*",), ("solo",), ("public-*",)]
+    assert [rule.names for rule in config.rules] == [("payments*", "mixed"), ("solo",), ("public-*",)]
     assert config.keys == tuple(file_uri(safe.folder / f"{key.label}.key") for key in (STAMP, PINS))
     assert [name for name in ("payments-eu", "payments", "solo", "public-a", "solos") if config.rule_for(name)] == [
         "payments-eu",

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pinwarden.bundle import Bundle
-from pinwarden.documents import PinSet
+from pinwarden.documents import PinSet, Timestamp
+from pinwarden_keys import KeeperAwayError
+from pinwarden_server.signers import Signers
 from tests.signer.house import House, found_house, house_of
 from tests.signer.safe import ALICE, BOB, CAROL, MALLORY, PINS, Clock, Safe
 
@@ -130,11 +132,29 @@ def test_while_the_process_is_away_reads_go_on_and_publishing_says_come_back(
 
 
 def test_a_worker_that_starts_before_the_process_finds_it_later(safe: Safe, clock: Clock, tmp_path: Path) -> None:
-    from pinwarden_keys import KeeperAwayError
-    from pinwarden_server.signers import Signers
-
     with pytest.raises(KeeperAwayError, match="is away"):
         Signers.open([safe.uri()])
     with safe.listening(clock):
         signers = Signers.open([safe.uri()])
     assert signers.keyids == {PINS.keyid}
+
+
+def test_where_the_root_names_a_person_beside_the_process_both_signatures_are_published(house: House) -> None:
+    number = house.propose("live", "spare", name="mixed")
+    assert house.change(number)["tally"]["says"] == f"0 of 2: missing {CAROL.keyid[:16]} and {PINS.keyid[:16]}"
+    assert house.approve(number, ALICE, BOB).status_code == 202  # the process would sign; carol has not
+    assert house.approve(number, CAROL).status_code == 200
+    envelope = Bundle.parse(house.client.get("/v1/bundles/mixed/1").data).pinset
+    assert {entry.keyid for entry in envelope.signatures} == {CAROL.keyid, PINS.keyid}
+
+
+def test_where_people_sign_by_the_root_the_process_stamps_what_they_signed_and_goes_on_doing_so(
+    house: House, clock: Clock
+) -> None:
+    number = house.propose("live", "spare", name="public-a")
+    assert house.change(number)["approvals"] == []
+    assert house.approve(number, CAROL).status_code == 200
+    clock.advance(days=2)
+    assert house.node.renewer.tick().renewed == ("public-a",)
+    stamp = Timestamp.parse(Bundle.parse(house.client.get("/v1/bundles/public-a/1").data).timestamp.payload)
+    assert (stamp.issued, stamp.pinset.version) == (clock(), 1)
