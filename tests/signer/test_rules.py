@@ -122,6 +122,14 @@ def test_a_renewal_lives_neither_longer_nor_shorter_than_people_approved(
     assert safe.rows() == before
 
 
+@pytest.mark.parametrize("later", [timedelta(minutes=-10), timedelta(minutes=10)])
+def test_a_renewal_is_issued_now(later: timedelta, safe: Safe, process: SignerProcess, clock: Clock) -> None:
+    first, before, issued = settle(process, clock), safe.rows(), clock() + later
+    renewed = replace(first, version=2, issued=issued, expires=issued + timedelta(days=30))
+    assert sign(process, renewed) == "issued"
+    assert safe.rows() == before
+
+
 def test_an_old_content_comes_back_by_people_only(process: SignerProcess, clock: Clock) -> None:
     first = settle(process, clock)
     second = pinset(word="next", version=2, now=clock())
@@ -356,11 +364,16 @@ def test_a_document_in_the_frame_of_the_other_kind_is_refused(safe: Safe, proces
 def test_what_this_program_would_spell_otherwise_is_refused(
     member: dict[str, Any], safe: Safe, process: SignerProcess, clock: Clock
 ) -> None:
-    payload = encode(json.loads(pinset(version=1, now=clock()).encode()) | member)
-    message = pae(PINSET_TYPE, payload)
-    answer = ask(process, message, approvals(message, ALICE, BOB))
-    assert answer["refused"]["rule"] == "form", answer
-    assert safe.rows() == []
+    first = settle(process, clock)
+    before = safe.rows()
+    for payload_type, document, key in (
+        (PINSET_TYPE, replace(first, version=2), PINS),
+        (TIMESTAMP_TYPE, timestamp(first, version=2, now=clock()), STAMP),
+    ):
+        message = pae(payload_type, encode(json.loads(document.encode()) | member))
+        answer = ask(process, message, approvals(message, ALICE, BOB), key=key)
+        assert answer["refused"]["rule"] == "form", answer
+    assert safe.rows() == before
 
 
 def test_each_key_signs_only_what_the_root_names_it_for(safe: Safe, process: SignerProcess, clock: Clock) -> None:
@@ -399,6 +412,8 @@ def test_a_root_that_shortens_the_life_shortens_renewals_and_one_that_allows_mor
     with safe.inside(clock) as process:
         lives = [(2, 30, "V5"), (2, 10, "approval"), (2, 20, "signed")]
         assert [_renew(process, first, clock, *life[:2]) for life in lives] == [said for *_, said in lives]
+        renewed = replace(first, version=2, expires=clock() + timedelta(days=20))
+        assert sign(process, timestamp(renewed, version=2, now=clock())) == "signed"
     safe.write(root=next_root_json(shorter, clock(), max_lifetime=90 * 86_400))
     with safe.inside(clock) as process:
         lives = [(3, 31, "approval"), (3, 19, "approval"), (3, 20, "signed"), (4, 30, "signed")]
