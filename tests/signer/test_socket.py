@@ -1,5 +1,6 @@
 """The socket of a signer process: bytes that are no request, callers that hang, other users, other processes."""
 
+import base64
 import json
 import os
 import socket
@@ -228,10 +229,18 @@ def test_a_process_that_holds_another_key_is_not_believed(safe: Safe, listening:
         open_signer(safe.uri(ALICE))
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [b"{}", b'{"public":"AAAA"}', b"[]", b"no JSON", b'{"refused":{}}', b'{"public":1}'],
-)
+ANSWERS: dict[bytes, str] = {
+    b"{}": "does not answer as",
+    b'{"public":"AAAA"}': "does not answer as",
+    b"[]": "does not answer as",
+    b"no JSON": "does not answer as",
+    b'{"refused":{}}': "does not answer as",
+    b'{"public":1}': "does not answer as",
+    b'{"public":"%b"}' % base64.b64encode(ALICE.public): "answered with another key",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
 def test_something_else_that_listens_is_an_error_that_says_so(safe: Safe, answer: bytes) -> None:
     """Whoever could put a socket there could keep clients from updates, and still sign nothing."""
     with _live(safe) as line:
@@ -244,6 +253,6 @@ def test_something_else_that_listens_is_an_error_that_says_so(safe: Safe, answer
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(SignerError, match="does not answer as"):
+        with pytest.raises(SignerError, match=ANSWERS[answer]):
             open_signer(safe.uri())
         thread.join()
