@@ -10,6 +10,8 @@ import pytest
 from pinwarden.bundle import Bundle
 from pinwarden.documents import PinSet, Timestamp
 from pinwarden_keys import KeeperAwayError
+from pinwarden_server import changes
+from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.signers import Signers
 from tests.signer.house import House, found_house, house_of
 from tests.signer.safe import ALICE, BOB, CAROL, MALLORY, PINS, Clock, Safe
@@ -129,6 +131,25 @@ def test_while_the_process_is_away_reads_go_on_and_publishing_says_come_back(
         assert house.stored() == before
         with safe.listening(clock):
             assert house.approve(waiting, CAROL).json["version"] == "1.2"
+
+
+def test_a_publication_that_failed_after_its_signatures_is_completed_by_the_same_person(
+    house: House, safe: Safe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process signed both documents, and the commit failed: what it signed once, it signs again."""
+    house.approve(house.propose("live", "spare"), ALICE, BOB)
+    number = house.propose("next", "spare", base="1.1")
+    house.approve(number, ALICE)
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the disk is away", hint="Repeat.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(changes, "bring_into_force", fail)
+        house.problem(house.approve(number, BOB), 503, "store-unavailable")
+    assert (in_force(house).version, len(safe.rows())) == (1, 4)
+    assert house.approve(number, BOB).json["version"] == "1.2"
+    assert len(safe.rows()) == 5  # one timestamp more, and no pin set
 
 
 def test_a_worker_that_starts_before_the_process_finds_it_later(safe: Safe, clock: Clock, tmp_path: Path) -> None:
