@@ -38,7 +38,14 @@ def claims(change: Mapping[str, Any]) -> list[str]:
     lines = [f"  claimed {name}: {printable(str(value))}" for name, value in said.items() if value]
     if forced := change.get("forced"):
         lines.append(f"  claimed to be forced over lint: {printable(', '.join(map(str, forced)))}")
-    return lines
+    return lines + [f"  claimed approvals: {words}" for words in approvals_claimed(change)]
+
+
+def approvals_claimed(change: Mapping[str, Any]) -> list[str]:
+    """Return how far the approvals for each signer process are, as the server says; nobody can verify that here."""
+    found = change.get("approvals")
+    rows = found if isinstance(found, list) else []
+    return [printable(str(row.get("says"))) for row in rows if isinstance(row, dict)]
 
 
 def as_json(number: int, review: Review) -> dict[str, Any]:

@@ -16,18 +16,15 @@ from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json, print_table
 from pinwarden.cli.refusals import WAITING, say
 from pinwarden.documents import check_name
-from pinwarden.envelope import PINSET_TYPE, Signature
-from pinwarden.errors import FetchError
 from pinwarden.strict_json import encode_base64, parse_object
-from pinwarden_keys import SignerError, file_uri, open_signer, sign_envelope
 from pinwarden_keys.files import read_public
-from pinwarden_keys.prompts import FILE, passphrase_from
+from pinwarden_keys.prompts import FILE
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_desk import Desk, Opened, desk_options, open_change
 from pinwarden_ops.change_review import Review
-from pinwarden_ops.change_view import as_json, as_lines, claims
+from pinwarden_ops.change_signing import ask_for_version, confirm, sign_review
+from pinwarden_ops.change_view import approvals_claimed, as_json, as_lines, claims
 from pinwarden_ops.commands import OpsGroup, admin_client, server_options
-from pinwarden_ops.errors import OpsRefused
 
 MAX_DRAFT_BYTES = 2 * 1024 * 1024
 NUMBER = click.IntRange(1, 2**53 - 1)
@@ -93,6 +90,7 @@ def show_change(desk: Desk, number: int, json_wanted: bool) -> None:
 @click.argument("number", type=NUMBER)
 @click.option("--key", required=True, help="Your key: a path, or a signer URI such as file:/path/to/key.")
 @click.option("--passphrase-file", type=FILE, help="Take the passphrase from this private file; default: ask for it.")
+@click.option("--approver", is_flag=True, help="Approve it for a signer process: the root need not name your key.")
 @click.option("--dry-run", is_flag=True, help="Verify and show everything; sign and send nothing.")
 @JSON
 @desk_options
@@ -103,6 +101,7 @@ def sign_change(
     number: int,
     key: str,
     passphrase_file: Path | None,
+    approver: bool,
     dry_run: bool,
     json_wanted: bool,
 ) -> None:
@@ -119,8 +118,8 @@ def sign_change(
     if dry_run:
         _say_done(number, opened.review, "not signed", json_wanted)
         return
-    _ask_for_version(opened.review)
-    signature = _sign(opened.review, key, passphrase_file)
+    ask_for_version(opened.review)
+    signature = sign_review(opened.review, key, passphrase_file, as_approver=approver)
     answer = desk.api.ask(
         "POST",
         f"/changes/{number}/signatures",
@@ -129,11 +128,13 @@ def sign_change(
     )
     if answer.status == 200:
         _say_done(number, opened.review, "published", json_wanted, signature.keyid)
-        _confirm(desk, opened.review)
+        confirm(desk, opened.review)
         return
     _say_done(number, opened.review, "waiting", json_wanted, signature.keyid)
     if awaited := answer.value.get("wait_for"):
         say("note", f"claimed to wait for {printable(', '.join(map(str, awaited)))}, whatever the threshold")
+    for words in approvals_claimed(answer.value):
+        say("note", f"claimed approvals: {words}")
     ctx.exit(WAITING)
 
 
@@ -238,52 +239,15 @@ def _warn(opened: Opened) -> None:
         say("warning", words)
 
 
-def _ask_for_version(found: Review) -> None:
-    typed: str = click.prompt("Type the version to sign it", err=True)
-    if typed.strip() != found.version:
-        raise OpsRefused(
-            "not signed",
-            expected=f"version {found.version} typed",
-            got=repr(typed[:40]),
-            holds="Nothing was signed or sent.",
-        )
-
-
-def _sign(found: Review, key: str, passphrase_file: Path | None) -> Signature:
-    uri = key if ":" in key else file_uri(key)
-    signer = open_signer(uri, passphrase=passphrase_from(passphrase_file, what=uri))
-    try:
-        if signer.keyid not in found.grant.keys:
-            raise SignerError(
-                f"this key may not sign pin set {found.document.name!r}",
-                expected=f"one of {', '.join(keyid[:16] for keyid in found.grant.keys)}",
-                got=signer.keyid[:16],
-                holds="Nothing was signed or sent.",
-                hint="Use the key that the root names for you; `pinwarden keys show` prints what a file holds.",
-            )
-        (signature,) = sign_envelope(PINSET_TYPE, found.payload, [signer]).signatures
-    finally:
-        signer.close()
-    return signature
-
-
-def _confirm(desk: Desk, found: Review) -> None:
-    """Look at what is served now: that the server said so is not enough."""
-    try:
-        state = desk.in_force(found.document.name).state
-    except FetchError as error:
-        say("note", f"whether it is served could not be seen: {error}")
-        return
-    held = state.adopted_pinset
-    if held is None or held.envelope.payload != found.payload:
-        say("warning", "the server says that it is published, and serves something else still; look again in a minute")
-
-
 def _say_done(number: int, found: Review, state: str, json_wanted: bool, *signed: str) -> None:
+    approved = [keyid for keyid in signed if keyid not in found.grant.keys]
+    tally = found.tally(*(keyid for keyid in signed if keyid in found.grant.keys))
     if json_wanted:
-        print_json({**as_json(number, found), "tally": found.tally(*signed), "state": state})
+        print_json({**as_json(number, found), "tally": tally, "approved": approved, "state": state})
     else:
-        click.echo(f"change {number}, {found.document.name} {found.version}: {state}, {found.tally(*signed)}")
+        # Of those who approve, the root says nothing: who else has, only the server could tell.
+        words = f"approved by {approved[0][:16]}" if approved else tally
+        click.echo(f"change {number}, {found.document.name} {found.version}: {state}, {words}")
 
 
 def _claimed(opened: Opened) -> dict[str, str]:
@@ -300,5 +264,7 @@ def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _tally(row: dict[str, Any]) -> str:
+    if approvals := approvals_claimed(row):
+        return "; ".join(approvals)
     tally = row.get("tally")
     return printable(str(tally.get("says"))) if isinstance(tally, dict) else ""

@@ -5,19 +5,29 @@ It may import ``pinwarden`` and crypto libraries; it knows neither the server no
 No secret is ever stored unencrypted here, passed on a command line, or put into a message, a URI or a log line.
 """
 
-from pinwarden_keys.errors import CeremonyError, KeeperAwayError, KeyFileError, KeysError, PassphraseError, SignerError
+from pinwarden_keys.errors import (
+    CeremonyError,
+    KeeperAwayError,
+    KeyFileError,
+    KeysError,
+    PassphraseError,
+    SignerError,
+    SigningRefusedError,
+)
 from pinwarden_keys.founding import Founding, found_authority
 from pinwarden_keys.keyfile import LIGHT_KDF, STANDARD_KDF, Kdf, KeyFile, read_key_file, write_key_file
 from pinwarden_keys.passphrase import generate_passphrase, passphrase_file, write_passphrase_file
 from pinwarden_keys.second_verifier import check_envelope, check_signature
-from pinwarden_keys.signer import Signer, open_signer, sign_envelope
+from pinwarden_keys.signer import Approvers, GatedSigner, Signer, open_signer, sign_envelope
 from pinwarden_keys.signer_file import file_uri
 
 __all__ = [
     "LIGHT_KDF",
     "STANDARD_KDF",
+    "Approvers",
     "CeremonyError",
     "Founding",
+    "GatedSigner",
     "Kdf",
     "KeeperAwayError",
     "KeyFile",
@@ -26,6 +36,7 @@ __all__ = [
     "PassphraseError",
     "Signer",
     "SignerError",
+    "SigningRefusedError",
     "check_envelope",
     "check_signature",
     "file_uri",

@@ -30,6 +30,20 @@ class KeeperAwayError(SignerError):
     """What keeps a key cannot be reached, or cannot answer now; it may later, and it refused no secret."""
 
 
+class SigningRefusedError(SignerError):
+    """
+    A signer process understood what it was asked to sign, and refused; it keeps its key and goes on.
+
+    Attributes:
+        rule: which rule refused: one of docs/signer-process.md, or a step of docs/spec.md such as ``V5``.
+    """
+
+    def __init__(self, what: str, *, rule: str, **values: Any) -> None:
+        values.setdefault("holds", "Nothing was signed.")
+        super().__init__(what, **values)
+        self.rule = rule
+
+
 class CeremonyError(KeysError):
     """A root cannot be drafted, signed or assembled as asked; nothing was written."""
 

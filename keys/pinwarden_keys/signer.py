@@ -6,9 +6,10 @@ signature leaves this room that both crypto libraries have not accepted.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pinwarden.envelope import MAX_SIGNATURES, Envelope, Signature, check_public_key, keyid_of, pae
 from pinwarden.errors import SignatureError
@@ -22,13 +23,15 @@ SCHEMES = {
     "pkcs11": "pinwarden_keys.signer_pkcs11",
     "awskms": "pinwarden_keys.signer_aws",
     "vault": "pinwarden_keys.signer_vault",
+    "unix": "pinwarden_keys.signer_unix",
 }
 
 # What has to be installed besides, for the schemes that need a library of their own.
 EXTRAS = {"pkcs11": "hsm", "awskms": "aws"}
 
 # No envelope's signed message starts so ("DSSEv1 "), hence this signature can never be spent elsewhere.
-_CHALLENGE = b"pinwarden signer challenge v1\n"
+CHALLENGE = b"pinwarden signer challenge v1\n"
+CHALLENGE_BYTES = 32
 
 
 class Signer(Protocol):
@@ -60,6 +63,42 @@ class Signer(Protocol):
 
     def close(self) -> None:
         """Forget the private half, or the session that reaches it; sign() refuses afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Approvers:
+    """
+    Whose approval a key waits for: *threshold* of *keys*, keyid to raw public half.
+
+    Attributes:
+        labels: keyid to what the keeper calls the person.
+    """
+
+    keys: Mapping[str, bytes]
+    threshold: int
+    labels: Mapping[str, str]
+
+
+@runtime_checkable
+class GatedSigner(Signer, Protocol):
+    """A signer that judges what it signs: new pins only when people have approved them."""
+
+    def approvers(self, name: str) -> Approvers | None:
+        """Return who approves pin sets of that *name*; None when this key signs none of them."""
+        ...
+
+    def sign_approved(self, message: bytes, approvals: Iterable[Signature]) -> bytes:
+        """
+        Return the signature over *message*, which *approvals* are signatures over as well.
+
+        Raises:
+            SigningRefusedError: they do not suffice, or another rule refuses. SignerError: it cannot be made.
+        """
+        ...
+
+    def sign_stamp(self, message: bytes, pinset: Envelope) -> bytes:
+        """Return the signature over a timestamp that names *pinset*; errors as for :meth:`sign_approved`."""
         ...
 
 
@@ -100,7 +139,7 @@ def prove(signer: Signer, *, public: bytes | None = None) -> Signer:
             got=signer.keyid,
             hint="Compare the root with `pinwarden keys show`: one of the two files is old, or not yours.",
         )
-    challenge = _CHALLENGE + os.urandom(32)
+    challenge = CHALLENGE + os.urandom(CHALLENGE_BYTES)
     signature = signer.sign(challenge)  # a keeper that refuses says so itself
     try:
         check_public_key(signer.public, keyid=signer.keyid)

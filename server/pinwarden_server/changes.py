@@ -1,5 +1,5 @@
 """
-Pin sets whose keys lie with people: proposed here, signed elsewhere, published when enough have signed.
+Pin sets that people sign or approve: proposed here, signed elsewhere, published when enough have signed.
 
 It may import ``publishing`` and the last steps of every publication. With those keys elsewhere, nothing on this
 machine can make a client accept a pin: it keeps proposals, and signatures that were made over exactly these bytes.
@@ -14,10 +14,10 @@ from typing import cast
 from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints
-from pinwarden.documents import PinSet
+from pinwarden.documents import Grant, PinSet
 from pinwarden.envelope import PINSET_TYPE, Envelope, Signature
 from pinwarden_server import audit
-from pinwarden_server.changes_signatures import checked_signature, repeated, signed_envelope
+from pinwarden_server.changes_signatures import Count, checked_signature, count, repeated, signed_envelope
 from pinwarden_server.commit import (
     STEPS,
     Change,
@@ -28,7 +28,7 @@ from pinwarden_server.commit import (
     kept_answer,
     stale,
 )
-from pinwarden_server.errors import Conflict, SignatureRefused, StaleVersion, Violation
+from pinwarden_server.errors import Conflict, SignatureRefused, SigningRefused, StaleVersion, Violation
 from pinwarden_server.publishing import Plan, execute, grant_of, is_signed_by_people, replayed, survey
 from pinwarden_server.signing import Ground, check_as_clients_do, check_proposal, reserved, sign_timestamp
 from pinwarden_server.site import Act, Published, Site
@@ -36,6 +36,7 @@ from pinwarden_server.store import ChangeRow, ChangeSignature
 from pinwarden_server.tags import format_tag
 
 SIGNERS = "system:signers"
+RENEWAL = "pinset.renew"
 _ROUNDS = 5
 _ELSEWHERE = ("checked", "pinset-signed")  # those steps belong to the proposal
 
@@ -57,7 +58,7 @@ Outcome = Published | Waiting
 
 def submit(site: Site, plan: Callable[[], Plan], by: Act) -> Outcome:
     """
-    Publish what *plan* returns; where people hold the keys, keep it as a change that waits for their signatures.
+    Publish what *plan* returns; where people sign or approve it, keep it as a change that waits for their signatures.
 
     Raises:
         as ``publishing.publish``; nothing was published or proposed then.
@@ -65,9 +66,14 @@ def submit(site: Site, plan: Callable[[], Plan], by: Act) -> Outcome:
 
     def first() -> Outcome:
         planned = plan()
-        if planned.wait_for or is_signed_by_people(site, planned.ground):
+        if planned.wait_for or is_signed_by_people(site, planned.ground) or _needs_approval(site, planned):
             return _propose(site, planned, by)
-        return execute(site, planned, by)
+        try:
+            return execute(site, planned, by)
+        except SigningRefused as error:
+            if not error.needs_people:
+                raise
+            return _propose(site, planned, by)  # a renewal, of what people did not approve or not for that long
 
     return _once(site, by, first)
 
@@ -79,8 +85,9 @@ def sign_change(site: Site, number: int, signature: Signature, by: Act) -> Outco
     The last signature is kept in the commit that publishes, so no change is ever complete and left lying.
 
     Raises:
-        NotFound, ChangeClosed, SignatureRefused, IdempotencyMismatch, SignerUnavailable, PublicationRefused,
-        StoreUnavailable: the signature was not kept. NotServedYet: published, and cannot be served yet.
+        NotFound, ChangeClosed, SignatureRefused, IdempotencyMismatch, SignerUnavailable, SigningRefused,
+        PublicationRefused, StoreUnavailable: the signature was not kept.
+        NotServedYet: published, and cannot be served yet.
     """
 
     def first() -> Outcome:
@@ -119,6 +126,11 @@ def reject_change(site: Site, number: int, reason: str, by: Act) -> ChangeRow:
     outcome = _once(site, by, first)
     # An Idempotency-Key stands for this address too, so what was answered before was a change as well.
     return cast("Waiting", outcome).row
+
+
+def _needs_approval(site: Site, plan: Plan) -> bool:
+    """Tell whether a signer process will ask for people: not for a renewal, which it judges by itself."""
+    return plan.change.action != RENEWAL and site.signers.needs_people(grant_of(plan.ground))
 
 
 def _propose(site: Site, plan: Plan, by: Act) -> Waiting:
@@ -189,19 +201,29 @@ def _sign_once(site: Site, number: int, signature: Signature, by: Act) -> Outcom
     row = site.store.reader.change(number)
     ground = _ground_of(site, row, by)
     grant = grant_of(ground)
-    new = checked_signature(row, grant, signature, by)
-    together = {entry.keyid: entry for entry in (*row.signatures, new) if entry.keyid in grant.keys}
+    gates = site.signers.gates(grant, row.name)
+    new = checked_signature(row, grant, gates, signature, by)
     known = any(entry.keyid == new.keyid for entry in row.signatures)
-    awaited = {keyid for keyid in row.wait_for if keyid in grant.keys}
-    if len(together) >= grant.threshold and awaited <= together.keys():
-        envelope = signed_envelope(row, list(together.values()), grant)
+    counted = count((*row.signatures, new), grant, gates)
+    if counted.completes(row, grant):
+        envelope = _signed_by_all(site, row, counted, grant)
         try:
-            return _publish_signed(site, ground, envelope, _publication(row, None if known else new), by)
+            return _publish_signed(site, ground, envelope, _publication(row, counted, None if known else new), by)
         except StaleVersion as error:
             raise closed(number, "stale") from error
     if known:
         raise repeated(row, new)
     return Waiting(site.store.reader.change(number)) if _store(site, row, new, by) else None
+
+
+def _signed_by_all(site: Site, row: ChangeRow, counted: Count, grant: Grant) -> Envelope:
+    """Return the pin set with the signatures of people, and of the processes that people made sign."""
+    signed, approved = (
+        {keyid: Signature(keyid, entry.sig) for keyid, entry in entries.items()}
+        for entries in (counted.signed, counted.approved)
+    )
+    made = site.signers.sign_approved(row.payload, counted.ready, approved)
+    return signed_envelope(row, (*signed.values(), *made), grant)
 
 
 def _store(site: Site, row: ChangeRow, new: ChangeSignature, by: Act) -> bool:
@@ -237,12 +259,14 @@ def _publish_signed(site: Site, ground: Ground, envelope: Envelope, change: Chan
         return None
 
 
-def _publication(row: ChangeRow, last: ChangeSignature | None) -> Change:
+def _publication(row: ChangeRow, counted: Count, last: ChangeSignature | None) -> Change:
     warnings = tuple(
         Violation(found["code"], found["pointer"], found["message"], found["hint"], blocking=False)
         for found in row.warnings
     )
-    return Change("change", row.action, row.reason, row.forced, warnings, waited=row.id, last_signature=last)
+    approved_by = tuple(sorted(counted.approved)) if counted.ready else ()
+    change = Change("change", row.action, row.reason, row.forced, warnings, waited=row.id, last_signature=last)
+    return replace(change, approved_by=approved_by)
 
 
 def _ground_of(site: Site, row: ChangeRow, by: Act) -> Ground:

@@ -12,15 +12,17 @@ from pinwarden.documents import Root
 from pinwarden.envelope import Envelope
 from pinwarden.errors import WrongPinSetError
 from pinwarden.strict_json import encode_base64, format_time
+from pinwarden_keys import Approvers
 from pinwarden_keys.ceremony import Tally
+from pinwarden_server.changes_signatures import Gates
 from pinwarden_server.store import ChangeRow
 from pinwarden_server.tags import format_tag
 
 STATES = ("waiting", "published", "rejected", "stale", "expired")
 
 
-def summary(row: ChangeRow, root: Root, now: datetime) -> dict[str, Any]:
-    """Return a change without its payload."""
+def summary(row: ChangeRow, root: Root, gates: Gates | None, now: datetime) -> dict[str, Any]:
+    """Return a change without its payload; *gates* is None while a signer process does not say whom it asks."""
     return {
         "id": row.id,
         "name": row.name,
@@ -37,14 +39,15 @@ def summary(row: ChangeRow, root: Root, now: datetime) -> dict[str, Any]:
         "warnings": list(row.warnings),
         "wait_for": list(row.wait_for),
         "tally": tally(row, root),
+        "approvals": None if gates is None else [approvals(row, keyid, gates[keyid]) for keyid in gates],
         "closed": _closed(row),
     }
 
 
-def whole(row: ChangeRow, root: Root, base: Envelope | None, now: datetime) -> dict[str, Any]:
-    """Return a change with the payload to be signed, the envelope that it replaces, and the signatures so far."""
+def whole(row: ChangeRow, shown: dict[str, Any], base: Envelope | None) -> dict[str, Any]:
+    """Return *shown*, a summary, with the payload to be signed, the envelope that it replaces, and the signatures."""
     return {
-        **summary(row, root, now),
+        **shown,
         "payload": encode_base64(row.payload),
         "base_envelope": base and base.to_json(),
         "signatures": [
@@ -68,6 +71,21 @@ def tally(row: ChangeRow, root: Root) -> dict[str, Any] | None:
     missing = tuple(keyid for keyid in grant.keys if keyid not in signed)
     says = Tally("", grant.threshold, signed, missing).spell({}).strip()
     return {"threshold": grant.threshold, "signed": list(signed), "missing": list(missing), "says": says}
+
+
+def approvals(row: ChangeRow, keyid: str, approvers: Approvers) -> dict[str, Any]:
+    """Return who approved and who may still, as the process that holds the key *keyid* says; ``says`` names them."""
+    given = {entry.keyid for entry in row.signatures}
+    signed = tuple(each for each in approvers.keys if each in given)
+    missing = tuple(each for each in approvers.keys if each not in given)
+    says = Tally("", approvers.threshold, signed, missing).spell(approvers.labels).strip()
+    return {
+        "key": keyid,
+        "threshold": approvers.threshold,
+        "approved": list(signed),
+        "missing": list(missing),
+        "says": says,
+    }
 
 
 def _closed(row: ChangeRow) -> dict[str, Any] | None:

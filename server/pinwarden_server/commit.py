@@ -63,6 +63,7 @@ class Change:
         only_timestamp: the pin set stays as it is.
         waited: number of the change that people signed and that this publishes, or None.
         last_signature: the signature that completed it, to be kept with the others.
+        approved_by: keys of the people whose approval a signer process asked for; the root need not name them.
     """
 
     room: str
@@ -73,6 +74,7 @@ class Change:
     only_timestamp: bool = False
     waited: int | None = None
     last_signature: ChangeSignature | None = None
+    approved_by: tuple[str, ...] = ()
 
 
 class TimestampMoved(Exception):
@@ -275,6 +277,8 @@ def _append_audit(transaction: Transaction, ground: Ground, pair: Pair, change: 
     if change.waited is not None:
         detail["change"] = change.waited
         detail["signed_by"] = [entry.keyid for entry in pair.pinset.signatures]
+    if change.approved_by:
+        detail["approved_by"] = list(change.approved_by)
     return audit.append(transaction, at=by.at, actor=by.actor, action=change.action, subject=ground.name, detail=detail)
 
 

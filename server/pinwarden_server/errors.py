@@ -157,6 +157,19 @@ class SignerUnavailable(ServerError):
     """Too few signers hold keys of the role, or one of them failed."""
 
 
+class SigningRefused(Conflict):
+    """
+    A signer process judged what it was asked to sign, and refused; the same request will be refused again.
+
+    Attributes:
+        needs_people: it would sign with the approval of people.
+    """
+
+    def __init__(self, what: str, *, needs_people: bool, **values: Any) -> None:
+        super().__init__(what, **values)
+        self.needs_people = needs_people
+
+
 class PublicationRefused(ServerError):
     """Our own verifier refused what was signed; it never left this process (spec S2)."""
 

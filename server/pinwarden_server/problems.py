@@ -28,6 +28,7 @@ from pinwarden_server.errors import (
     ServerError,
     SignatureRefused,
     SignerUnavailable,
+    SigningRefused,
     StaleVersion,
     StorageFull,
     StoreUnavailable,
@@ -58,6 +59,7 @@ NOT_FOUND = Kind("not-found", 404, "There is no such thing")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The address does not take this method")
 CONFLICT = Kind("conflict", 409, "The change does not go together with what is stored")
 CHANGE_CLOSED = Kind("change-closed", 409, "The change does not wait any more")
+SIGNING_REFUSED = Kind("signing-refused", 409, "The signer process does not sign that")
 STALE_VERSION = Kind("stale-version", 412, "Someone published meanwhile")
 TOO_LARGE = Kind("too-large", 413, "The body is too large")
 NOT_JSON = Kind("unsupported-media-type", 415, "The body has to be application/json")
@@ -82,6 +84,7 @@ _KINDS: tuple[tuple[type[ServerError], Kind], ...] = (
     (IdempotencyMismatch, KEY_REUSED),
     (ChangeClosed, CHANGE_CLOSED),
     (SignatureRefused, SIGNATURE_REFUSED),
+    (SigningRefused, SIGNING_REFUSED),
     (Conflict, CONFLICT),
     (Unauthenticated, UNAUTHENTICATED),
     (Forbidden, FORBIDDEN),

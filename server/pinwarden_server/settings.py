@@ -114,7 +114,7 @@ TABLE = SettingsTable(
         ),
         Setting("workers", integer(1, 64), 2, "Worker processes."),
         Setting("threads", integer(1, 64), 4, "Threads of each worker; more than 4 slow the slowest answers."),
-        Setting("signers", texts, (), "URIs of the timestamp and pin-set keys: file:, pkcs11:, awskms: or vault:."),
+        Setting("signers", texts, (), "URIs of timestamp and pin-set keys: file:, pkcs11:, awskms:, vault: or unix:."),
         Setting("passphrase_file", absolute_path, None, "File (0600) with the passphrase of the key files."),
         Setting(
             "metrics_token_file",

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pinwarden import failpoints, trust
 from pinwarden.bundle import MAX_BUNDLE_BYTES
 from pinwarden.documents import PinSet, PinSetRef, Root, Timestamp, TimestampRole
-from pinwarden.envelope import PINSET_TYPE, TIMESTAMP_TYPE, Envelope
+from pinwarden.envelope import PINSET_TYPE, Envelope
 from pinwarden.errors import MalformedError, UntrustedError
 from pinwarden_keys.unsigned import judge_unsigned_pinset
 from pinwarden_server.errors import BadDraft, PublicationRefused, Tag, Violation
@@ -95,7 +95,7 @@ def sign_timestamp(
         root_version=ground.root.version,
         pinset=PinSetRef(document.epoch, document.version, sha256(pinset.payload).digest(), len(pinset.payload)),
     )
-    return Pair(pinset, signers.sign(TIMESTAMP_TYPE, stamp.encode(), role), document, stamp)
+    return Pair(pinset, signers.sign_stamp(stamp.encode(), role, pinset), document, stamp)
 
 
 def within(role: TimestampRole, lifetime: timedelta) -> timedelta:

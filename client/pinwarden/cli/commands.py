@@ -47,6 +47,7 @@ ELSEWHERE = {
     "keys": "Make and look at signing keys.",
     "root": "Draft, sign and assemble the root: who may sign what.",
     "server": "Install, run and mend a Pinwarden server.",
+    "signer": "Hold the server's signing keys in a process of its own.",
 }
 
 # Raised from click 8.2 on by a group that is called without a command.

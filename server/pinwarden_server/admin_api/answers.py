@@ -1,16 +1,21 @@
 """What a change is answered with: published, or waiting for people. It may import Flask, metrics and the use cases."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
 
 from flask import Response
 
 from pinwarden.documents import Root
+from pinwarden.errors import WrongPinSetError
 from pinwarden_server import metrics
 from pinwarden_server.changes import Outcome, Waiting
+from pinwarden_server.changes_signatures import Gates
 from pinwarden_server.changes_view import summary
-from pinwarden_server.errors import ChangeClosed, StaleVersion
+from pinwarden_server.errors import ChangeClosed, SignerUnavailable, SigningRefused, StaleVersion
 from pinwarden_server.node import Node
+from pinwarden_server.store import ChangeRow
 
 
 def counted(change: Callable[[], Outcome]) -> Outcome:
@@ -28,6 +33,13 @@ def counted(change: Callable[[], Outcome]) -> Outcome:
     return outcome
 
 
+def shown_changes(node: Node, rows: Iterable[ChangeRow]) -> list[dict[str, Any]]:
+    """Return changes without their payloads, as the newest root and the signer processes see them now."""
+    root = Root.parse(node.site.store.reader.roots()[-1].payload)
+    gates_of = cache(lambda name: _gates(node, name, root))  # a question for each name, not for each change
+    return [summary(row, root, gates_of(row.name), node.clock()) for row in rows]
+
+
 def answer_change(node: Node, outcome: Outcome, *, creates: bool = True) -> Response:
     """
     Return what was published, or 202 with the change that waits and its address.
@@ -37,10 +49,18 @@ def answer_change(node: Node, outcome: Outcome, *, creates: bool = True) -> Resp
     """
     headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
     if isinstance(outcome, Waiting):
-        root = Root.parse(node.site.store.reader.roots()[-1].payload)
-        status, value = 202, summary(outcome.row, root, node.clock())
+        status, value = 202, shown_changes(node, [outcome.row])[0]
         headers["Location"] = f"/admin/v1/changes/{outcome.row.id}"
     else:
         status, value = 201 if outcome.created and creates else 200, outcome.to_json()
         headers["ETag"] = outcome.etag
     return Response(json.dumps(value), status, headers, content_type="application/json")
+
+
+def _gates(node: Node, name: str, root: Root) -> Gates | None:
+    try:
+        return node.site.signers.gates(root.grant_for(name), name)
+    except WrongPinSetError:
+        return {}
+    except (SignerUnavailable, SigningRefused):
+        return None  # a list of changes is worth reading while a process is away

@@ -6,13 +6,12 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from pinwarden.documents import Root
 from pinwarden_server import metrics
-from pinwarden_server.admin_api.answers import answer_change, counted
+from pinwarden_server.admin_api.answers import answer_change, counted, shown_changes
 from pinwarden_server.admin_api.requests import act, allowed, check_query, number_of, read_body
 from pinwarden_server.auth import Principal, Right, require
 from pinwarden_server.changes import reject_change, sign_change
-from pinwarden_server.changes_view import STATES, summary, whole
+from pinwarden_server.changes_view import STATES, whole
 from pinwarden_server.drafts import parse_rejection, parse_signature
 from pinwarden_server.errors import NotFound
 from pinwarden_server.node import Node
@@ -35,9 +34,6 @@ def change_views(admin: Blueprint, node: Node) -> None:
         row = reader.change(int(number))
         return require(principal, right, row.name), row
 
-    def root() -> Root:
-        return Root.parse(reader.roots()[-1].payload)
-
     @admin.get("/changes")
     def changes() -> dict[str, Any]:
         principal = allowed(node, Right.READ)
@@ -54,7 +50,7 @@ def change_views(admin: Blueprint, node: Node) -> None:
         shown = [row for row in rows if principal.allows(Right.READ, row.name)]
         # The page may show less than its limit, because a token reaches some names only; "next" goes on all the same.
         return {
-            "changes": [summary(row, root(), node.clock()) for row in shown],
+            "changes": shown_changes(node, shown),
             "next": rows[-1].id if len(rows) == limit else None,
         }
 
@@ -63,7 +59,7 @@ def change_views(admin: Blueprint, node: Node) -> None:
         _, row = reached(change_id, Right.READ)
         check_query()
         base = reader.version(row.name, row.base[1], row.base[0]).envelope if row.base else None
-        return whole(row, root(), base, node.clock())
+        return whole(row, shown_changes(node, [row])[0], base)
 
     @admin.post("/changes/<change_id>/signatures")
     def sign(change_id: str) -> Response:
@@ -81,4 +77,4 @@ def change_views(admin: Blueprint, node: Node) -> None:
         body = read_body()
         rejected = reject_change(site, row.id, parse_rejection(body), act(node, principal, body))
         metrics.PUBLISHES.labels("rejected").inc()
-        return Response(json.dumps(summary(rejected, root(), node.clock())), content_type="application/json")
+        return Response(json.dumps(shown_changes(node, [rejected])[0]), content_type="application/json")

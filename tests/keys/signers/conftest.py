@@ -1,15 +1,34 @@
+import hashlib
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pinwarden.envelope import TIMESTAMP_TYPE
+from pinwarden_keys.signer import CHALLENGE
 from pinwarden_keys.signer_file import file_uri
+from pinwarden_keys.signer_unix import MAX_MESSAGE_BYTES as MAX_UNIX_BYTES
 from pinwarden_keys.signer_vault import MAX_MESSAGE_BYTES
 from tests.keys.signers.keepers import Keeper
 from tests.keys.signers.kms import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN, Kms, KmsKey
 from tests.keys.signers.softhsm import MODULES, PIN, SO_PIN, SoftHsm
 from tests.keys.signers.vault import TOKEN, TransitKey, Vault
+from tests.signer.safe import (
+    ALICE,
+    BOB,
+    PASSPHRASE,
+    STAMP,
+    approvals,
+    make_safe,
+    message_of,
+    open_unix,
+    pinset,
+    seed_of,
+    timestamp,
+)
 
-REMOTE = ("pkcs11", "awskms", "vault")
+REMOTE = ("pkcs11", "awskms", "vault", "unix")
 EVERY = ("file", *REMOTE)
 
 
@@ -115,3 +134,25 @@ def awskms_keeper(kms, people):
         hangs=kms.web.hangs,
         away=kms.away,
     )
+
+
+@pytest.fixture
+def unix_keeper(tmp_path):
+    """The timestamp key of a signer process, which signs what it has judged: challenges, and timestamps."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    safe = make_safe(tmp_path / "safe", now=now)
+    approved = pinset(version=1, now=now)
+    with safe.running() as running:
+        with closing(open_unix(safe)) as pins:
+            pins.sign_approved(message_of(approved), approvals(approved, ALICE, BOB))
+        yield Keeper(
+            uri=safe.uri(STAMP),
+            public=STAMP.public,
+            secrets=(PASSPHRASE.decode(), seed_of("timestamp").hex()),
+            label="timestamp",
+            largest=MAX_UNIX_BYTES,
+            hangs=running.hangs,
+            away=running.away,
+            message=lambda content: CHALLENGE + hashlib.sha256(content).digest(),
+            document=(TIMESTAMP_TYPE, timestamp(approved, version=1, now=now).encode()),
+        )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from pinwarden.envelope import PINSET_TYPE
 from pinwarden_keys.signer import Signer, open_signer
 
 Interruption = Callable[[], AbstractContextManager[None]]
@@ -16,7 +17,13 @@ Interruption = Callable[[], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Keeper:
-    """One place that keeps a key."""
+    """
+    One place that keeps a key.
+
+    Attributes:
+        message: gives for any bytes a message that the keeper signs; most sign the bytes themselves.
+        document: type and payload of something that it signs.
+    """
 
     uri: str
     public: bytes
@@ -26,6 +33,8 @@ class Keeper:
     largest: int | None = None
     hangs: Interruption | None = None
     away: Interruption | None = None
+    message: Callable[[bytes], bytes] = bytes
+    document: tuple[str, bytes] = (PINSET_TYPE, b'{"a":1}')
 
     def open(self) -> Signer:
         return open_signer(self.uri, passphrase=self.passphrase)

@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 
 from pinwarden.documents.root import Role
-from pinwarden.envelope import PINSET_TYPE, Envelope, keyid_of
+from pinwarden.envelope import Envelope, keyid_of
 from pinwarden_keys.errors import SignerError
 from pinwarden_keys.second_verifier import check_envelope, check_signature
 from pinwarden_keys.signer import SCHEMES, open_signer, sign_envelope
@@ -32,7 +32,7 @@ def test_a_signer_states_the_public_half_its_keyid_its_uri_and_its_label(keeper)
 def test_both_libraries_accept_a_signature_of_any_size_that_the_keeper_takes(keeper):
     largest = keeper.largest or MEGABYTE
     with closing(keeper.open()) as signer:
-        for message in (b"m", b"\x00" * 257, b"x" * largest):
+        for message in map(keeper.message, (b"m", b"\x00" * 257, b"x" * largest)):
             assert check_signature(signer.sign(message), message, keeper.public)
 
 
@@ -44,13 +44,14 @@ def test_a_message_that_is_too_large_for_the_keeper_is_refused_and_the_next_one_
         with pytest.raises(SignerError, match="too large") as refusal:
             signer.sign(b"x" * (keeper.largest + 1))
         assert "timestamp" in refusal.value.hint
-        assert check_signature(signer.sign(b"m"), b"m", keeper.public)
+        message = keeper.message(b"m")
+        assert check_signature(signer.sign(message), message, keeper.public)
 
 
 def test_an_envelope_by_the_signer_satisfies_its_role(keeper):
     with closing(keeper.open()) as signer:
-        signed = sign_envelope(PINSET_TYPE, b'{"a":1}', [signer])
-    envelope = Envelope.parse(signed.to_bytes(), expect=PINSET_TYPE)
+        signed = sign_envelope(*keeper.document, [signer])
+    envelope = Envelope.parse(signed.to_bytes(), expect=keeper.document[0])
     keyid = keyid_of(keeper.public)
     assert check_envelope(envelope, Role((keyid,), 1, {keyid: keeper.public})) is envelope
 
@@ -76,7 +77,7 @@ def test_eight_threads_sign_at_once_and_each_gets_the_signature_of_its_own_messa
 
     def sign(number):
         ready.wait()
-        messages = [f"{number} {turn}".encode() for turn in range(5)]
+        messages = [keeper.message(f"{number} {turn}".encode()) for turn in range(5)]
         return [check_signature(signer.sign(message), message, keeper.public) for message in messages]
 
     with closing(keeper.open()) as signer, ThreadPoolExecutor(THREADS) as pool:
@@ -87,9 +88,10 @@ def test_eight_threads_sign_at_once_and_each_gets_the_signature_of_its_own_messa
 def test_two_signers_of_one_key_live_side_by_side_and_closing_one_leaves_the_other(keeper):
     with closing(keeper.open()) as first:
         keeper.open().close()
-        assert check_signature(first.sign(b"m"), b"m", keeper.public)
+        message = keeper.message(b"m")
+        assert check_signature(first.sign(message), message, keeper.public)
         with closing(keeper.open()) as third:
-            assert third.sign(b"m") == first.sign(b"m")
+            assert third.sign(message) == first.sign(message)
 
 
 def test_a_signer_does_not_leave_its_process(keeper):
@@ -101,7 +103,7 @@ def test_nothing_that_is_printed_logged_or_raised_holds_a_secret(keeper, people,
     caplog.set_level(logging.DEBUG)
     said = []
     with closing(keeper.open()) as signer:
-        signer.sign(b"m")
+        signer.sign(keeper.message(b"m"))
         said += [repr(signer), str(signer), signer.uri]
     with pytest.raises(SignerError) as refusal:
         signer.sign(b"m")

@@ -41,7 +41,7 @@ def test_a_keeper_that_refuses_is_an_error_with_a_hint_and_no_output(show, vault
 def test_a_misspelt_scheme_is_refused_with_those_there_are(show):
     result = show("vualt:transit/timestamp?token=canary")
     assert result.exit_code == 1
-    assert "expected file: or pkcs11: or awskms: or vault:, got vualt:" in result.stderr
+    assert "expected file: or pkcs11: or awskms: or vault: or unix:, got vualt:" in result.stderr
     assert "canary" not in result.stderr
 
 
