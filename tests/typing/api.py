@@ -22,6 +22,7 @@ from pinwarden import (
     CacheError,
     ConfigError,
     EquivocationError,
+    Event,
     ExpiredError,
     FetchError,
     MalformedError,
@@ -47,6 +48,8 @@ from pinwarden.cache import Cache, DiskCache, MemoryCache
 from pinwarden.documents import Host, Pin, PinSet
 from pinwarden.integrations import aiohttp as with_aiohttp
 from pinwarden.integrations import httpx as with_httpx
+from pinwarden.integrations import opentelemetry as with_opentelemetry
+from pinwarden.integrations import prometheus as with_prometheus
 from pinwarden.integrations import requests as with_requests
 from pinwarden.testing import (
     DAY,
@@ -109,7 +112,26 @@ def clients() -> None:
     pins.close()
 
 
+def events(told: Event) -> None:
+    assert_type(told.name, str)
+    assert_type(told.fields.get("host"), str | int | float | bool | None)
+    PinClient(
+        ["https://pins.example.com", "https://pins.example.net"],
+        pinset="app",
+        root="root.json",
+        on_event=events,
+        reports=False,
+    )
+
+
+def metrics(pins: PinClient) -> None:
+    assert_type(with_prometheus.register(pins), with_prometheus.Collector)
+    with_opentelemetry.instrument(pins)
+
+
 def statuses(status: Status) -> None:
+    assert_type(status.server, str | None)
+    assert_type(status.reports_dropped, int)
     assert_type(status.state, State)
     assert_type(status.name, str)
     assert_type(status.authority, str)

@@ -30,6 +30,8 @@ MODULES = (
     "pinwarden.cache",
     "pinwarden.integrations.aiohttp",
     "pinwarden.integrations.httpx",
+    "pinwarden.integrations.opentelemetry",
+    "pinwarden.integrations.prometheus",
     "pinwarden.integrations.requests",
     "pinwarden.testing",
     "pinwarden.testing.contracts",

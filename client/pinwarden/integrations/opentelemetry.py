@@ -19,6 +19,8 @@ from pinwarden.integrations.measurements import (
     states,
 )
 
+__all__ = ["instrument"]
+
 
 def instrument(*clients: PinClient, meter_provider: Any = None) -> None:
     """

@@ -18,6 +18,8 @@ from pinwarden.integrations.measurements import (
     states,
 )
 
+__all__ = ["Collector", "register"]
+
 LABELS = ("authority", "pinset")
 
 
