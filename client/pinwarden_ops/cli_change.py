@@ -26,12 +26,11 @@ from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_desk import Desk, Opened, desk_options, open_change
 from pinwarden_ops.change_review import Review
 from pinwarden_ops.change_view import as_json, as_lines, claims
-from pinwarden_ops.commands import OpsGroup, admin_client, server_options
+from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, with_api
 from pinwarden_ops.errors import OpsRefused
 
 MAX_DRAFT_BYTES = 2 * 1024 * 1024
 NUMBER = click.IntRange(1, 2**53 - 1)
-JSON = click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
 
 
 @click.group(cls=OpsGroup)
@@ -43,22 +42,14 @@ def change() -> None:
 @click.option("--name", help="Only this pin set.")
 @click.option("--state", type=click.Choice(["waiting", "published", "rejected", "stale", "expired"]))
 @JSON
-@server_options
-def list_changes(
-    server: str | None,
-    token_file: Path | None,
-    ca_file: Path | None,
-    name: str | None,
-    state: str | None,
-    json_wanted: bool,
-) -> None:
+@with_api
+def list_changes(api: AdminClient, name: str | None, state: str | None, json_wanted: bool) -> None:
     """List changes as the server tells them.
 
     The newest comes first; `show` judges one.
     """
     given = {"name": check_name(name) if name else None, "state": state}
     query = "&".join(f"{field}={value}" for field, value in given.items() if value)
-    api = admin_client(server, token_file, ca_file)
     found = api.ask("GET", "/changes" + (f"?{query}" if query else "")).value
     if json_wanted:
         print_json(found)
@@ -95,6 +86,7 @@ def show_change(desk: Desk, number: int, json_wanted: bool) -> None:
 @click.option("--passphrase-file", type=FILE, help="Take the passphrase from this private file; default: ask for it.")
 @click.option("--dry-run", is_flag=True, help="Verify and show everything; sign and send nothing.")
 @JSON
+@confirm_option
 @desk_options
 @click.pass_context
 def sign_change(
@@ -119,6 +111,7 @@ def sign_change(
     if dry_run:
         _say_done(number, opened.review, "not signed", json_wanted)
         return
+    announce(desk.api)
     _ask_for_version(opened.review)
     signature = _sign(opened.review, key, passphrase_file)
     answer = desk.api.ask(
@@ -140,13 +133,14 @@ def sign_change(
 @change.command("reject")
 @click.argument("number", type=NUMBER)
 @click.option("--reason", required=True, help="Said to whoever proposed it, and audited.")
-@server_options
-def reject_change(server: str | None, token_file: Path | None, ca_file: Path | None, number: int, reason: str) -> None:
+@confirm_option
+@with_api
+def reject_change(api: AdminClient, number: int, reason: str) -> None:
     """End a change for good.
 
     The change NUMBER can never be published then, whoever signed it.
     """
-    api = admin_client(server, token_file, ca_file)
+    announce(api)
     api.ask("POST", f"/changes/{number}/rejection", body={"reason": reason})
     click.echo(f"change {number} is rejected")
 
@@ -156,13 +150,12 @@ def reject_change(server: str | None, token_file: Path | None, ca_file: Path | N
 @click.argument("file", type=FILE)
 @click.option("--replaces", metavar="VERSION", help="The version in force that FILE was made for, such as 1.7.")
 @click.option("--create", is_flag=True, help="The pin set does not exist yet.")
-@server_options
+@confirm_option
+@with_api
 @click.pass_context
 def propose(
     ctx: click.Context,
-    server: str | None,
-    token_file: Path | None,
-    ca_file: Path | None,
+    api: AdminClient,
     name: str,
     file: Path,
     replaces: str | None,
@@ -176,7 +169,6 @@ def propose(
     """
     if create == (replaces is not None):
         raise click.UsageError("say which version FILE replaces by --replaces, or --create")
-    api = admin_client(server, token_file, ca_file)
     draft = parse_object(read_public(file, limit=MAX_DRAFT_BYTES, what="draft"), limit=MAX_DRAFT_BYTES, what=str(file))
     condition = {"If-None-Match": "*"} if create else {"If-Match": f'"{replaces}"'}
     _hand_over(ctx, api, "PUT", f"/pinsets/{check_name(name)}", draft, condition)
@@ -187,13 +179,12 @@ def propose(
 @click.option("--reason", default="", help="Kept with the change, and audited.")
 @click.option("--lifetime-seconds", type=click.IntRange(1), help="New life; default: as long as before.")
 @click.option("--wait-for", multiple=True, metavar="KEYID", help="Publish only when this key signed too; repeatable.")
-@server_options
+@confirm_option
+@with_api
 @click.pass_context
 def renew(
     ctx: click.Context,
-    server: str | None,
-    token_file: Path | None,
-    ca_file: Path | None,
+    api: AdminClient,
     name: str,
     reason: str,
     lifetime_seconds: int | None,
@@ -205,7 +196,6 @@ def renew(
     The content of the pin set NAME stays as it is.
     Exits with 5 when people have to sign it, 0 when the server signed and published it by itself.
     """
-    api = admin_client(server, token_file, ca_file)
     current = api.ask("GET", f"/pinsets/{check_name(name)}")
     body: dict[str, Any] = {"reason": reason, "wait_for": list(wait_for)}
     if lifetime_seconds:
@@ -217,6 +207,7 @@ def _hand_over(
     ctx: click.Context, api: AdminClient, method: str, path: str, body: dict[str, Any], condition: dict[str, str]
 ) -> None:
     """Send a proposal, and say whether it waits for people (exit code 5) or is published."""
+    announce(api)
     answer = api.ask(method, path, body=body, headers={**condition, "Idempotency-Key": str(uuid.uuid4())})
     if answer.status == 202:
         click.echo(f"change {_claim(answer.value, 'id')} waits for signatures")
