@@ -26,7 +26,8 @@ from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_desk import Desk, Opened, desk_options, open_change
 from pinwarden_ops.change_review import Review
 from pinwarden_ops.change_view import as_json, as_lines, claims
-from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, with_api
+from pinwarden_ops.cli_change_wait import wait
+from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, with_api
 from pinwarden_ops.errors import OpsRefused
 
 MAX_DRAFT_BYTES = 2 * 1024 * 1024
@@ -38,7 +39,10 @@ def change() -> None:
     """Propose, list, show, sign and reject changes of pin sets that people sign."""
 
 
-@change.command("list")
+change.add_command(wait)
+
+
+@change.command("list", epilog=examples("pinwarden change list --state waiting"))
 @click.option("--name", help="Only this pin set.")
 @click.option("--state", type=click.Choice(["waiting", "published", "rejected", "stale", "expired"]))
 @JSON
@@ -62,7 +66,7 @@ def list_changes(api: AdminClient, name: str | None, state: str | None, json_wan
     )
 
 
-@change.command("show")
+@change.command("show", epilog=examples("pinwarden change show $CHANGE"))
 @click.argument("number", type=NUMBER)
 @JSON
 @desk_options
@@ -80,7 +84,14 @@ def show_change(desk: Desk, number: int, json_wanted: bool) -> None:
     _warn(opened)
 
 
-@change.command("sign")
+@change.command(
+    "sign",
+    epilog=examples(
+        "pinwarden change sign $CHANGE --key alice.key --passphrase-file alice.pass --dry-run",
+        "pinwarden change sign $CHANGE --key alice.key --passphrase-file alice.pass   # exit code 5",
+        "pinwarden change sign $CHANGE --key bob.key --passphrase-file bob.pass",
+    ),
+)
 @click.argument("number", type=NUMBER)
 @click.option("--key", required=True, help="Your key: a path, or a signer URI such as file:/path/to/key.")
 @click.option("--passphrase-file", type=FILE, help="Take the passphrase from this private file; default: ask for it.")
@@ -130,7 +141,7 @@ def sign_change(
     ctx.exit(WAITING)
 
 
-@change.command("reject")
+@change.command("reject", epilog=examples("pinwarden change reject $CHANGE --reason 'the backup key is not ours'"))
 @click.argument("number", type=NUMBER)
 @click.option("--reason", required=True, help="Said to whoever proposed it, and audited.")
 @confirm_option
@@ -145,7 +156,10 @@ def reject_change(api: AdminClient, number: int, reason: str) -> None:
     click.echo(f"change {number} is rejected")
 
 
-@change.command("propose")
+@change.command(
+    "propose",
+    epilog=examples("pinwarden change propose payments payments.json --create   # exit code 5"),
+)
 @click.argument("name")
 @click.argument("file", type=FILE)
 @click.option("--replaces", metavar="VERSION", help="The version in force that FILE was made for, such as 1.7.")
@@ -174,7 +188,10 @@ def propose(
     _hand_over(ctx, api, "PUT", f"/pinsets/{check_name(name)}", draft, condition)
 
 
-@change.command("renew")
+@change.command(
+    "renew",
+    epilog=examples("pinwarden change renew payments --reason monthly   # exit code 5"),
+)
 @click.argument("name")
 @click.option("--reason", default="", help="Kept with the change, and audited.")
 @click.option("--lifetime-seconds", type=click.IntRange(1), help="New life; default: as long as before.")

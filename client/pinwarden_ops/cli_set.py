@@ -54,9 +54,9 @@ def list_sets(api: AdminClient, json_wanted: bool) -> None:
 @pinset.command(
     "show",
     epilog=examples(
-        "pinwarden set show payments",
-        "pinwarden set show payments --version 1.1 --json",
-        "pinwarden set show payments --draft > pinsets/payments.toml",
+        "pinwarden set show shop",
+        "pinwarden set show shop --version 1.1 --json",
+        "pinwarden set show shop --draft > pinsets/shop.toml",
     ),
 )
 @click.argument("name")
@@ -77,9 +77,7 @@ def show(api: AdminClient, name: str, version: str | None, draft: bool, json_wan
         _print(found)
 
 
-@pinset.command(
-    "history", epilog=examples("pinwarden set history payments", "pinwarden set history payments --limit 1 --json")
-)
+@pinset.command("history", epilog=examples("pinwarden set history shop", "pinwarden set history shop --limit 1 --json"))
 @click.argument("name")
 @click.option("--limit", type=click.IntRange(1, MAX_HISTORY), default=20, show_default=True, help="Versions at most.")
 @JSON
@@ -102,9 +100,9 @@ def history(api: AdminClient, name: str, limit: int, json_wanted: bool) -> None:
 @pinset.command(
     "diff",
     epilog=examples(
-        "pinwarden set diff payments                  # the version before, and the one in force",
-        "pinwarden set diff payments payments.json    # the one in force, and a file",
-        "pinwarden set diff payments 1.1 1.2 --json",
+        "pinwarden set diff shop                  # the version before, and the one in force",
+        "pinwarden set diff shop shop.json    # the one in force, and a file",
+        "pinwarden set diff shop 1.1 1.2 --json",
     ),
 )
 @click.argument("name")

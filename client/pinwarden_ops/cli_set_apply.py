@@ -109,7 +109,7 @@ def _forced(spelt: Sequence[str], reason: str) -> dict[str, tuple[str, ...]]:
     for text in spelt:
         match = _FORCED.fullmatch(text)
         if match is None:
-            raise click.BadParameter(f"{text[:80]!r} is not NAME:CODE, such as payments:PIN008", param_hint="--force")
+            raise click.BadParameter(f"{text[:80]!r} is not NAME:CODE, such as shop:PIN008", param_hint="--force")
         found[match[1]] = (*found.get(match[1], ()), match[2])
     if found and not reason:
         raise click.UsageError("--force needs a --reason, which is audited")

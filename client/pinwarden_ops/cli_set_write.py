@@ -49,9 +49,7 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would happen, 
 @click.command(
     "preview",
     cls=OpsCommand,
-    epilog=examples(
-        "pinwarden set preview payments payments.json", "pinwarden set preview payments payments.json --json"
-    ),
+    epilog=examples("pinwarden set preview shop shop.json", "pinwarden set preview shop shop.json --json"),
 )
 @click.argument("name")
 @click.argument("file", type=FILE)
@@ -71,9 +69,9 @@ def preview(api: AdminClient, name: str, file: Path, json_wanted: bool) -> None:
     "put",
     cls=OpsCommand,
     epilog=examples(
-        "pinwarden set put orders orders.json --create --reason 'first pins'",
-        "pinwarden set put payments payments.json --replaces 1.2 --dry-run",
-        "pinwarden set put payments payments.json --replaces 1.2 --reason 'rotation of June'",
+        "pinwarden set put carts carts.json --create --reason 'first pins'",
+        "pinwarden set put shop shop.json --replaces 1.2 --dry-run",
+        "pinwarden set put shop shop.json --replaces 1.2 --reason 'rotation of June'",
     ),
 )
 @click.argument("name")
@@ -121,8 +119,8 @@ def put(
     "rollback",
     cls=OpsCommand,
     epilog=examples(
-        "pinwarden set rollback payments --to 1 --replaces 1.3 --dry-run",
-        "pinwarden set rollback payments --to 1 --replaces 1.3 --reason 'the new key does not work'",
+        "pinwarden set rollback shop --to 1 --replaces 1.3 --dry-run",
+        "pinwarden set rollback shop --to 1 --replaces 1.3 --reason 'the new key does not work'",
     ),
 )
 @click.argument("name")

@@ -5,6 +5,7 @@ It may import click and this package. Every write is announced before it is sent
 and is never sent twice.
 """
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import click
 
 from pinwarden.answer import printable
 from pinwarden.cli.refusals import say
-from pinwarden.errors import PinwardenError
+from pinwarden.errors import MalformedError, PinwardenError
 from pinwarden.fields import Fields
 from pinwarden_ops import contents
 from pinwarden_ops.admin import AdminClient
@@ -23,6 +24,7 @@ from pinwarden_ops.errors import OpsConflict
 from pinwarden_ops.live_sets import fetch_version
 
 ACCEPTED = 202
+_VERSION = re.compile(r"[1-9][0-9]{0,15}\.[1-9][0-9]{0,15}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,21 @@ def send(
     for line in violation_lines(answer.value.get("warnings")):
         say("warning", line)
     fields = Fields(answer.value, "answer")
-    change = fields.integer("id") if answer.status == ACCEPTED else None
-    return Outcome(name, printable(fields.text("version")), change, answer.value)
+    told, version = fields.text("name"), fields.text("version")
+    if told != name or _VERSION.fullmatch(version) is None:
+        raise MalformedError(
+            "the server answers with something else than what was asked of it",
+            expected=f"a version of {name}",
+            got=printable(f"{told} {version}"),
+            holds="Whether it published is not known.",
+            hint=f"`pinwarden set history {name}` shows.",
+        )
+    return Outcome(name, version, fields.integer("id") if answer.status == ACCEPTED else None, answer.value)
 
 
 def say_meanwhile(api: AdminClient, name: str, seen: str | None, current: object) -> None:
     """Print who published *current* and what that changed since *seen*; a server that does not tell is no new error."""
-    if type(current) is not str or not current.replace(".", "").isdigit():
+    if type(current) is not str or _VERSION.fullmatch(current) is None:
         return
     try:
         newer = fetch_version(api, name, current)
