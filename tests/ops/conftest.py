@@ -78,13 +78,15 @@ class Shell:
 
     def __call__(self, *words: str, typed: str | None = None, **variables: str | None) -> Result:
         """Run ``pinwarden`` with *words*."""
-        environ = {
+        return CliRunner().invoke(pinwarden, words, input=typed, env={**self.variables(), **variables})
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables that this person has set."""
+        return {
             "PINWARDEN_OPS_URL": self.url,
             "PINWARDEN_OPS_TOKEN_FILE": str(self.token_file),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
-            **variables,
         }
-        return CliRunner().invoke(pinwarden, words, input=typed, env=environ)
 
     def write(self, name: str, content: Any) -> str:
         """Write a file, JSON unless it is text, and return its path."""
