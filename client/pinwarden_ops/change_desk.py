@@ -24,7 +24,7 @@ from pinwarden_keys.prompts import FILE
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_review import Review, review
 from pinwarden_ops.change_source import InForce, fetch_in_force, memory_folder
-from pinwarden_ops.commands import admin_client, server_options, settings_of
+from pinwarden_ops.commands import client_of, server_options, settings_of
 from pinwarden_ops.errors import OpsConflict, OpsRefused
 from pinwarden_ops.settings import TABLE
 
@@ -144,8 +144,7 @@ def _desk(
     root_json = read_public(Path(values["root"]), limit=ENVELOPE_LIMITS[ROOT_TYPE], what="root")
     authority = values["ca_file"] and str(values["ca_file"])
     public = Fetcher(values["pins_url"] or values["url"], ca_file=authority, allow_http=values["allow_http"])
-    api = admin_client(server, token_file, ca_file)
-    return Desk(api, public, root_json, memory_folder(values["state_dir"]))
+    return Desk(client_of(values), public, root_json, memory_folder(values["state_dir"]))
 
 
 def _now() -> datetime:

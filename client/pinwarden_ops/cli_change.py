@@ -1,11 +1,10 @@
 """
-``pinwarden change``: propose, look at what waits for signatures, sign it with your own key, reject it, renew.
+``pinwarden change``: look at what waits for signatures, and sign it with your own key.
 
 It may import click and this package. Nothing is signed that was not verified and shown here, and nothing that a server
 says besides the payload is taken for a fact.
 """
 
-import uuid
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,17 @@ from pinwarden.cli.refusals import WAITING, say
 from pinwarden.documents import check_name
 from pinwarden.envelope import PINSET_TYPE, Signature
 from pinwarden.errors import FetchError
-from pinwarden.strict_json import encode_base64, parse_object
+from pinwarden.strict_json import encode_base64
 from pinwarden_keys import SignerError, file_uri, open_signer, sign_envelope
-from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE, passphrase_from
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_desk import Desk, Opened, desk_options, open_change
 from pinwarden_ops.change_review import Review
 from pinwarden_ops.change_view import as_json, as_lines, claims
+from pinwarden_ops.cli_change_propose import propose, reject, renew
 from pinwarden_ops.cli_change_wait import wait
-from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, with_api
+from pinwarden_ops.commands import JSON, NUMBER, OpsGroup, announce, confirm_option, examples, with_api
 from pinwarden_ops.errors import OpsRefused
-
-MAX_DRAFT_BYTES = 2 * 1024 * 1024
-NUMBER = click.IntRange(1, 2**53 - 1)
 
 
 @click.group(cls=OpsGroup)
@@ -39,7 +35,8 @@ def change() -> None:
     """Propose, list, show, sign and reject changes of pin sets that people sign."""
 
 
-change.add_command(wait)
+for _command in (propose, reject, renew, wait):
+    change.add_command(_command)
 
 
 @change.command("list", epilog=examples("pinwarden change list --state waiting"))
@@ -139,99 +136,6 @@ def sign_change(
     if awaited := answer.value.get("wait_for"):
         say("note", f"claimed to wait for {printable(', '.join(map(str, awaited)))}, whatever the threshold")
     ctx.exit(WAITING)
-
-
-@change.command("reject", epilog=examples("pinwarden change reject $CHANGE --reason 'the backup key is not ours'"))
-@click.argument("number", type=NUMBER)
-@click.option("--reason", required=True, help="Said to whoever proposed it, and audited.")
-@confirm_option
-@with_api
-def reject_change(api: AdminClient, number: int, reason: str) -> None:
-    """End a change for good.
-
-    The change NUMBER can never be published then, whoever signed it.
-    """
-    announce(api)
-    api.ask("POST", f"/changes/{number}/rejection", body={"reason": reason})
-    click.echo(f"change {number} is rejected")
-
-
-@change.command(
-    "propose",
-    epilog=examples("pinwarden change propose payments payments.json --create   # exit code 5"),
-)
-@click.argument("name")
-@click.argument("file", type=FILE)
-@click.option("--replaces", metavar="VERSION", help="The version in force that FILE was made for, such as 1.7.")
-@click.option("--create", is_flag=True, help="The pin set does not exist yet.")
-@confirm_option
-@with_api
-@click.pass_context
-def propose(
-    ctx: click.Context,
-    api: AdminClient,
-    name: str,
-    file: Path,
-    replaces: str | None,
-    create: bool,
-) -> None:
-    """
-    Propose a draft as a pin set's next version.
-
-    FILE holds the pin set NAME as JSON, with the fields that docs/admin-api.md lists for PUT.
-    Exits with 5 when people have to sign it, 0 when the server signed and published it by itself.
-    """
-    if create == (replaces is not None):
-        raise click.UsageError("say which version FILE replaces by --replaces, or --create")
-    draft = parse_object(read_public(file, limit=MAX_DRAFT_BYTES, what="draft"), limit=MAX_DRAFT_BYTES, what=str(file))
-    condition = {"If-None-Match": "*"} if create else {"If-Match": f'"{replaces}"'}
-    _hand_over(ctx, api, "PUT", f"/pinsets/{check_name(name)}", draft, condition)
-
-
-@change.command(
-    "renew",
-    epilog=examples("pinwarden change renew payments --reason monthly   # exit code 5"),
-)
-@click.argument("name")
-@click.option("--reason", default="", help="Kept with the change, and audited.")
-@click.option("--lifetime-seconds", type=click.IntRange(1), help="New life; default: as long as before.")
-@click.option("--wait-for", multiple=True, metavar="KEYID", help="Publish only when this key signed too; repeatable.")
-@confirm_option
-@with_api
-@click.pass_context
-def renew(
-    ctx: click.Context,
-    api: AdminClient,
-    name: str,
-    reason: str,
-    lifetime_seconds: int | None,
-    wait_for: tuple[str, ...],
-) -> None:
-    """
-    Propose a new life for a pin set.
-
-    The content of the pin set NAME stays as it is.
-    Exits with 5 when people have to sign it, 0 when the server signed and published it by itself.
-    """
-    current = api.ask("GET", f"/pinsets/{check_name(name)}")
-    body: dict[str, Any] = {"reason": reason, "wait_for": list(wait_for)}
-    if lifetime_seconds:
-        body["lifetime_seconds"] = lifetime_seconds
-    _hand_over(ctx, api, "POST", f"/pinsets/{name}/renewal", body, {"If-Match": current.etag or ""})
-
-
-def _hand_over(
-    ctx: click.Context, api: AdminClient, method: str, path: str, body: dict[str, Any], condition: dict[str, str]
-) -> None:
-    """Send a proposal, and say whether it waits for people (exit code 5) or is published."""
-    announce(api)
-    answer = api.ask(method, path, body=body, headers={**condition, "Idempotency-Key": str(uuid.uuid4())})
-    if answer.status == 202:
-        click.echo(f"change {_claim(answer.value, 'id')} waits for signatures")
-        for warning in answer.value.get("warnings") or ():
-            say("warning", printable(f"{warning.get('code')} {warning.get('message')}"))
-        ctx.exit(WAITING)
-    click.echo(f"version {_claim(answer.value, 'version')} is published")
 
 
 def _lines(opened: Opened) -> list[str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TextIO
 
 import click
 
@@ -18,7 +19,7 @@ from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import CONFLICT, DONE, REFUSED, WAITING, say
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.commands import JSON, OpsCommand, examples, with_api
+from pinwarden_ops.commands import JSON, NUMBER, OpsCommand, examples, with_api
 from pinwarden_ops.errors import OpsUnavailable
 
 CODES = {"waiting": WAITING, "published": DONE, "rejected": REFUSED, "expired": REFUSED, "stale": CONFLICT}
@@ -41,7 +42,7 @@ class Seen:
     cls=OpsCommand,
     epilog=examples("pinwarden change wait $CHANGE --timeout-seconds 1   # exit code 5"),
 )
-@click.argument("number", type=click.IntRange(1, 2**53 - 1))
+@click.argument("number", type=NUMBER)
 @click.option("--timeout-seconds", type=click.FloatRange(0), help="Give up after this long; default: never.")
 @click.option(
     "--poll-seconds", type=click.FloatRange(0.2, 3600), default=5, show_default=True, help="Between questions."
@@ -98,18 +99,23 @@ def _look(api: AdminClient, number: int) -> Seen:
     return Seen(name, version, state, len(tally.texts("signed")), tally.integer("threshold"))
 
 
+def progress_on() -> TextIO:
+    """Return where progress is shown."""
+    return sys.stderr
+
+
 @contextmanager
 def _bar(number: int) -> Iterator[Progress]:
     """Yield what shows progress: a bar where a person looks, nothing elsewhere."""
-    if not sys.stderr.isatty():
+    screen = progress_on()
+    if not screen.isatty():
         yield lambda seen: None
         return
-    with click.progressbar(length=1, label=f"change {number}", show_eta=False, show_pos=True, file=sys.stderr) as bar:
+    with click.progressbar(length=1, label=f"change {number}", show_eta=False, show_pos=True, file=screen) as bar:
 
         def show(seen: Seen) -> None:
             bar.length = seen.threshold or 1
-            signed = bar.length if seen.state == "published" else seen.signed or 0
-            bar.update(signed - bar.pos)
+            bar.pos = bar.length if seen.state == "published" else min(seen.signed or 0, bar.length)
             bar.render_progress()
 
         yield show

@@ -5,7 +5,6 @@ It may import click and this package. Every write names the version that it repl
 overwritten unseen; a dry run sends nothing that stores anything.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,22 @@ from pinwarden.documents import check_name
 from pinwarden_keys.prompts import FILE
 from pinwarden_ops import contents
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.commands import JSON, OpsCommand, announce, confirm_option, examples, violation_lines, with_api
+from pinwarden_ops.commands import (
+    JSON,
+    NUMBER,
+    OpsCommand,
+    announce,
+    confirm_option,
+    examples,
+    violation_lines,
+    with_api,
+)
 from pinwarden_ops.draft_files import read_draft
 from pinwarden_ops.errors import OpsRefused
 from pinwarden_ops.live_sets import fetch_current, fetch_version
 from pinwarden_ops.previews import ask_preview, reach_lines
-from pinwarden_ops.writes import Outcome, send
+from pinwarden_ops.writes import REPLACES, Outcome, send, tag
 
-_TAG = re.compile(r"[1-9][0-9]{0,15}\.[1-9][0-9]{0,15}", re.ASCII)
-
-
-def tag(text: str) -> str:
-    """Parse ``1.7``, quoted or not, as an ETag spells it; a type for options."""
-    bare = text.strip('"')
-    if _TAG.fullmatch(bare) is None:
-        raise click.BadParameter(f"{text[:40]!r} is not a version such as 1.7")
-    return bare
-
-
-REPLACES = click.option("--replaces", type=tag, metavar="VERSION", help="The version in force that you saw, as 1.7.")
 REASON = click.option("--reason", default="", help="Kept with the version and in the audit log.")
 FORCE = click.option(
     "--force",
@@ -61,8 +57,8 @@ def preview(api: AdminClient, name: str, file: Path, json_wanted: bool) -> None:
 
     Lint, difference, and who holds what until when; nothing is stored. Exits with 1 when lint would refuse it.
     """
-    draft = read_draft(file, name=check_name(name))
-    _judge(api, name, draft.body(), ask_preview(api, name, draft.body()), json_wanted)
+    body = read_draft(file, name=check_name(name)).body()
+    _judge(api, name, body, ask_preview(api, name, body), json_wanted)
 
 
 @click.command(
@@ -109,10 +105,10 @@ def put(
     if body.get("force") and not body.get("reason"):
         raise click.UsageError("--force needs a --reason, which is audited")
     if dry_run:
-        _dry_run(api, name, body, replaces, json_wanted)
+        _judge(api, name, body, ask_preview(api, name, body, replaces=replaces), json_wanted)
         return
     announce(api)
-    end(ctx, [send(api, "PUT", name, "", body=body, replaces=replaces)], json_wanted)
+    _end(ctx, send(api, "PUT", name, "", body=body, replaces=replaces), json_wanted)
 
 
 @click.command(
@@ -124,7 +120,7 @@ def put(
     ),
 )
 @click.argument("name")
-@click.option("--to", type=click.IntRange(1, 2**53 - 1), required=True, help="Number of the old version.")
+@click.option("--to", type=NUMBER, required=True, help="Number of the old version.")
 @click.option("--replaces", type=tag, metavar="VERSION", required=True, help="The version in force that you saw.")
 @REASON
 @FORCE
@@ -154,26 +150,21 @@ def roll_back(
     body = {"to": to, "reason": reason, "force": list(force)}
     if dry_run:
         old = contents.to_json(fetch_version(api, check_name(name), str(to)).contained())
-        _dry_run(api, name, {**old, "reason": reason, "force": list(force)}, replaces, json_wanted)
+        draft = {**old, "reason": reason, "force": list(force)}
+        _judge(api, name, draft, ask_preview(api, name, draft, replaces=replaces), json_wanted)
         return
     announce(api)
-    end(ctx, [send(api, "POST", check_name(name), "/rollback", body=body, replaces=replaces)], json_wanted)
+    _end(ctx, send(api, "POST", check_name(name), "/rollback", body=body, replaces=replaces), json_wanted)
 
 
-def end(ctx: click.Context, outcomes: list[Outcome], json_wanted: bool) -> None:
-    """Print what came of writes, and exit with 5 when one of them waits for people."""
+def _end(ctx: click.Context, outcome: Outcome, json_wanted: bool) -> None:
+    """Print what came of a write, and exit with 5 when it waits for people."""
     if json_wanted:
-        print_json(outcomes[0].told if len(outcomes) == 1 else {"published": [each.told for each in outcomes]})
+        print_json(outcome.told)
     else:
-        for each in outcomes:
-            click.echo(each.words())
-    if any(each.change is not None for each in outcomes):
+        click.echo(outcome.words())
+    if outcome.change is not None:
         ctx.exit(WAITING)
-
-
-def _dry_run(api: AdminClient, name: str, body: dict[str, Any], replaces: str | None, json_wanted: bool) -> None:
-    """Show the preview, and end as the write would: conflict before lint."""
-    _judge(api, name, body, ask_preview(api, name, body, replaces=replaces), json_wanted)
 
 
 def _judge(api: AdminClient, name: str, body: dict[str, Any], shown: dict[str, Any], json_wanted: bool) -> None:

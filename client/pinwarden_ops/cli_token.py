@@ -20,7 +20,7 @@ from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, with_api
-from pinwarden_ops.errors import OpsRefused
+from pinwarden_ops.errors import OpsRefused, OpsUnavailable
 
 ROLES = ("reader", "editor", "approver", "operator", "admin")
 DAY = 24 * 3600
@@ -116,7 +116,12 @@ def revoke(api: AdminClient, identity: str, dry_run: bool) -> None:
 
 def _issue(api: AdminClient, body: dict[str, Any]) -> tuple[str, str]:
     """Return id and secret of a new token; OpsRefused when the answer holds none."""
-    answer = api.ask("POST", "/tokens", body=body, headers={"Idempotency-Key": str(uuid.uuid4())}).value
+    try:
+        answer = api.ask("POST", "/tokens", body=body, headers={"Idempotency-Key": str(uuid.uuid4())}).value
+    except OpsUnavailable as error:
+        # A repeat would issue a second token beside one that nobody has.
+        hint = "`pinwarden token list` shows whether one was issued; revoke it, then repeat."
+        raise OpsUnavailable(error.what, holds=error.holds, hint=hint, status=error.status) from error
     secret = answer.get("token")
     match = _SECRET.fullmatch(secret) if isinstance(secret, str) else None
     if match is None or match[1] != answer.get("id"):
@@ -148,6 +153,8 @@ def _hand_out(api: AdminClient, identity: str, secret: str, file: str, descripto
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
+        if descriptor is not None:
+            Path(file).unlink(missing_ok=True)
         holds = f"Token {identity} is revoked."
         try:
             api.ask("DELETE", f"/tokens/{identity}")

@@ -24,6 +24,7 @@ from pinwarden_ops.errors import OpsConflict, OpsError, OpsRefused, OpsUnavailab
 from pinwarden_ops.settings import TABLE, ops_settings
 
 MAX_SHOWN = 50  # violations that a refusal prints
+NUMBER = click.IntRange(1, 2**53 - 1)  # of a change or a version
 JSON = click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
 _CONTEXT, _CONFIRMED = "pinwarden_ops.context", "pinwarden_ops.confirmed"
 
@@ -132,7 +133,11 @@ def settings_of(options: Mapping[str, object]) -> dict[str, Any]:
 
 def admin_client(server: str | None, token_file: Path | None, ca_file: Path | None) -> AdminClient:
     """Return the client of the server that options and settings name; ConfigError when they name none."""
-    values = settings_of({"url": server, "token_file": token_file, "ca_file": ca_file})
+    return client_of(settings_of({"url": server, "token_file": token_file, "ca_file": ca_file}))
+
+
+def client_of(values: Mapping[str, Any]) -> AdminClient:
+    """Return the client under the settings that :func:`settings_of` returned."""
     context = values["context"]
     target = Target(context and context.name, bool(context and context.confirm), values["root"])
     return AdminClient(**{name: values[name] for name in ("url", "token_file", "ca_file", "allow_http")}, target=target)

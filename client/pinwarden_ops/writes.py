@@ -1,8 +1,8 @@
 """
 What the commands that publish have in common: the request, its conflict told in full, and what came of it.
 
-It may import click and this package. Every write is announced before it is sent, carries the version that it replaces,
-and is never sent twice.
+It may import click and this package. Every write carries the version that it replaces and a key of its own, is sent
+once, and counts as done only when the answer names what was asked for.
 """
 
 import re
@@ -25,6 +25,17 @@ from pinwarden_ops.live_sets import fetch_version
 
 ACCEPTED = 202
 _VERSION = re.compile(r"[1-9][0-9]{0,15}\.[1-9][0-9]{0,15}", re.ASCII)
+
+
+def tag(text: str) -> str:
+    """Parse ``1.7``, quoted or not, as an ETag spells it; a type for options."""
+    bare = text.strip('"')
+    if _VERSION.fullmatch(bare) is None:
+        raise click.BadParameter(f"{text[:40]!r} is not a version such as 1.7")
+    return bare
+
+
+REPLACES = click.option("--replaces", type=tag, metavar="VERSION", help="The version in force that you saw, as 1.7.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,9 +72,13 @@ def test_a_token_whose_secret_cannot_be_written_is_revoked_again(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cli_token.os, "fsync", fails)
-    done = shop("token", "create", str(shop.folder / "full.token"), *CREATE)
+    file = shop.folder / "full.token"
+    done = shop(
+        "token", "create", str(file), "--role", "reader", "--names", "*", "--days", "1", "--label", "nobody has it"
+    )
     assert (done.exit_code, "No space left on device" in done.stderr) == (1, True), done.output
-    assert [row["revoked_at"] is None for row in tokens(shop)][-1:] == [False]
+    assert [row["revoked_at"] is None for row in tokens(shop) if row["label"] == "nobody has it"] == [False]
+    assert not file.exists()
 
 
 @pytest.mark.parametrize("typed", [TOKEN, "xyz", "0123456789ABCDEF", "../pinsets"])

@@ -26,7 +26,7 @@ VERSION: dict[str, Any] = {
     "content": {"hosts": [HOST], "on_stale": "enforce"},
 }
 ROOTS = {"roots": [{"authority": "acme-0123456789abcdef"}]}
-EVIL = "\x1b[2J\x1b]0;owned\x07\r\nhint: run this\u202e\x9b31m" + "x" * 5000
+EVIL = "\x1b[2J\x1b]0;owned\x07\r\nhint: run this\u202e\x9b31m" + "x" * 3000
 
 READS: tuple[tuple[str, ...], ...] = (
     ("set", "list"),
@@ -117,8 +117,8 @@ def test_no_escape_sequence_and_no_line_of_its_own_reaches_the_terminal(
             "roots": [{"authority": EVIL}],
             "current": "1.2",
             "publishable": False,
-            "violations": [violation] * 500,
-            "warnings": [violation] * 500,
+            "violations": [violation] * 60,
+            "warnings": [violation] * 60,
             "detail": EVIL,
             "revoked_at": EVIL,
             "state": "rejected",
@@ -132,8 +132,9 @@ def test_no_escape_sequence_and_no_line_of_its_own_reaches_the_terminal(
     done = run(words)
     assert type(done.exception) in (SystemExit, type(None)), done.exception
     shown = done.stdout + done.stderr
+    assert "no answer of this API" not in shown  # it was read, and not refused for its size
     assert [bad for bad in ("\x1b", "\x07", "\r", "\u202e", "\x9b", "\nhint: run this") if bad in shown] == []
-    assert len(shown) < 1_000_000
+    assert "--json" in words or len(shown) < 1_000_000  # programs get the answer as it came
 
 
 def test_a_history_that_does_not_go_back_in_time_ends(hostile: "Shell", api: "Api") -> None:

@@ -1,9 +1,11 @@
 """Pin sets that people sign, from the shell: what waits is said to wait, once, until it is published."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +120,30 @@ def test_a_server_that_is_away_for_a_while_does_not_end_a_wait(
     done = hostile("change", "wait", "7")
     assert (done.exit_code, done.stdout) == (0, "change 7, payments 1.2: published\n"), done.output
     assert "was answered with 503; asking again" in done.stderr
+
+
+def test_on_a_terminal_a_bar_counts_the_signatures(
+    hostile: "Shell", api: "Api", meanwhile: Callable[..., list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    told = {"name": "payments", "version": "1.2", "state": "waiting"}
+
+    def count(*signed: str, state: str = "waiting") -> Callable[[], None]:
+        def happen() -> None:
+            tally = {"threshold": 3, "signed": signed, "missing": [], "says": ""}
+            api.body = json.dumps({**told, "state": state, "tally": tally}).encode()
+
+        return happen
+
+    count()()
+    meanwhile(count("a"), count("a", "b"), count("a", "b", "c", state="published"))
+    monkeypatch.setattr(cli_change_wait, "progress_on", lambda: screen)
+    assert hostile("change", "wait", "7").exit_code == 0
+    assert re.findall(r"(\d)/3", screen.getvalue()) == ["0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize("state", ["", "gone", 7, None])
