@@ -54,3 +54,7 @@ class DraftRefused(PinwardenError):
         super().__init__(what, **{"holds": "Nothing was sent.", **values})
         self.line = line
         self.pointer = pointer
+
+
+class AuditRefused(PinwardenError):
+    """The audit log of a server does not hold together: treat it as an incident."""
