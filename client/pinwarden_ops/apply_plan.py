@@ -27,7 +27,7 @@ Action = Literal["create", "replace", "nothing", "waiting", "drift", "foreign"]
 WRITES: tuple[Action, ...] = ("create", "replace")
 # With this the reasons of all versions begin that were applied from files; by it they are told from others.
 MARK = "apply: "
-LOOK_BACK = 200  # versions
+LOOK_BACK = 1000  # versions; renewals are versions too
 RENEWAL = "system:renewal"
 
 

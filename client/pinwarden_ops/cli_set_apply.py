@@ -80,7 +80,9 @@ def apply(
     if len(reason) > MAX_REASON:
         raise click.UsageError(f"--reason is longer than {MAX_REASON} characters")
     forced = _forced(force, reason)
-    steps = make_plan(api, _read(folder), take_over=take_over)
+    drafts = _read(folder)
+    _check_names(drafts, (*take_over, *forced))
+    steps = make_plan(api, drafts, take_over=take_over)
     if not json_wanted:
         _show(steps)
     elif plan:
@@ -114,6 +116,13 @@ def _forced(spelt: Sequence[str], reason: str) -> dict[str, tuple[str, ...]]:
     if found and not reason:
         raise click.UsageError("--force needs a --reason, which is audited")
     return found
+
+
+def _check_names(drafts: Sequence[Draft], named: Sequence[str]) -> None:
+    """Refuse a name of --take-over or --force that no file has: misspelt, it would be passed over."""
+    unknown = sorted(set(named) - {draft.name for draft in drafts})
+    if unknown:
+        raise click.UsageError(f"no file is about {', '.join(map(repr, unknown))}")
 
 
 def _show(steps: Sequence[Step]) -> None:
@@ -172,7 +181,7 @@ def _publish(api: AdminClient, due: Sequence[Step], reason: str, forced: Forced)
             outcomes.append(send(api, "PUT", step.name, "", body=body, replaces=step.version))
         except PinwardenError:
             left = ", ".join(each.name for each in due[len(outcomes) :])
-            say("note", f"{len(outcomes)} of {len(due)} were published before the refusal; not published: {left}")
+            say("note", f"{len(outcomes)} of {len(due)} were done before the refusal; not done: {left}")
             raise
         say("note", outcomes[-1].words())
     return outcomes

@@ -70,7 +70,7 @@ def _bash(words: Words) -> str:
             '  case "$at" in',
             *cases,
             "  esac",
-            '  mapfile -t COMPREPLY < <(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}")',
+            '  COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))',
             "}",
             "complete -o default -F _pinwarden pinwarden",
             "",

@@ -148,6 +148,15 @@ def test_a_hand_made_change_that_is_taken_into_the_file_is_no_drift(folder: Fold
     assert folder.steps() == {"a": "nothing"}
 
 
+def test_a_pin_set_that_was_never_applied_from_files_is_taken_over_once(folder: Folder) -> None:
+    folder.publish("a", "live", "spare")
+    folder.write("a", toml("next", "spare"))
+    assert (folder.steps(), folder.apply().exit_code) == ({"a": "drift"}, 4)
+    assert folder.apply("--take-over", folder.name("a")).exit_code == 0
+    folder.write("a", toml("third", "spare"))
+    assert (folder.steps(), folder.apply().exit_code) == ({"a": "replace"}, 0)
+
+
 def test_a_renewal_keeps_the_content_and_is_nobodys_drift(folder: Folder) -> None:
     folder.write("a", toml("live", "spare"))
     assert folder.apply().exit_code == 0
@@ -195,7 +204,7 @@ def test_somebody_who_publishes_between_plan_and_write_stops_it_and_it_says_how_
     assert f"note: {folder.name('a')} 1.2 is published" in done.stderr
     assert "faster than you" in done.stderr
     left = f"{folder.name('b')}, {folder.name('c')}"
-    assert f"note: 1 of 3 were published before the refusal; not published: {left}" in done.stderr
+    assert f"note: 1 of 3 were done before the refusal; not done: {left}" in done.stderr
     assert [folder.versions(word) for word in ("a", "b", "c")] == [["1.2", "1.1"], ["1.2", "1.1"], ["1.1"]]
     monkeypatch.undo()
     assert folder.steps() == {"a": "nothing", "b": "drift", "c": "replace"}
@@ -296,10 +305,19 @@ def test_hidden_files_and_folders_are_passed_over(folder: Folder) -> None:
     assert folder.apply().exit_code == 0
 
 
-@pytest.mark.parametrize("options", [("--exit-code",), ("--force", "PIN014", "--reason", "x"), ("--reason", "x" * 901)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--exit-code",),
+        ("--force", "PIN014", "--reason", "x"),
+        ("--reason", "x" * 901),
+        ("--take-over", "typo"),
+        ("--force", "typo:PIN008", "--reason", "x"),
+    ],
+)
 def test_misuse_is_two(folder: Folder, options: tuple[str, ...]) -> None:
     folder.write("a", toml("live", "spare"))
-    assert folder.apply(*options).exit_code == 2
+    assert (folder.apply(*options).exit_code, folder.versions("a")) == (2, [])
 
 
 def test_the_line_is_left_out_where_it_is_not_certain(shop: "Workshop") -> None:
