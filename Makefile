@@ -11,7 +11,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev bench mutants lint format coverage lock clean
+.PHONY: help demo test dev bench mutants lint format coverage lock man clean
 .DELETE_ON_ERROR:
 
 help: ## List these commands
@@ -60,6 +60,9 @@ lock: ## Resolve the locks again (needs uv); ARGS=--upgrade takes newer versions
 	@command -v uv > /dev/null || { echo "make lock needs uv: pipx install uv, or pip install uv" >&2; exit 1; }
 	@$(LOCK) --extra server --extra postgres --output-file requirements/server.txt $(ARGS)
 	@$(LOCK) --extra dev --constraint requirements/server.txt --output-file requirements/dev.txt $(ARGS)
+
+man: $(READY) ## Write a man page of every command into build/man
+	@$(BIN)/python -m pinwarden_ops.manual build/man
 
 clean: ## Remove the environment and everything that tools left
 	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

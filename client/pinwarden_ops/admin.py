@@ -16,6 +16,7 @@ import urllib3
 from pinwarden.address import check_address
 from pinwarden.errors import MalformedError
 from pinwarden.strict_json import parse_object
+from pinwarden_ops.contexts import Target
 from pinwarden_ops.errors import OpsConflict, OpsError, OpsRefused, OpsUnavailable
 from pinwarden_ops.settings import read_token
 
@@ -49,14 +50,28 @@ class AdminClient:
         token_file: file with the token, which nobody else may read; read anew for each request.
         ca_file: PEM file with the CAs that may certify the server; default: the system's.
         allow_http: accept ``http`` beyond loopback.
+        target: what a person calls this server, for commands that say where they write.
+
+    Attributes:
+        origin: scheme, host and port, for messages.
 
     Raises:
         ConfigError: an address that must not or cannot be used.
     """
 
-    def __init__(self, url: str, *, token_file: Path, ca_file: Path | None = None, allow_http: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token_file: Path,
+        ca_file: Path | None = None,
+        allow_http: bool = False,
+        target: Target | None = None,
+    ) -> None:
         address = check_address(url, allow_http=allow_http)
         self._base = address.origin + address.prefix
+        self.origin = address.origin
+        self.target = target
         self._token_file = token_file
         self._http = urllib3.PoolManager(retries=False, timeout=TIMEOUT_SECONDS, ca_certs=ca_file and str(ca_file))
 
@@ -99,21 +114,30 @@ class AdminClient:
     def _judged(self, method: str, path: str, status: int, data: bytes, etag: str | None) -> Answer:
         value = _as_object(data) if data else {}
         if 200 <= status < 300:
+            if value is None:
+                raise OpsUnavailable(
+                    f"{method} {path} was answered with {status} and something that is no answer of this API",
+                    expected=f"a JSON object of at most {MAX_ANSWER_BYTES} bytes",
+                    holds="Whether the request was taken is not known.",
+                    hint="Is the address that of the admin API, and no proxy's page in between?",
+                    status=status,
+                )
             return Answer(status, value, etag)
+        value = value or {}  # a proxy's page: the status says enough
         kind = _KINDS.get(status, OpsUnavailable if status >= 500 else OpsRefused)
         # The detail says everything: what happened, expected and got, what still holds, what to do.
         detail = value.get("detail") or value.get("title") or f"{method} {path} was answered with {status}"
-        raise kind(_one_line(str(detail)).rstrip("."), status=status, problem=value)
+        raise kind(one_line(str(detail)).rstrip("."), status=status, problem=value)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return what a server says without the characters by which it could speak to the terminal."""
     shown = "".join(character if character.isprintable() else "?" for character in text[:MAX_DETAIL])
     return shown if len(text) <= MAX_DETAIL else f"{shown}..."
 
 
-def _as_object(data: bytes) -> dict[str, Any]:
+def _as_object(data: bytes) -> dict[str, Any] | None:
     try:
         return parse_object(data, limit=MAX_ANSWER_BYTES, what="answer")
     except MalformedError:
-        return {}  # a proxy's page: the status says enough
+        return None

@@ -24,9 +24,9 @@ from pinwarden_keys.prompts import FILE
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_review import Review, review
 from pinwarden_ops.change_source import InForce, fetch_in_force, memory_folder
-from pinwarden_ops.commands import admin_client, server_options
+from pinwarden_ops.commands import client_of, server_options, settings_of
 from pinwarden_ops.errors import OpsConflict, OpsRefused
-from pinwarden_ops.settings import TABLE, ops_settings
+from pinwarden_ops.settings import TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,8 @@ def _desk(
     ca_file: Path | None,
     own: tuple[Path | None, str | None, Path | None],
 ) -> Desk:
-    options = {"url": server, "token_file": token_file and str(token_file), "ca_file": ca_file and str(ca_file)}
-    options |= {"root": own[0] and str(own[0]), "pins_url": own[1], "state_dir": own[2] and str(own[2])}
-    values = ops_settings(given={name: value for name, value in options.items() if value})
+    options = {"url": server, "token_file": token_file, "ca_file": ca_file}
+    values = settings_of({**options, "root": own[0], "pins_url": own[1], "state_dir": own[2]})
     if values["root"] is None:
         raise ConfigError(
             "root is not set",
@@ -145,8 +144,7 @@ def _desk(
     root_json = read_public(Path(values["root"]), limit=ENVELOPE_LIMITS[ROOT_TYPE], what="root")
     authority = values["ca_file"] and str(values["ca_file"])
     public = Fetcher(values["pins_url"] or values["url"], ca_file=authority, allow_http=values["allow_http"])
-    api = admin_client(server, token_file, ca_file)
-    return Desk(api, public, root_json, memory_folder(values["state_dir"]))
+    return Desk(client_of(values), public, root_json, memory_folder(values["state_dir"]))
 
 
 def _now() -> datetime:

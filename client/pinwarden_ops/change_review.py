@@ -88,7 +88,16 @@ def review(state: TrustState, payload: bytes, signatures: Iterable[Signature], *
 
 
 def difference(before: PinSet | None, after: PinSet) -> Iterator[Row]:
-    """Yield what changes from *before* to *after*, host by host, then what concerns all of them."""
+    """Yield what changes from *before* to *after*, host by host, then what concerns all of them, the end included."""
+    yield from content_difference(before, after)
+    if before:
+        yield "~", EVERYWHERE, f"expires {format_time(before.expires)} -> {format_time(after.expires)}"
+    else:
+        yield "+", EVERYWHERE, f"expires {format_time(after.expires)}"
+
+
+def content_difference(before: PinSet | None, after: PinSet) -> Iterator[Row]:
+    """Yield the same without the end: what people write, and not what a publication adds."""
     old = {host.host: host for host in before.hosts} if before else {}
     new = {host.host: host for host in after.hosts}
     for name in sorted(old.keys() | new.keys()):
@@ -108,10 +117,8 @@ def difference(before: PinSet | None, after: PinSet) -> Iterator[Row]:
         yield "-", EVERYWHERE, f"deny {encode_base64(pin)}"
     if before:
         yield from _fields(EVERYWHERE, before, after, ("on_stale", "report_to"))
-        yield "~", EVERYWHERE, f"expires {format_time(before.expires)} -> {format_time(after.expires)}"
     else:
         yield "+", EVERYWHERE, f"on_stale {after.on_stale}, report_to {after.report_to or 'nobody'}"
-        yield "+", EVERYWHERE, f"expires {format_time(after.expires)}"
 
 
 def warnings_of(before: PinSet | None, after: PinSet) -> Iterator[str]:

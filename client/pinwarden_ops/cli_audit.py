@@ -1,7 +1,8 @@
 """
 ``pinwarden audit history``: watch a server from a second machine, and find out when it tells two stories.
 
-It may import click and this package. It asks as clients do, needs no token, and exits with 1 for every finding.
+It may import click and this package. It asks as clients do, needs no token, and exits with 1 for every finding. Its
+sibling ``audit show``, which asks the admin API, hangs on the same group.
 """
 
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from pinwarden.owned_files import replace
 from pinwarden.strict_json import format_time
 from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE
+from pinwarden_ops.cli_audit_show import show
 from pinwarden_ops.commands import OpsGroup
 from pinwarden_ops.history_compare import spell
 from pinwarden_ops.history_fetch import Vantage
@@ -44,7 +46,10 @@ class AuditGroup(OpsGroup):
 
 @click.group(cls=AuditGroup)
 def audit() -> None:
-    """Watch a server's history from a second machine, for a second story."""
+    """Watch a server's history from a second machine, for a second story; read its audit log."""
+
+
+audit.add_command(show)
 
 
 @audit.command("history")

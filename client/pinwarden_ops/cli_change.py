@@ -1,11 +1,10 @@
 """
-``pinwarden change``: propose, look at what waits for signatures, sign it with your own key, reject it, renew.
+``pinwarden change``: look at what waits for signatures, and sign it with your own key.
 
 It may import click and this package. Nothing is signed that was not verified and shown here, and nothing that a server
 says besides the payload is taken for a fact.
 """
 
-import uuid
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,16 @@ from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json, print_table
 from pinwarden.cli.refusals import WAITING, say
 from pinwarden.documents import check_name
-from pinwarden.strict_json import encode_base64, parse_object
-from pinwarden_keys.files import read_public
+from pinwarden.strict_json import encode_base64
 from pinwarden_keys.prompts import FILE
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_desk import Desk, Opened, desk_options, open_change
 from pinwarden_ops.change_review import Review
 from pinwarden_ops.change_signing import ask_for_version, confirm, sign_review
 from pinwarden_ops.change_view import approvals_claimed, as_json, as_lines, claims
-from pinwarden_ops.commands import OpsGroup, admin_client, server_options
-
-MAX_DRAFT_BYTES = 2 * 1024 * 1024
-NUMBER = click.IntRange(1, 2**53 - 1)
-JSON = click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
+from pinwarden_ops.cli_change_propose import propose, reject, renew
+from pinwarden_ops.cli_change_wait import wait
+from pinwarden_ops.commands import JSON, NUMBER, OpsGroup, announce, confirm_option, examples, with_api
 
 
 @click.group(cls=OpsGroup)
@@ -36,26 +32,22 @@ def change() -> None:
     """Propose, list, show, sign and reject changes of pin sets that people sign."""
 
 
-@change.command("list")
+for _command in (propose, reject, renew, wait):
+    change.add_command(_command)
+
+
+@change.command("list", epilog=examples("pinwarden change list --state waiting"))
 @click.option("--name", help="Only this pin set.")
 @click.option("--state", type=click.Choice(["waiting", "published", "rejected", "stale", "expired"]))
 @JSON
-@server_options
-def list_changes(
-    server: str | None,
-    token_file: Path | None,
-    ca_file: Path | None,
-    name: str | None,
-    state: str | None,
-    json_wanted: bool,
-) -> None:
+@with_api
+def list_changes(api: AdminClient, name: str | None, state: str | None, json_wanted: bool) -> None:
     """List changes as the server tells them.
 
     The newest comes first; `show` judges one.
     """
     given = {"name": check_name(name) if name else None, "state": state}
     query = "&".join(f"{field}={value}" for field, value in given.items() if value)
-    api = admin_client(server, token_file, ca_file)
     found = api.ask("GET", "/changes" + (f"?{query}" if query else "")).value
     if json_wanted:
         print_json(found)
@@ -68,7 +60,7 @@ def list_changes(
     )
 
 
-@change.command("show")
+@change.command("show", epilog=examples("pinwarden change show $CHANGE"))
 @click.argument("number", type=NUMBER)
 @JSON
 @desk_options
@@ -86,13 +78,21 @@ def show_change(desk: Desk, number: int, json_wanted: bool) -> None:
     _warn(opened)
 
 
-@change.command("sign")
+@change.command(
+    "sign",
+    epilog=examples(
+        "pinwarden change sign $CHANGE --key alice.key --passphrase-file alice.pass --dry-run",
+        "pinwarden change sign $CHANGE --key alice.key --passphrase-file alice.pass   # exit code 5",
+        "pinwarden change sign $CHANGE --key bob.key --passphrase-file bob.pass",
+    ),
+)
 @click.argument("number", type=NUMBER)
 @click.option("--key", required=True, help="Your key: a path, or a signer URI such as file:/path/to/key.")
 @click.option("--passphrase-file", type=FILE, help="Take the passphrase from this private file; default: ask for it.")
 @click.option("--approver", is_flag=True, help="Approve it for a signer process: the root need not name your key.")
 @click.option("--dry-run", is_flag=True, help="Verify and show everything; sign and send nothing.")
 @JSON
+@confirm_option
 @desk_options
 @click.pass_context
 def sign_change(
@@ -118,6 +118,7 @@ def sign_change(
     if dry_run:
         _say_done(number, opened.review, "not signed", json_wanted)
         return
+    announce(desk.api)
     ask_for_version(opened.review)
     signature = sign_review(opened.review, key, passphrase_file, as_approver=approver)
     answer = desk.api.ask(
@@ -136,95 +137,6 @@ def sign_change(
     for words in approvals_claimed(answer.value):
         say("note", f"claimed approvals: {words}")
     ctx.exit(WAITING)
-
-
-@change.command("reject")
-@click.argument("number", type=NUMBER)
-@click.option("--reason", required=True, help="Said to whoever proposed it, and audited.")
-@server_options
-def reject_change(server: str | None, token_file: Path | None, ca_file: Path | None, number: int, reason: str) -> None:
-    """End a change for good.
-
-    The change NUMBER can never be published then, whoever signed it.
-    """
-    api = admin_client(server, token_file, ca_file)
-    api.ask("POST", f"/changes/{number}/rejection", body={"reason": reason})
-    click.echo(f"change {number} is rejected")
-
-
-@change.command("propose")
-@click.argument("name")
-@click.argument("file", type=FILE)
-@click.option("--replaces", metavar="VERSION", help="The version in force that FILE was made for, such as 1.7.")
-@click.option("--create", is_flag=True, help="The pin set does not exist yet.")
-@server_options
-@click.pass_context
-def propose(
-    ctx: click.Context,
-    server: str | None,
-    token_file: Path | None,
-    ca_file: Path | None,
-    name: str,
-    file: Path,
-    replaces: str | None,
-    create: bool,
-) -> None:
-    """
-    Propose a draft as a pin set's next version.
-
-    FILE holds the pin set NAME as JSON, with the fields that docs/admin-api.md lists for PUT.
-    Exits with 5 when people have to sign it, 0 when the server signed and published it by itself.
-    """
-    if create == (replaces is not None):
-        raise click.UsageError("say which version FILE replaces by --replaces, or --create")
-    api = admin_client(server, token_file, ca_file)
-    draft = parse_object(read_public(file, limit=MAX_DRAFT_BYTES, what="draft"), limit=MAX_DRAFT_BYTES, what=str(file))
-    condition = {"If-None-Match": "*"} if create else {"If-Match": f'"{replaces}"'}
-    _hand_over(ctx, api, "PUT", f"/pinsets/{check_name(name)}", draft, condition)
-
-
-@change.command("renew")
-@click.argument("name")
-@click.option("--reason", default="", help="Kept with the change, and audited.")
-@click.option("--lifetime-seconds", type=click.IntRange(1), help="New life; default: as long as before.")
-@click.option("--wait-for", multiple=True, metavar="KEYID", help="Publish only when this key signed too; repeatable.")
-@server_options
-@click.pass_context
-def renew(
-    ctx: click.Context,
-    server: str | None,
-    token_file: Path | None,
-    ca_file: Path | None,
-    name: str,
-    reason: str,
-    lifetime_seconds: int | None,
-    wait_for: tuple[str, ...],
-) -> None:
-    """
-    Propose a new life for a pin set.
-
-    The content of the pin set NAME stays as it is.
-    Exits with 5 when people have to sign it, 0 when the server signed and published it by itself.
-    """
-    api = admin_client(server, token_file, ca_file)
-    current = api.ask("GET", f"/pinsets/{check_name(name)}")
-    body: dict[str, Any] = {"reason": reason, "wait_for": list(wait_for)}
-    if lifetime_seconds:
-        body["lifetime_seconds"] = lifetime_seconds
-    _hand_over(ctx, api, "POST", f"/pinsets/{name}/renewal", body, {"If-Match": current.etag or ""})
-
-
-def _hand_over(
-    ctx: click.Context, api: AdminClient, method: str, path: str, body: dict[str, Any], condition: dict[str, str]
-) -> None:
-    """Send a proposal, and say whether it waits for people (exit code 5) or is published."""
-    answer = api.ask(method, path, body=body, headers={**condition, "Idempotency-Key": str(uuid.uuid4())})
-    if answer.status == 202:
-        click.echo(f"change {_claim(answer.value, 'id')} waits for signatures")
-        for warning in answer.value.get("warnings") or ():
-            say("warning", printable(f"{warning.get('code')} {warning.get('message')}"))
-        ctx.exit(WAITING)
-    click.echo(f"version {_claim(answer.value, 'version')} is published")
 
 
 def _lines(opened: Opened) -> list[str]:

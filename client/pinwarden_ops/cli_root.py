@@ -22,14 +22,14 @@ from pinwarden_keys.prompts import FILE
 from pinwarden_keys.root_lint import POLICY_CODES
 from pinwarden_keys.root_view import as_table, digest_groups
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.commands import OpsGroup, admin_client, server_options
+from pinwarden_ops.commands import OpsCommand, OpsGroup, admin_client, announce, confirm_option, server_options
 from pinwarden_ops.errors import OpsRefused
 
 MAX_FILE_BYTES = 128 * 1024
 _ANY_NAME = "any"  # roots are judged without any pin set; the trust room wants some name
 
 
-class RefusingCommand(click.Command):
+class RefusingCommand(OpsCommand):
     """A command of the operator's that stands in another part's group, and ends with the operator's exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -37,8 +37,6 @@ class RefusingCommand(click.Command):
         try:
             return super().invoke(ctx)
         except PinwardenError as error:
-            for violation in getattr(error, "problem", {}).get("violations", ()):
-                say("error", f"{violation.get('code')} {violation.get('message')}. {violation.get('hint')}")
             complain(error)
             ctx.exit(next(code for kind, code in OpsGroup.exit_codes if isinstance(error, kind)))
 
@@ -55,6 +53,7 @@ class RefusingCommand(click.Command):
 )
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and publish nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for the version.")
+@confirm_option
 @click.option("--json", "json_wanted", is_flag=True, help="Print the server's answer as JSON.")
 def publish(
     file: Path,
@@ -85,6 +84,7 @@ def publish(
         _show_preview(client.ask("POST", "/roots/preview", body=offer).value)
     if dry_run:
         return
+    announce(client)
     if previous is not None and not yes:
         _ask_for(root.version)
     answer = client.ask("POST", "/roots", body=offer).value

@@ -37,3 +37,24 @@ class OpsConflict(OpsError):
 
 class OpsUnavailable(OpsError):
     """No answer, or none now; a retry is safe when it carries the same Idempotency-Key."""
+
+
+class DraftRefused(PinwardenError):
+    """
+    A file cannot be a pin set; nothing was sent.
+
+    Attributes:
+        line, pointer: where in the file, as far as that is known; the pointer is RFC 6901.
+        others: refusals of further files that were read with it.
+    """
+
+    others: tuple[PinwardenError, ...] = ()
+
+    def __init__(self, what: str, *, line: int | None = None, pointer: str = "", **values: Any) -> None:
+        super().__init__(what, **{"holds": "Nothing was sent.", **values})
+        self.line = line
+        self.pointer = pointer
+
+
+class AuditRefused(PinwardenError):
+    """The audit log of a server does not hold together: treat it as an incident."""

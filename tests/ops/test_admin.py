@@ -1,11 +1,6 @@
 """The admin client against a real server, a wrong one, and none."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,55 +8,7 @@ from pinwarden.errors import ConfigError
 from pinwarden_ops.admin import AdminClient, Answer
 from pinwarden_ops.errors import OpsConflict, OpsRefused, OpsUnavailable
 from pinwarden_ops.settings import ops_settings
-
-TOKEN = "pw_0123456789abcdef_" + "s" * 43
-
-
-class Api:
-    """Answers every request with *status* and *body*, and remembers what came."""
-
-    def __init__(self) -> None:
-        self.status, self.body, self.headers = 200, b"{}", {}
-        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_any(self) -> None:
-                content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                outer.requests.append((self.command, self.path, dict(self.headers), content))
-                self.send_response(outer.status)
-                for name, value in {**outer.headers, "Content-Length": str(len(outer.body))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(outer.body)
-
-            do_GET = do_PUT = do_POST = do_any  # noqa: N815
-
-            def log_message(self, *arguments: Any) -> None:
-                """Keep test output readable."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    served = Api()
-    yield served
-    served.close()
-
-
-@pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    file = tmp_path / "token"
-    file.touch(mode=0o600)
-    file.write_text(TOKEN + "\n")
-    return file
+from tests.ops.conftest import TOKEN
 
 
 def test_a_request_carries_the_token_and_the_answer_its_version(api, token_file):
@@ -102,6 +49,15 @@ def test_a_page_of_a_proxy_is_no_answer_of_ours(api, token_file):
     api.status, api.body = 502, b"<html>Bad gateway</html>"
     with pytest.raises(OpsUnavailable, match="GET /x was answered with 502"):
         AdminClient(api.url, token_file=token_file).ask("GET", "/x")
+
+
+@pytest.mark.parametrize("body", [b"<html>Welcome</html>", b"[]", b"null", b'{"a": 1, "a": 2}', b"x" * (9 << 20)])
+def test_a_success_that_is_no_answer_of_the_api_is_not_taken_for_one(api, token_file, body):
+    api.body = body
+    with pytest.raises(
+        OpsUnavailable, match="PUT /x was answered with 200 and something that is no answer of this API"
+    ):
+        AdminClient(api.url, token_file=token_file).ask("PUT", "/x", body={})
 
 
 def test_a_server_that_is_away_is_unavailable_and_the_token_is_in_no_message(token_file):

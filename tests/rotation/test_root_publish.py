@@ -62,6 +62,7 @@ def test_it_shows_what_changes_asks_for_the_version_and_tells_what_was_signed(ho
         "  ~ pinset *: epoch 1 -> 2\n"
         "signed again with it:\n"
         "  payments 1.1: pinset and timestamp\n"
+        f"note: writes to {house.line.url}, authority {house.root.authority}\n"
         "Type the version to publish it: 2\n"
     )
 

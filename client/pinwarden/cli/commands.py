@@ -40,14 +40,18 @@ WITH_STATE_DIR = ("check", "init", "refresh", "run", "status")
 
 # Lines of --help for groups that live elsewhere: a name that is missing here still works.
 ELSEWHERE = {
-    "audit": "Watch a server's history from a second machine, for a second story.",
+    "audit": "Watch a server's history from a second machine; read its audit log.",
     "change": "Propose, show and sign changes of pin sets that people sign.",
+    "completion": "Print the script that completes this command in your shell.",
+    "context": "Name the servers that you work with, and choose one.",
     "demo": "Show the whole product on real TLS connections.",
     "dev": "Start a server with a throw-away authority.",
     "keys": "Make and look at signing keys.",
     "root": "Draft, sign and assemble the root: who may sign what.",
     "server": "Install, run and mend a Pinwarden server.",
     "signer": "Hold the server's signing keys in a process of its own.",
+    "set": "List, compare, publish and roll back pin sets; apply a folder of them.",
+    "token": "List, issue and revoke tokens of the admin API.",
 }
 
 # Raised from click 8.2 on by a group that is called without a command.
