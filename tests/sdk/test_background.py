@@ -254,6 +254,34 @@ def test_a_connection_after_the_sleep_wakes_the_thread_before_its_own_look_at_th
     refresh.wait()
 
 
+def test_a_forked_child_waits_for_a_moment_of_its_own_where_its_parent_had_fresh_pins(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh = Refresh()
+    child = start(refresh, interval_seconds=300.0)
+    refresh.wait()
+    while child._failures is None:
+        time.sleep(0.001)
+    drawn: list[tuple[float, float]] = []
+    monkeypatch.setattr(background, "_random", lambda *bounds: drawn.append(bounds) or 75.0)
+    monkeypatch.setattr(elapsed, "seconds", lambda: 1000.0)
+    child.reset_after_fork()
+    child.resume()
+    assert (drawn, child._due, len(refresh.threads)) == ([(0.0, 300.0)], 1075.0, 1)
+
+
+def test_a_forked_child_refreshes_at_once_where_its_parent_could_not(start: Any) -> None:
+    refresh = Refresh(NO)
+    child = start(refresh, interval_seconds=300.0)
+    refresh.wait()
+    while child._failures is None:
+        time.sleep(0.001)
+    child.reset_after_fork()
+    child.resume()
+    refresh.wait()
+    assert len(refresh.threads) == 2
+
+
 def test_the_clock_for_waiting_goes_on_while_the_machine_sleeps() -> None:
     assert elapsed.seconds.args == (time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC,)
     assert elapsed.seconds() <= elapsed.seconds()
