@@ -254,6 +254,16 @@ def test_a_connection_after_the_sleep_wakes_the_thread_before_its_own_look_at_th
     refresh.wait()
 
 
+def fork(client: BackgroundRefresh) -> None:
+    """Do to *client* what a fork does, and let the thread end that a child would not have."""
+    thread, wake = client._thread, client._wake
+    assert thread is not None
+    client.reset_after_fork()
+    client.resume()
+    wake.set()
+    thread.join()
+
+
 def test_a_forked_child_waits_for_a_moment_of_its_own_where_its_parent_had_fresh_pins(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,8 +275,7 @@ def test_a_forked_child_waits_for_a_moment_of_its_own_where_its_parent_had_fresh
     drawn: list[tuple[float, float]] = []
     monkeypatch.setattr(background, "_random", lambda *bounds: drawn.append(bounds) or 75.0)
     monkeypatch.setattr(elapsed, "seconds", lambda: 1000.0)
-    child.reset_after_fork()
-    child.resume()
+    fork(child)
     assert (drawn, child._due, len(refresh.threads)) == ([(0.0, 300.0)], 1075.0, 1)
 
 
@@ -276,8 +285,7 @@ def test_a_forked_child_refreshes_at_once_where_its_parent_could_not(start: Any)
     refresh.wait()
     while child._failures is None:
         time.sleep(0.001)
-    child.reset_after_fork()
-    child.resume()
+    fork(child)
     refresh.wait()
     assert len(refresh.threads) == 2
 
