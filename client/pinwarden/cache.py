@@ -13,13 +13,16 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pinwarden import failpoints, owned_files
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import CacheError, ConfigError, MalformedError, UntrustedError
 from pinwarden.strict_json import parse_object, spell
-from pinwarden.trust import KeptDocuments
+from pinwarden.trust import KeptDocuments, TrustState
+
+if TYPE_CHECKING:
+    from pinwarden.cache_redis.fleet import Fleet
 
 log = logging.getLogger("pinwarden")
 
@@ -54,6 +57,14 @@ class Cache(Protocol):
 
     def installation_id(self) -> bytes:
         """Return 16 random bytes that stay the same as long as this cache exists (spec E7)."""
+
+
+@runtime_checkable
+class SharedCache(Cache, Protocol):
+    """A cache on the network that the clients of a fleet share: too far away for a handshake to wait for."""
+
+    def join(self, *, trust: Callable[[], TrustState], take: Callable[[KeptDocuments], bool]) -> "Fleet":
+        """Return what carries documents between a client and this cache; its class describes the arguments."""
 
 
 class MemoryCache:

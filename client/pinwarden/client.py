@@ -17,36 +17,39 @@ from typing import TYPE_CHECKING, Self, Unpack
 from pinwarden import tls
 from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, read_bootstrap
 from pinwarden.background import BackgroundRefresh
-from pinwarden.cache import Cache, open_cache
+from pinwarden.cache import Cache, SharedCache, open_cache
 from pinwarden.enforce import Chain, Policy, Verdict
 from pinwarden.errors import FetchError, PinwardenError
 from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard, Rules, Snapshot, log
 from pinwarden.spki import pin_of
 from pinwarden.status import Status, uncovered_libraries
-from pinwarden.trust import TrustState, absorb
+from pinwarden.trust import KeptDocuments, State, TrustState, absorb
 from pinwarden.update import Updater
 
 if TYPE_CHECKING:
+    from pinwarden.cache_redis.hints import Hints
     from pinwarden.fetch import Fetcher
 
 # A refresh ends within its deadlines. Whoever waits longer for another's may be what that one waits for: a log handler
 # that ships records over a judged connection.
 REFRESH_WAIT_SECONDS = 30.0
+_ROWS = (State.EMPTY, State.EXPIRED, State.STALE, State.FRESH)
 
 
 class PinClient:
     """
     Fetches, verifies and caches one pin set, and enforces it on TLS connections.
 
-    The constructor reads disk, never the network. Use it as a context manager, or call :meth:`start`, to keep the pins
-    fresh in the background; without that, a handshake that finds the last refresh older than *poll_seconds* asks for
-    one in passing and does not wait for it. All methods may be called from any thread.
+    The constructor reads the cache, and never asks the pin server. Use it as a context manager, or call :meth:`start`,
+    to keep the pins fresh in the background; without that, a handshake that finds the last refresh older than
+    *poll_seconds* asks for one in passing and does not wait for it. All methods may be called from any thread.
 
     Args:
         url: the pin server, ``https://pins.example.com``.
         pinset: the name of the pin set.
         root: the authority's root that the application embeds: a path, or the bytes themselves.
-        cache: a folder, a Cache, or None for ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory.
+        cache: a folder, a Redis URL (docs/cache.md), a Cache, or None for ``$PINWARDEN_CACHE``, else
+            ``$XDG_STATE_HOME/pinwarden``, else memory.
         bootstrap: a bundle shipped with the application (path or bytes), so that the first start needs no network.
         options: see :class:`Options`.
 
@@ -79,14 +82,16 @@ class PinClient:
             allow_http=options.get("allow_http", False),
             instance=os.urandom(8).hex() if options.get("telemetry", True) else None,
         )
-        self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
+        self._cache = open_cache(cache, authority=trust.authority, name=trust.name, root=trust.root.version)
         self._installation = self._cache.installation_id()
         trust = absorb(absorb(trust, read_bootstrap(bootstrap)), self._cache.load())
-        self._updater = Updater(self._fetcher, self._cache, adopt=self._adopt)
+        shared = self._cache if isinstance(self._cache, SharedCache) else None
+        self._fleet = shared.join(trust=lambda: self._guard.snapshot.trust, take=self._take) if shared else None
+        self._updater = Updater(self._fetcher, self._fleet.near if self._fleet else self._cache, adopt=self._adopt)
         self._guard = ClientGuard(
             self._snapshot_of(trust, None),
             Rules(self._clock, options.get("unpinned", "allow"), options.get("when_empty", "refuse")),
-            refresh=self.refresh,
+            refresh=self._refresh_for_handshake,
             refresh_soon=self._refresh_soon,
             refresh_if_due=self._refresh_if_due,
         )
@@ -98,10 +103,11 @@ class PinClient:
         self._failures = 0
         self._refreshing: int | None = None
         # Weakly, or the thread of a client that everyone has forgotten would run for ever.
-        self._background = BackgroundRefresh(_weakly(self.refresh), interval_seconds=self._poll_seconds)
+        self._background = BackgroundRefresh(_weakly(self._refresh_in_turn), interval_seconds=self._poll_seconds)
         self._process_wide = False
         _alive.add(self)
-        weakref.finalize(self, _let_go, self._background, self._fetcher).atexit = False
+        hints = self._fleet.hints if self._fleet else None
+        weakref.finalize(self, _let_go, self._background, self._fetcher, hints).atexit = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -117,13 +123,37 @@ class PinClient:
 
     def refresh(self) -> Status:
         """
-        Fetch once and adopt what is newer; blocks for 10 seconds at most per request, after the resolver has answered.
+        Fetch once and adopt what is newer; blocks for 10 seconds at most per request, after the resolver has answered,
+        and then for a second at most to write to a Redis.
 
         Raises:
             UntrustedError: the answer was refused; what was trusted stays. FetchError: there was no usable answer, or
                 another refresh did not end.
         """
-        if self._refreshing == threading.get_ident() or not self._lock.acquire(timeout=REFRESH_WAIT_SECONDS):
+        try:
+            self._refresh()
+        finally:
+            if self._fleet:
+                self._fleet.share()
+        return self.status()
+
+    def _refresh_for_handshake(self) -> None:
+        """Refresh while a handshake waits: what is accepted is kept on the network after that, not before."""
+        try:
+            self._refresh()
+        finally:
+            if self._fleet:
+                self._fleet.share_soon()
+
+    def _refresh_in_turn(self) -> None:
+        """Refresh in the background, where one client of a fleet may do it for the others."""
+        if self._fleet:
+            self._fleet.turn(self.refresh)
+        else:
+            self.refresh()
+
+    def _refresh(self) -> None:
+        if not self._acquire():
             raise FetchError(
                 "another refresh is still under way",
                 holds="The pins already trusted stay in force.",
@@ -135,7 +165,10 @@ class PinClient:
         finally:
             self._refreshing = None
             self._lock.release()
-        return self.status()
+
+    def _acquire(self) -> bool:
+        """Take the lock of refreshes; False when one does not end, or is under way in this very thread."""
+        return self._refreshing != threading.get_ident() and self._lock.acquire(timeout=REFRESH_WAIT_SECONDS)
 
     def _refresh_once(self) -> None:
         self._last_attempt = time.monotonic()
@@ -173,7 +206,8 @@ class PinClient:
             last_refresh=self._last_refresh,
             last_error=self._last_error,
             cache=self._cache.describe,
-            persist_failed=self._updater.persist_failed,
+            persist_failed=self._updater.persist_failed + (self._fleet.persist_failed if self._fleet else 0),
+            split_views=self._fleet.split_views if self._fleet else 0,
             refused=self._guard.refused,
             reported=self._guard.reported,
             process_wide=self._process_wide,
@@ -238,6 +272,8 @@ class PinClient:
         lose its pins on the way. :meth:`start` starts again.
         """
         self._background.close()
+        if self._fleet:
+            self._fleet.close()
         if self._lock.acquire(timeout=1.0):  # a refresh that is under way closes its connection by its deadline
             try:
                 self._fetcher.close()
@@ -262,6 +298,26 @@ class PinClient:
 
     def _adopt(self, trust: TrustState) -> None:
         self._guard.adopt(self._snapshot_of(trust, self._guard.snapshot))
+
+    def _take(self, found: KeptDocuments) -> bool:
+        """
+        Adopt what other clients kept, if it is newer and puts this one no row down in the state table (spec C1).
+
+        Whoever can write to a shared cache could otherwise show a document that was good once, and whose end lets
+        ordinary CA checks decide. Return whether the pins of it are fresh.
+        """
+        if not self._acquire():
+            return False
+        try:
+            trust, now = self._guard.snapshot.trust, self._clock()
+            newer = absorb(trust, found)
+            before, after = trust.state_at(now), newer.state_at(now)
+            if newer is trust or _ROWS.index(after) < _ROWS.index(before):
+                return False
+            self._adopt(newer)
+        finally:
+            self._lock.release()
+        return after is State.FRESH
 
     def _refresh_if_due(self) -> None:
         """Keep the pins of a client fresh that nobody called start() on; the guard asks when the time has come."""
@@ -295,6 +351,8 @@ class PinClient:
         self._lock, self._errand, self._refreshing = threading.Lock(), threading.Lock(), None
         self._guard.reset_after_fork()
         self._fetcher.reset_after_fork()
+        if self._fleet:
+            self._fleet.reset_after_fork()
         self._background.reset_after_fork()  # last, because its thread uses all of these
 
 
@@ -310,9 +368,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_in_child)  # once, because nothing can be taken back from there
 
 
-def _let_go(background: BackgroundRefresh, fetcher: "Fetcher") -> None:
+def _let_go(background: BackgroundRefresh, fetcher: "Fetcher", hints: "Hints | None") -> None:
     background.stop()
     fetcher.close()
+    if hints is not None:
+        hints.stop()
 
 
 def _weakly(method: Callable[[], object]) -> Callable[[], object]:

@@ -40,6 +40,7 @@ class Status:
         last_error: what refused or failed the last refresh, or None when it succeeded.
         cache: where documents are kept, for people.
         persist_failed: how often the cache could not be written.
+        split_views: how many documents of another content than the one held were found in a shared cache (spec C6).
         refused, reported: connections refused, and let through in report mode, since the client was made.
         process_wide: whether this client judges every connection of the process.
         not_covered: loaded TLS libraries that no Python hook reaches.
@@ -59,6 +60,7 @@ class Status:
     last_error: str | None
     cache: str
     persist_failed: int
+    split_views: int
     refused: int
     reported: int
     process_wide: bool

@@ -115,7 +115,7 @@ class Updater:
         def merge(found: KeptDocuments) -> KeptDocuments:
             nonlocal state
             state = absorb(state, found)
-            return _with_strangers(state, found)
+            return with_strangers(state, found)
 
         before = state
         try:
@@ -128,7 +128,7 @@ class Updater:
         return state
 
 
-def _with_strangers(state: TrustState, found: KeptDocuments) -> KeptDocuments:
+def with_strangers(state: TrustState, found: KeptDocuments) -> KeptDocuments:
     """
     Return what *state* keeps, and what it cannot judge but another client of the same cache may need (spec C3).
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pinwarden.cache import INSTALLATION_BYTES, DiskCache, parse_kept, spell_kept
 from pinwarden.cache_redis.address import RedisAddress, parse_address
@@ -21,7 +22,10 @@ from pinwarden.cache_redis.link import SMALL_ANSWER_BYTES, Link, open_link, tls_
 from pinwarden.cache_redis.scripts import LEASE, READ, TESTIFY, WRITE
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE, Envelope
 from pinwarden.errors import CacheError, ConfigError, UntrustedError
-from pinwarden.trust import KeptDocuments
+from pinwarden.trust import KeptDocuments, TrustState
+
+if TYPE_CHECKING:
+    from pinwarden.cache_redis.fleet import Fleet
 
 log = logging.getLogger("pinwarden")
 
@@ -101,11 +105,18 @@ class RedisCache:
             self._installation = disk.installation_id() if disk else os.urandom(INSTALLATION_BYTES)
         return self._installation
 
+    def join(self, *, trust: Callable[[], TrustState], take: Callable[[KeptDocuments], bool]) -> "Fleet":
+        """Return the fleet of the clients that share this cache, as seen by one of them; see :class:`Fleet`."""
+        from pinwarden.cache_redis.fleet import Fleet
+
+        return Fleet(self, trust=trust, take=take)
+
     @contextmanager
     def listen(self) -> Iterator[Link]:
         """Give a link on which hints arrive: lines for :class:`Head`, from whoever may publish."""
         with self._link() as link:
             link.subscribe(self.channel)
+            link.linger()
             yield link
 
     @property

@@ -5,10 +5,12 @@ It may import redis-py, ``address``, ``deadline``, ``tls`` and errors. It tries 
 side sends ends in an answer or in a CacheError, within the time-outs below.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Self
 
 from redis.connection import Connection
@@ -31,9 +33,10 @@ from pinwarden.cache_redis.address import Endpoint, Login, RedisAddress
 from pinwarden.deadline import Deadline, open_socket
 from pinwarden.errors import CacheError, ConfigError
 
-# In all, whatever stands between us and the other side: for the connection with its TLS, and for each answer.
+# For a connection with its TLS, for each answer, and for all that one call asks on the way: no byte begins them anew.
 CONNECT_SECONDS = 0.25
 ANSWER_SECONDS = 0.25
+CALL_SECONDS = 1.0
 SMALL_ANSWER_BYTES = 64 * 1024
 MAX_HINTS = 256
 # What came with the last piece is there already; this only may not be zero, which would mean not to wait at all.
@@ -108,6 +111,14 @@ class Link:
         """Wake a thread that waits in this link, from another thread; it then sees a CacheError."""
         self._line.shut()
 
+    def linger(self) -> None:
+        """Keep the link for longer than one call; its steps have their own limits."""
+        self._line.call = None
+
+    def let_go(self) -> None:
+        """In a forked child: give up what only the parent may go on using, and say nothing to the other side."""
+        self._line.let_go()
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.disconnect()
@@ -146,83 +157,94 @@ def open_link(address: RedisAddress, context: ssl.SSLContext | None, key: bytes)
     """
     Connect to the server that keeps *key*, by the route that *address* names.
 
+    The way there and all that is asked on the link take CALL_SECONDS at most; :meth:`Link.linger` lifts that.
+
     Raises:
         CacheError: none could be reached, or the login was refused.
     """
+    way = _Way(address, context, Deadline(CALL_SECONDS))
     failure: CacheError | None = None
     for endpoint in address.hosts:
         try:
             if address.route == "sentinel":
-                return _connect(address, context, _master(address, context, endpoint), address.login, address.database)
-            link = _connect(address, context, endpoint, address.login, address.database)
-            return _follow(link, address, context, key) if address.route == "cluster" else link
+                return way.connect(way.master(endpoint))
+            link = way.connect(endpoint)
+            return way.follow(link, key) if address.route == "cluster" else link
         except CacheError as error:
             failure = error
     raise failure or _nonsense(address)
 
 
-def _connect(
-    address: RedisAddress, context: ssl.SSLContext | None, endpoint: Endpoint, login: Login, database: int
-) -> Link:
-    line = _Line(endpoint, context)
-    connection: Any = _Connection(
-        line=line,
-        host=endpoint[0],
-        port=endpoint[1],
-        db=database,
-        username=login.username,
-        password=login.password,
-        protocol=2,
-    )
-    with _failing_at(address):
-        try:
-            connection.connect()
-        except BaseException:
-            connection.disconnect()
-            raise
-    return Link(connection, line, address)
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How one call gets to its server, within one deadline."""
 
+    address: RedisAddress
+    context: ssl.SSLContext | None
+    deadline: Deadline
 
-def _master(address: RedisAddress, context: ssl.SSLContext | None, sentinel: Endpoint) -> Endpoint:
-    """Return where the sentinel says that the master of the service is."""
-    with _connect(address, context, sentinel, address.sentinel_login, 0) as link:
-        answer = link.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.service or "")
-    if answer is None:
-        raise CacheError(
-            f"no sentinel of {address.shown} knows a master of this service", hint="Compare the name with theirs."
-        )
-    with _failing_at(address):
-        host, port = answer
-        return host.decode("ascii"), int(port)
+    def connect(self, endpoint: Endpoint) -> Link:
+        return self._log_in(endpoint, self.address.login, self.address.database)
 
+    def master(self, sentinel: Endpoint) -> Endpoint:
+        """Return where the sentinel says that the master of the service is."""
+        with self._log_in(sentinel, self.address.sentinel_login, 0) as link:
+            answer = link.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.address.service or "")
+        if answer is None:
+            raise CacheError(
+                f"the sentinel of {self.address.shown} knows no master of this service",
+                hint="Compare the name of the service with the sentinels' own.",
+            )
+        with _failing_at(self.address):
+            host, port = answer
+            return host.decode("ascii"), int(port)
 
-def _follow(link: Link, address: RedisAddress, context: ssl.SSLContext | None, key: bytes) -> Link:
-    """Return a link to the node of a cluster that keeps *key*; every node says where that is."""
-    for _ in range(_MAX_REDIRECTIONS):
-        try:
-            elsewhere = link.elsewhere(key)
-        except CacheError:
+    def follow(self, link: Link, key: bytes) -> Link:
+        """Return a link to the node of a cluster that keeps *key*; every node says where that is."""
+        for _ in range(_MAX_REDIRECTIONS):
+            try:
+                elsewhere = link.elsewhere(key)
+            except CacheError:
+                link.close()
+                raise
+            if elsewhere is None:
+                return link
             link.close()
-            raise
-        if elsewhere is None:
-            return link
-        link.close()
-        link = _connect(address, context, elsewhere, address.login, 0)
-    return link  # whatever is asked next fails, when this is not it either
+            link = self.connect(elsewhere)
+        return link  # whatever is asked next fails, when this is not it either
+
+    def _log_in(self, endpoint: Endpoint, login: Login, database: int) -> Link:
+        line = _Line(endpoint, self.context, self.deadline)
+        connection: Any = _Connection(
+            line=line,
+            host=endpoint[0],
+            port=endpoint[1],
+            db=database,
+            username=login.username,
+            password=login.password,
+            protocol=2,
+        )
+        with _failing_at(self.address):
+            try:
+                connection.connect()
+            except BaseException:
+                connection.disconnect()
+                raise
+        return Link(connection, line, self.address)
 
 
 class _Line:
     """The socket as redis-py sees it: it ends every step when the time or the bytes for it are used up."""
 
-    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
+    def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None, call: Deadline) -> None:
         self.endpoint = endpoint
+        self.call: Deadline | None = call
         self._context = context
         self._socket: socket.socket | None = None
         self._shut = False
-        self.allow(ANSWER_SECONDS, SMALL_ANSWER_BYTES)
 
     def open(self) -> Self:
-        deadline = Deadline(CONNECT_SECONDS)
+        deadline = self._deadline_after(CONNECT_SECONDS)
         raw = open_socket(*self.endpoint, deadline)
         try:
             if self._context is not None:
@@ -238,8 +260,11 @@ class _Line:
 
     def allow(self, seconds: float, limit: int) -> None:
         """Begin a step."""
-        self._deadline = Deadline(seconds)
+        self._deadline = self._deadline_after(seconds)
         self._left = limit
+
+    def _deadline_after(self, seconds: float) -> Deadline:
+        return Deadline(min(seconds, self.call.check()) if self.call else seconds)
 
     def shut(self) -> None:
         self._shut = True
@@ -247,6 +272,11 @@ class _Line:
             with suppress(OSError):
                 # Not the method of an SSLSocket, which would take away the object that the other thread reads from.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def let_go(self) -> None:
+        line, self._socket = self._socket, None
+        if line is not None and (descriptor := line.detach()) >= 0:
+            os.close(descriptor)
 
     def _armed(self) -> socket.socket:
         if self._socket is None:

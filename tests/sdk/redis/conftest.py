@@ -136,6 +136,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a busy machine time, where time is not what is tested."""
     monkeypatch.setattr(link, "CONNECT_SECONDS", 20.0)
     monkeypatch.setattr(link, "ANSWER_SECONDS", 20.0)
+    monkeypatch.setattr(link, "CALL_SECONDS", 60.0)
 
 
 class Shelf:
