@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from pinwarden.cache import INSTALLATION_BYTES, DiskCache, parse_kept, spell_kept
 from pinwarden.cache_redis.address import RedisAddress, parse_address
+from pinwarden.cache_redis.failures import PINS_STAY
 from pinwarden.cache_redis.head import MAX_HEAD_BYTES, Head, ends_of, version_of
-from pinwarden.cache_redis.link import SMALL_ANSWER_BYTES, Link, open_link, tls_context
+from pinwarden.cache_redis.limits import SMALL_ANSWER_BYTES
+from pinwarden.cache_redis.link import Link, open_link, tls_context
 from pinwarden.cache_redis.scripts import LEASE, READ, TESTIFY, WRITE
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE, Envelope
 from pinwarden.errors import CacheError, ConfigError, UntrustedError
@@ -89,7 +91,7 @@ class RedisCache:
                     return
         raise CacheError(
             f"cache {self.describe} was changed by others each time that it was about to be written",
-            holds="The pins in memory are in force.",
+            holds=PINS_STAY,
         )
 
     def installation_id(self) -> bytes:
@@ -176,7 +178,7 @@ class RedisCache:
         keys, limits = zip(*wanted, strict=True)
         answer = link.ask("EVAL", READ, len(keys), *keys, *limits, limit=sum(limits) + SMALL_ANSWER_BYTES)
         if type(answer) is not list or len(answer) != len(keys):
-            raise CacheError(f"Redis at {self._address.shown} answers nonsense")
+            raise link.nonsense()
         return answer
 
     def _open(self, found: object) -> tuple[bytes, KeptDocuments]:
@@ -216,6 +218,7 @@ class RedisCache:
                 f"cache {self.describe} cannot be written: the documents are too large",
                 expected=f"at most {MAX_NEWEST_BYTES} bytes",
                 got=len(newest),
+                holds=PINS_STAY,
             )
         roots_end = _end_of(wanted.roots)
         newest_end = _end_of(wanted.pinsets) or roots_end

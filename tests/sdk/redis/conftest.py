@@ -18,7 +18,7 @@ import pytest
 import redis
 
 from pinwarden.bundle import Bundle
-from pinwarden.cache_redis import RedisCache, link, parse_address
+from pinwarden.cache_redis import RedisCache, limits, parse_address
 from pinwarden.testing import ThrowawayAuthority
 from pinwarden.trust import KeptDocuments, TrustState, absorb, begin
 
@@ -134,9 +134,9 @@ def real(shared_redis: RedisServer) -> RedisServer:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a busy machine time, where time is not what is tested."""
-    monkeypatch.setattr(link, "CONNECT_SECONDS", 20.0)
-    monkeypatch.setattr(link, "ANSWER_SECONDS", 20.0)
-    monkeypatch.setattr(link, "CALL_SECONDS", 60.0)
+    monkeypatch.setattr(limits, "CONNECT_SECONDS", 20.0)
+    monkeypatch.setattr(limits, "ANSWER_SECONDS", 20.0)
+    monkeypatch.setattr(limits, "CALL_SECONDS", 60.0)
 
 
 class Shelf:
