@@ -261,6 +261,8 @@ class PinClient:
 
     def start(self) -> Self:
         """Refresh in the background from now on, at once and then every ``poll_seconds`` with 20 % jitter."""
+        if self._fleet:
+            self._fleet.open()
         self._background.start()
         return self
 
@@ -271,9 +273,9 @@ class PinClient:
         The cache stays, and so does enforcement, with its refreshes in passing: a service that shuts down must not
         lose its pins on the way. :meth:`start` starts again.
         """
-        self._background.close()
         if self._fleet:
-            self._fleet.close()
+            self._fleet.close()  # first, for the background refresh may be waiting for others
+        self._background.close()
         if self._lock.acquire(timeout=1.0):  # a refresh that is under way closes its connection by its deadline
             try:
                 self._fetcher.close()

@@ -54,7 +54,6 @@ class Fleet:
         # Weakly, or the thread of a client that everyone has forgotten would run for ever.
         self.hints = Hints(cache, held=_weakly(self._held), look=_weakly(self.look))
         self._news = threading.Event()
-        self._closed = False
         self._was_spared = False
         self._sharing = threading.Lock()
         self._told: set[tuple[str, ...]] = set()
@@ -66,11 +65,10 @@ class Fleet:
         Only a newer document with good signatures spares a client its own question, and never twice in a row: an evil
         Redis can delay it, but not keep it from the pin server.
         """
-        self._closed = False
         self.hints.ensure_running()
         if not self._was_spared and not self._news.is_set():
             self._news.wait(self._seconds_to_wait())
-        if self._closed:
+        if not self.hints.is_wanted:
             return
         self._was_spared = self._news.is_set() and not self._was_spared
         self._news.clear()
@@ -119,12 +117,15 @@ class Fleet:
         finally:
             self._sharing.release()
 
-    def close(self) -> None:
-        """Stop listening, and the turn that waits for others."""
-        self._closed = True
-        self._news.set()
-        self.hints.close()
+    def open(self) -> None:
+        """Allow turns, and listening with the first of them."""
         self._news.clear()
+        self.hints.open()
+
+    def close(self) -> None:
+        """Stop listening, and the turn that waits for others; the next ones do nothing."""
+        self.hints.close()
+        self._news.set()
 
     def reset_after_fork(self) -> None:
         """In the child: nothing waits, and no lock is held by a thread that is not there."""

@@ -31,6 +31,9 @@ class Hints:
     The thread holds nothing of the client but what it is given here. After a fork the child has no thread until
     :meth:`ensure_running`.
 
+    Attributes:
+        is_wanted: whether the thread may run; between :meth:`open` and :meth:`stop`.
+
     Args:
         cache: where to listen.
         held: returns what the client holds, or None when there is no client any more.
@@ -41,6 +44,7 @@ class Hints:
         self._cache = cache
         self._held = held
         self._ask_to_look = look
+        self.is_wanted = False
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -53,10 +57,14 @@ class Hints:
         """Tell whether the thread lives."""
         return self._thread is not None and self._thread.is_alive()
 
+    def open(self) -> None:
+        """Allow the thread to run."""
+        self.is_wanted = True
+
     def ensure_running(self) -> None:
-        """Start the thread, unless it runs."""
+        """Start the thread, if it is wanted and does not run."""
         with self._lock:
-            if self.is_running:
+            if self.is_running or not self.is_wanted:
                 return
             self._stop = threading.Event()
             thread = threading.Thread(target=self._run, args=(self._stop,), name="pinwarden-hints", daemon=True)
@@ -70,6 +78,7 @@ class Hints:
     def stop(self) -> threading.Thread | None:
         """Ask the thread to end, and return it, or None when there is none."""
         with self._lock:
+            self.is_wanted = False
             self._stop.set()
             if (link := self._link) is not None:
                 link.abort()

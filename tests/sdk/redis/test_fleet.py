@@ -129,6 +129,7 @@ class Turns:
         self.state = shelf.empty
         self.fleet: Fleet = shelf.cache.join(trust=lambda: self.state, take=self._take)
         self._news = False
+        self.fleet.open()
 
     def _take(self, found: KeptDocuments) -> bool:
         news, self._news = self._news, False
@@ -200,10 +201,10 @@ def test_a_close_ends_a_turn_that_waits_for_others(shelf: Any, monkeypatch: Any)
     thread = threading.Thread(target=waiting.turn)
     thread.start()
     wait_for(lambda: waiting.fleet.hints.is_running)
-    while thread.is_alive():
-        waiting.fleet.close()
-        thread.join(0.05)
-    assert waiting.refreshes == 0
+    waiting.fleet.close()
+    thread.join(WAIT_SECONDS / 2)
+    assert not thread.is_alive()
+    assert (waiting.turn(), waiting.fleet.hints.is_running) == (0, False)
 
 
 @pytest.fixture
