@@ -22,6 +22,7 @@ from pinwarden.cache_redis.head import MAX_HEAD_BYTES, Head, ends_of, version_of
 from pinwarden.cache_redis.limits import SMALL_ANSWER_BYTES
 from pinwarden.cache_redis.link import Link, open_link, tls_context
 from pinwarden.cache_redis.scripts import LEASE, READ, TESTIFY, WRITE
+from pinwarden.cache_redis.split_view import SplitView
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE, Envelope
 from pinwarden.errors import CacheError, ConfigError, UntrustedError
 from pinwarden.trust import KeptDocuments, TrustState
@@ -139,16 +140,16 @@ class RedisCache:
         # They shall not all begin in the moment at which the lease ends.
         return random.uniform(min(left / 1000, LEASE_SECONDS), LEASE_SECONDS)  # noqa: S311 - protects nothing
 
-    def testify(self, kind: str, evidence: bytes) -> str:
+    def testify(self, view: SplitView) -> str:
         """
-        Keep *evidence* of a split view, unless there is some of this *kind* already; return the name of its key.
+        Keep *view*, unless there is evidence of its kind already, and return the name of its key.
 
         Raises:
             CacheError: it could not be kept.
         """
-        key = self._key(f"split-view:{kind}")
+        key = self._key(f"split-view:{view.kind}")
         with self._link() as link:
-            link.ask("EVAL", TESTIFY, 1, key, evidence, EVIDENCE_SECONDS)
+            link.ask("EVAL", TESTIFY, 1, key, view.to_bytes(), EVIDENCE_SECONDS)
         return key.decode()
 
     def _link(self) -> Link:

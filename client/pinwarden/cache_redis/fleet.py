@@ -15,7 +15,7 @@ from pinwarden.cache import MemoryCache
 from pinwarden.cache_redis.cache import RedisCache
 from pinwarden.cache_redis.head import Head
 from pinwarden.cache_redis.hints import Hints
-from pinwarden.cache_redis.split_view import SplitView, find_split_views
+from pinwarden.cache_redis.split_view import SplitView, find_split_views, is_vouched_for
 from pinwarden.errors import CacheError
 from pinwarden.trust import KeptDocuments, TrustState, absorb
 from pinwarden.update import with_strangers
@@ -93,7 +93,12 @@ class Fleet:
         def merge(found: KeptDocuments) -> KeptDocuments:
             nonlocal there
             there = found
-            return with_strangers(absorb(state, found), found)
+            kept = with_strangers(absorb(state, found), found)
+            if any(is_vouched_for(state, view.shown) for view in find_split_views(state, found)):
+                return KeptDocuments(
+                    kept.roots, found.timestamps, found.pinsets
+                )  # spec C6: neither displaces the other
+            return kept
 
         try:
             self._cache.update(merge)
@@ -147,23 +152,21 @@ class Fleet:
 
     def _tell(self, view: SplitView) -> None:
         """Log a split view once, and leave the evidence where an operator finds it (spec C6)."""
-        held, shown = view.digests
         key = (view.kind, *view.digests)
         if key in self._told or len(self._told) >= _MAX_TOLD:
             return
         self._told.add(key)
         self.split_views += 1
         try:
-            evidence = f"both are in {self._cache.testify(view.kind, view.to_bytes())}"
+            evidence = f"Both are kept in {self._cache.testify(view)}."
         except CacheError as error:
-            evidence = f"no evidence could be kept: {error}"
+            evidence = f"No evidence could be kept: {error.what}."
         log.error(
-            "split view: %s %d.%d is held with SHA-256 %s, and another client was shown %s; what is held stays in "
-            "force, %s. The authority shows different clients different documents; treat it as an incident.",
+            "split view: %s %d.%d has two contents, SHA-256 %s is held and %s was shown to another client. What is "
+            "held stays in force. %s Treat it as an incident.",
             view.kind,
             *view.tag,
-            held,
-            shown,
+            *view.digests,
             evidence,
         )
 

@@ -1,10 +1,11 @@
 """
-Two contents of one version, found in a cache that clients share (spec C6).
+Two contents of one version, each signed by keys that some root of the chain names, found in a shared cache (spec C6).
 
-It may import ``trust``, documents and the gate. It decides nothing: what is held stays in force, and somebody is told.
+It may import ``trust``, documents, envelopes and the gate. It decides nothing: what is held stays in force, and
+somebody is told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -14,17 +15,19 @@ from pinwarden.errors import UntrustedError
 from pinwarden.strict_json import spell
 from pinwarden.trust import Held, KeptDocuments, TrustState, is_recognised
 
+FORMAT = "pinwarden-evidence-1"
+
 
 @dataclass(frozen=True, slots=True)
 class SplitView:
     """
-    The two envelopes, each signed by keys that some root of the chain names.
+    The evidence.
 
     Attributes:
-        kind: ``"pinset"`` or ``"timestamp"``.
+        kind: ``"timestamp"`` or ``"pinset"``.
         tag: the (epoch, version) of both.
-        held: what this client holds.
-        shown: what another client was shown.
+        held: what this client trusts.
+        shown: what another client of the same cache was shown.
     """
 
     kind: str
@@ -38,25 +41,29 @@ class SplitView:
         return sha256(self.held.payload).hexdigest(), sha256(self.shown.payload).hexdigest()
 
     def to_bytes(self) -> bytes:
-        """Return the evidence, as JSON."""
+        """Return the evidence as JSON."""
         envelopes = {"held": self.held.to_json(), "shown": self.shown.to_json()}
-        return spell({"kind": self.kind, "epoch": self.tag[0], "version": self.tag[1], **envelopes})
+        numbers = {"epoch": self.tag[0], "version": self.tag[1]}
+        return spell({"format": FORMAT, "kind": self.kind, **numbers, **envelopes})
 
 
 def find_split_views(state: TrustState, found: KeptDocuments) -> Iterator[SplitView]:
-    """Yield what *found* and *state* hold under one version with two contents, both of them verified."""
-    timestamps = (state.adopted_timestamp, state.floor_timestamp)
-    pinsets = (state.adopted_pinset, state.floor_pinset)
-    yield from _compare(state, "timestamp", Timestamp, timestamps, found.timestamps)
-    yield from _compare(state, "pinset", PinSet, pinsets, found.pinsets)
+    """Yield what *state* and *found* hold under one version with two contents, both of them verified (spec C6)."""
+    yield from _compare(state, "timestamp", (state.adopted_timestamp, state.floor_timestamp), found.timestamps)
+    yield from _compare(state, "pinset", (state.adopted_pinset, state.floor_pinset), found.pinsets)
+
+
+def is_vouched_for(state: TrustState, envelope: Envelope) -> bool:
+    """Tell whether the newest root vouches for *envelope*, and not only one whose keys were replaced; no times here."""
+    newest = TrustState(state.name, state.chain[-1:], state.root_envelopes[-1:])
+    return is_recognised(newest, envelope)
 
 
 def _compare(
     state: TrustState,
     kind: str,
-    parser: type[Timestamp] | type[PinSet],
-    held: tuple[Held[Timestamp] | None, ...] | tuple[Held[PinSet] | None, ...],
-    found: tuple[Envelope, ...],
+    held: Sequence[Held[Timestamp] | None] | Sequence[Held[PinSet] | None],
+    found: Sequence[Envelope],
 ) -> Iterator[SplitView]:
     ours = {one.tag: one.envelope for one in held if one}
     payloads = {envelope.payload for envelope in ours.values()}
@@ -64,7 +71,7 @@ def _compare(
         if envelope.payload in payloads:
             continue
         try:
-            document = parser.parse(envelope.payload)
+            document = (Timestamp if kind == "timestamp" else PinSet).parse(envelope.payload)
         except UntrustedError:
             continue
         tag = (document.epoch, document.version)

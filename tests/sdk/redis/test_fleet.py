@@ -397,7 +397,7 @@ def test_a_document_that_has_ended_puts_no_client_down_that_has_better_ones(
 
 
 def test_a_split_view_is_told_once_with_both_envelopes_and_displaces_nothing(
-    make_client: Any, server: Any, authority: Any, real: Any, patient: None, caplog: Any
+    make_client: Any, server: Any, authority: Any, real: Any, shelf: Any, caplog: Any
 ) -> None:
     server.serve(authority)
     clients = [make_client(cache=real.url), make_client(cache=real.url)]
@@ -415,23 +415,24 @@ def test_a_split_view_is_told_once_with_both_envelopes_and_displaces_nothing(
     assert second.status().split_views == 2
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("split view: ")]
     assert len(told) == 2
-    assert sum(part in told[1] for part in ("pinset 1.1", "is held with SHA-256", "treat it as an incident")) == 3
-    key = told[1].partition("both are in ")[2].partition(". ")[0]
+    assert told[1].startswith("split view: pinset 1.1 has two contents, SHA-256 ")
+    key = told[1].partition("Both are kept in ")[2].partition(". ")[0]
     with real.client() as client:
         evidence = json.loads(client.get(key))
     assert evidence == {
+        "format": "pinwarden-evidence-1",
         "kind": "pinset",
         "epoch": 1,
         "version": 1,
         "held": shown[1].pinset.to_json(),
         "shown": shown[0].pinset.to_json(),
     }
-    first = clients[0]
-    server.answers.clear()
-    with pytest.raises(Exception, match="404"):
-        first.refresh()
-    assert first.status().split_views == 2
-    assert first._guard.snapshot.trust.pinset.hosts[0].pins[0].sha256 == b"a" * 32
+    assert shelf.start().pinset.hosts[0].pins[0].sha256 == b"a" * 32
+    assert [client.status().split_views for client in clients] == [0, 2]
+    authority.publish({HOST: [b"c" * 32, b"2" * 32]})
+    server.serve(authority)
+    assert clients[0].refresh().version == 2
+    assert shelf.version() == 2
 
 
 def test_unsigned_documents_of_the_same_version_are_no_split_view(

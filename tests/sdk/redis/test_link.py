@@ -1,6 +1,6 @@
 """A Redis that is away, slow, hostile, behind TLS or sentinels, or a cluster: an answer, or a CacheError in time."""
 
-import json
+import os
 import signal
 import socket
 import ssl
@@ -22,6 +22,7 @@ import trustme
 
 from pinwarden import CacheError
 from pinwarden.cache_redis import RedisCache, limits, parse_address
+from pinwarden.cache_redis.split_view import SplitView
 from pinwarden.trust import KeptDocuments, absorb, begin
 
 WAIT_SECONDS = 60.0
@@ -35,6 +36,12 @@ def cache_at(url: str, authority: Any) -> RedisCache:
 def kept(authority: Any) -> KeptDocuments:
     bundle = authority.bundle()
     return KeptDocuments(bundle.roots, (bundle.timestamp,), (bundle.pinset,))
+
+
+def view_of(authority: Any) -> SplitView:
+    """Return evidence of a split view."""
+    held, shown = (authority.sign_pinset({"api.example.com": [os.urandom(32), b"2" * 32]}) for _ in range(2))
+    return SplitView("pinset", (1, 2), held, shown)
 
 
 def failure(url: str, authority: Any) -> str:
@@ -252,7 +259,7 @@ def test_the_rights_of_the_manual_are_enough_and_none_of_them_is_too_many(
         cache = cache_at(url, authority)
         cache.update(lambda found: kept(authority))
         cache.seconds_to_wait()
-        cache.testify("pinset", b"{}")
+        cache.testify(view_of(authority))
         with cache.listen() as line, server.client() as client:
             client.flushall()
             cache.update(lambda found: kept(authority))
@@ -428,8 +435,9 @@ def test_nodes_that_send_in_circles_are_left_after_two_steps(authority: Any, raw
 
 def test_evidence_is_kept_once_per_kind(real: Any, authority: Any, patient: None) -> None:
     cache = cache_at(real.url, authority)
-    key = cache.testify("pinset", b'{"first":1}')
-    assert cache.testify("pinset", b'{"second":2}') == key
+    views = [view_of(authority) for _ in range(2)]
+    key = cache.testify(views[0])
+    assert cache.testify(views[1]) == key
     with real.client() as client:
-        assert json.loads(client.get(key)) == {"first": 1}
+        assert client.get(key) == views[0].to_bytes()
         assert client.ttl(key) > 300 * 86400
