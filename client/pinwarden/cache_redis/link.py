@@ -5,12 +5,13 @@ It may import redis-py's errors, ``address``, ``line``, ``failures``, ``limits``
 tries nothing twice, and whatever the other side sends ends in an answer or in a CacheError, within the limits.
 """
 
+import re
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from redis.exceptions import MovedError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pinwarden import tls
@@ -24,6 +25,7 @@ from pinwarden.errors import CacheError, ConfigError
 # What came with the last piece is there already; this only may not be zero, which would mean not to wait at all.
 _AT_HAND_SECONDS = 0.01
 _MAX_REDIRECTIONS = 2
+_MOVED = re.compile(r"[0-9]+ (.*):([0-9]{1,5})", re.ASCII)
 
 
 class Link:
@@ -54,8 +56,12 @@ class Link:
         with failing_at(self._address):
             try:
                 self._ask(("EXISTS", key), limits.SMALL_ANSWER_BYTES)
-            except MovedError as moved:
-                return moved.host or self._line.endpoint[0], int(moved.port)
+            except ResponseError as refusal:
+                # Newer releases of redis-py have a kind of error for it, without the word.
+                moved = _MOVED.fullmatch(str(refusal).removeprefix("MOVED "))
+                if moved is None:
+                    raise
+                return moved[1] or self._line.endpoint[0], int(moved[2])
         return None
 
     def subscribe(self, channel: bytes) -> None:
