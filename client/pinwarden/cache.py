@@ -204,11 +204,12 @@ def _open_redis(url: str, *, authority: str, name: str, root: int) -> Cache:
     try:
         # Not with this module: redis takes longer to load than all the rest.
         from pinwarden.cache_redis import open_redis
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if error.name is None or error.name.partition(".")[0] != "redis":
             raise
         raise ConfigError(
-            "a Redis cache needs the library redis, which is not installed",
+            "a Redis cache needs the library redis, and a release that this version knows",
+            expected="redis 5.0 or newer",
             hint="Run: pip install 'pinwarden[redis]'",
         ) from None
     return open_redis(url, authority=authority, name=name, root=root)

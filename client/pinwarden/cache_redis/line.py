@@ -11,6 +11,7 @@ import ssl
 from contextlib import suppress
 from typing import Any, Self
 
+from redis._parsers import _RESP2Parser
 from redis.connection import Connection
 
 from pinwarden.cache_redis import limits
@@ -107,7 +108,8 @@ class LineConnection(Connection):
 
     def __init__(self, line: Line, **arguments: Any) -> None:
         self._line = line
-        super().__init__(**arguments)  # type: ignore[no-untyped-call]
+        # Not hiredis, even where it is installed: it makes room for as many elements as a list claims to have.
+        super().__init__(parser_class=_RESP2Parser, **arguments)  # type: ignore[no-untyped-call]
         # Redis need not know who we are, nor give a right for it; older releases have the first two, newer the third.
         self.lib_name = self.lib_version = self.driver_info = None
 

@@ -1,6 +1,7 @@
 """A Redis that is away, slow, hostile, behind TLS or sentinels, or a cluster: an answer, or a CacheError in time."""
 
 import os
+import re
 import signal
 import socket
 import ssl
@@ -147,11 +148,15 @@ def test_a_line_on_which_bytes_drip_ends_when_its_time_is_over(real: Any, author
         assert time.monotonic() - start < 30  # it would have taken 40 s to the end
 
 
+# What it answers, and our words for it.
 REPLIES: dict[str, tuple[bytes, str]] = {
     "an endless line": (b"+" + b"x" * 40_000_000, "sends more than was asked for"),
     "an endless value": (b"$2000000000\r\n" + b"x" * 40_000_000, "sends more than was asked for"),
-    "an endless list": (b"*2000000000\r\n" + b":1\r\n" * 10_000_000, "gave no whole answer in time"),
-    "nested lists": (b"*1\r\n" * 500_000, "answers nonsense (RecursionError)"),
+    "an endless list": (
+        b"*2000000000\r\n" + b":1\r\n" * 10_000_000,
+        "gave no whole answer in time",
+    ),
+    "nested lists": (b"*1\r\n" * 500_000, "answers nonsense"),
     "a number with a million digits": (b":" + b"9" * 60_000 + b"\r\n", "answers nonsense"),
     "no number": (b":x\r\n", "answers nonsense"),
     "a negative size": (b"$-7\r\n", "closed the connection"),
@@ -160,10 +165,10 @@ REPLIES: dict[str, tuple[bytes, str]] = {
     "a list of nothing": (b"*-1\r\n", "answers nonsense"),
     "an error within a list": (b"*1\r\n-ERR no\r\n", "answers nonsense"),
     "no answer": (b"", "closed the connection"),
-    "a redirection that is none": (b"-MOVED x\r\n", "answers nonsense"),
+    "a redirection that is none": (b"-MOVED x\r\n", "answers nonsense|refused: MOVED x"),
     "a redirection": (b"-MOVED 1 127.0.0.1:1\r\n", "refused: "),
     "an empty error": (b"-\r\n", "refused"),
-    "control characters": (b"-ERR \x1b[2Jfine\x00\r\n", "refused: ?[2Jfine?"),
+    "control characters": (b"-ERR \x1b[2Jfine\x00\r\n", r"refused: \?\[2Jfine\?"),
 }
 
 
@@ -187,7 +192,7 @@ def test_whatever_a_hostile_redis_answers_ends_in_nothing_or_a_cache_error(
         told = failure(f"redis://127.0.0.1:{server.port}", authority)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert words in told
+    assert re.search(words, told)
     assert told.endswith("The pins in memory are in force.")
     assert peak < 40 * 1024 * 1024
 
