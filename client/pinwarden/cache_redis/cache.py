@@ -252,7 +252,7 @@ def open_redis(url: str, *, authority: str, name: str, root: int) -> RedisCache:
         ConfigError: the URL is not usable.
     """
     address = parse_address(url)
-    if address.login.password and url == os.environ.get("PINWARDEN_CACHE"):
+    if (address.login.password or address.sentinel_login.password) and url == os.environ.get("PINWARDEN_CACHE"):
         raise ConfigError(
             "PINWARDEN_CACHE holds a password, which every process of this user can read there",
             hint="Write the URL into a file with mode 0600, and its path into PINWARDEN_CACHE_FILE.",

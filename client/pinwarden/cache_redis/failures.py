@@ -76,8 +76,8 @@ def _told(error: Exception, address: RedisAddress) -> str:
     """Return the server's own words, without what we said to it: some errors repeat a command with its password."""
     text = str(error)
     for login in (address.login, address.sentinel_login):
-        for secret in filter(None, (login.password, login.username)):
-            text = text.replace(secret, "***")
+        if login.password:
+            text = text.replace(login.password, "***")
     return f": {printable(text)}" if text else ""
 
 

@@ -70,29 +70,18 @@ class Line:
         self._socket.settimeout(self._deadline.check())
         return self._socket
 
-    def _count(self, received: int) -> None:
-        self._left -= received
+    def recv(self, size: int) -> bytes:
+        piece = self._armed().recv(size)
+        self._left -= len(piece)
         if self._left < 0:
             raise TooMuchError
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        piece = self._armed().recv(size, flags)
-        self._count(len(piece))
         return piece
-
-    def recv_into(self, buffer: bytearray | memoryview) -> int:
-        received = self._armed().recv_into(buffer)
-        self._count(received)
-        return received
 
     def sendall(self, content: bytes) -> None:
         self._armed().sendall(content)
 
     def settimeout(self, seconds: float | None) -> None:
         """Do nothing: the deadline of the step decides."""
-
-    def fileno(self) -> int:
-        return self._socket.fileno() if self._socket is not None else -1
 
     def shutdown(self, how: int) -> None:
         if self._socket is not None:

@@ -103,9 +103,14 @@ def test_a_url_that_is_none_is_refused_and_not_repeated(url: str, why: str) -> N
     assert url not in str(refused.value)
 
 
-def test_a_password_in_the_environment_is_refused_and_its_file_is_named(monkeypatch: Any, authority: Any) -> None:
-    monkeypatch.setenv("PINWARDEN_CACHE", "redis://:hunter2@127.0.0.1:1")
-    for cache in (None, "redis://:hunter2@127.0.0.1:1"):
+@pytest.mark.parametrize(
+    "url", ["redis://:hunter2@127.0.0.1:1", "redis+sentinel://127.0.0.1:1/pins?sentinel_password=hunter2"]
+)
+def test_a_password_in_the_environment_is_refused_and_its_file_is_named(
+    url: str, monkeypatch: Any, authority: Any
+) -> None:
+    monkeypatch.setenv("PINWARDEN_CACHE", url)
+    for cache in (None, url):
         with pytest.raises(ConfigError, match="its path into PINWARDEN_CACHE_FILE") as refused:
             PinClient("http://localhost:1", pinset="app", root=authority.root_json, cache=cache)
         assert "hunter2" not in str(refused.value)
