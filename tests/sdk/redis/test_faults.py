@@ -117,6 +117,8 @@ def test_no_order_of_faults_lowers_a_client_or_costs_it_its_update(
             authority.publish({HOST: [os.urandom(32), b"2" * 32]})
             server.serve(authority)
             assert clients[at].refresh().version == authority.pinset_version
+            server.requests.clear()
+            server.ports.clear()
         else:
             dice.choice((clients[at]._fleet.look, clients[at]._fleet.share))()
         status = clients[at].status()

@@ -46,16 +46,15 @@ class Member:
     def __init__(self, *arguments: object) -> None:
         command = [sys.executable, str(Path(__file__).with_name("member.py")), *map(str, arguments)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._said: set[str] = set()
 
-    def says(self, expected: str) -> None:
-        """Read what it says until that is *expected*."""
+    def says(self, *expected: str) -> None:
+        """Read what it says until all that is *expected* was among it, since the start."""
         assert self.process.stdout is not None
-        said = []
-        for line in self.process.stdout:
-            said.append(line.strip())
-            if said[-1] == expected:
-                return
-        raise AssertionError(f"it never said {expected!r}, but {said}")
+        while not self._said.issuperset(expected):
+            line = self.process.stdout.readline()
+            assert line, f"it ended, and never said all of {expected}, but {self._said}"
+            self._said.add(line.strip())
 
     def do(self, command: str) -> None:
         """Give it a command."""
@@ -92,13 +91,13 @@ def test_one_process_fetches_an_update_and_the_others_take_it_without_a_request(
     server.serve(authority)
     members = [join(), join(), join()]
     for member in members:
-        member.says("1 refreshed")
+        member.says("trusts 1", "turn is over")
     before = len(server.requests)
     published(authority)
     server.serve(authority)
     members[0].do("refresh")
     for member in members:
-        member.says("2 refreshed")
+        member.says("trusts 2")
     assert server.paths[before:] == ["/v1/bundles/app/1"]
     assert [member.end() for member in members] == [0, 0, 0]
 
@@ -108,16 +107,16 @@ def test_a_process_that_is_stopped_and_goes_on_has_the_update_that_it_slept_thro
 ) -> None:
     server.serve(authority)
     awake, asleep = join(), join()
-    awake.says("1 refreshed")
-    asleep.says("1 refreshed")
+    awake.says("trusts 1", "turn is over")
+    asleep.says("trusts 1", "turn is over")
     asleep.process.send_signal(19)
     published(authority)
     server.serve(authority)
     awake.do("refresh")
-    awake.says("2 refreshed")
+    awake.says("trusts 2")
     before = len(server.requests)
     asleep.process.send_signal(18)
-    asleep.says("2 refreshed")
+    asleep.says("trusts 2")
     assert len(server.requests) == before
 
 
