@@ -1,8 +1,9 @@
 """
 Where accepted documents wait for the next start (spec C1 to C5).
 
-It may import the gate, ``envelope``, ``owned_files``, ``split_view`` and the standard library. It never judges what it
-reads: every load goes through ``trust.absorb``, so whoever can write here can at most make the client fetch again.
+It may import the gate, ``envelope``, ``owned_files``, ``split_view``, ``cache_redis`` for a URL, and the standard
+library. It never judges what it reads: every load goes through ``trust.absorb``, so whoever can write here can at most
+make the client fetch again.
 """
 
 import hashlib
@@ -13,14 +14,18 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pinwarden import failpoints, owned_files
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import CacheError, ConfigError, MalformedError, UntrustedError
 from pinwarden.split_view import SplitView
 from pinwarden.strict_json import parse_object, spell
-from pinwarden.trust import KeptDocuments
+from pinwarden.trust import KeptDocuments, TrustState
+
+if TYPE_CHECKING:
+    from pinwarden.cache_redis.fleet import Fleet
+    from pinwarden.keeping import Health, Testimony
 
 __all__ = ["Cache", "DiskCache", "MemoryCache"]
 
@@ -32,7 +37,6 @@ MAX_EVIDENCE = 8
 INSTALLATION_BYTES = 16
 _INSTALLATION_FILE_BYTES = 64  # twice as long in hex, and whoever wrote it by hand may have ended the line
 _TYPES = {"roots": ROOT_TYPE, "timestamps": TIMESTAMP_TYPE, "pinsets": PINSET_TYPE}
-_REDIS_SCHEMES = ("redis://", "rediss://", "redis+sentinel://", "redis+cluster://")
 
 
 @runtime_checkable
@@ -72,6 +76,21 @@ class Witness(Protocol):
         Raises:
             CacheError: it could not be written.
         """
+
+
+@runtime_checkable
+class SharedCache(Cache, Protocol):
+    """A cache on the network that the clients of a fleet share: too far away for a handshake to wait for."""
+
+    def join(
+        self,
+        *,
+        trust: Callable[[], TrustState],
+        take: Callable[[KeptDocuments], bool],
+        health: "Health | None" = None,
+        testimony: "Testimony | None" = None,
+    ) -> "Fleet":
+        """Return what carries documents between a client and this cache; its class describes the arguments."""
 
 
 class MemoryCache:
@@ -130,7 +149,7 @@ class DiskCache:
 
     def _load(self) -> KeptDocuments:
         try:
-            return _parse(owned_files.read(self._path, MAX_CACHE_BYTES))
+            return parse_kept(owned_files.read(self._path, MAX_CACHE_BYTES))
         except FileNotFoundError:
             return KeptDocuments()
         except owned_files.UnusableFileError as error:
@@ -148,7 +167,7 @@ class DiskCache:
                 failpoints.hit("cache.read")
                 wanted = merge(found)
                 if wanted != found:
-                    owned_files.replace(self._path, _spell(wanted))
+                    owned_files.replace(self._path, spell_kept(wanted))
         except OSError as error:
             raise CacheError(
                 f"cache {self._path} cannot be written: {error.strerror or error}",
@@ -194,14 +213,17 @@ class DiskCache:
             return os.urandom(INSTALLATION_BYTES)
 
 
-def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, name: str) -> Cache:
+def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, name: str, root: int = 1) -> Cache:
     """
-    Return the cache that *where* names.
+    Return the cache that *where* names: a folder, a Redis URL (docs/cache.md), or a Cache.
 
     None means ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory with a warning.
 
+    Args:
+        root: the version of the root that the client has in itself.
+
     Raises:
-        ConfigError: no path and no Cache, or a scheme that this version does not have.
+        ConfigError: none of these, or a Redis without ``pip install 'pinwarden[redis]'``.
     """
     if where is None:
         where = os.environ.get("PINWARDEN_CACHE") or None
@@ -217,8 +239,8 @@ def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, 
         return MemoryCache()
     if isinstance(where, str | os.PathLike):
         place = os.fspath(where)
-        if place.startswith(_REDIS_SCHEMES):
-            raise ConfigError("this version has no Redis cache", expected="a folder", got=place.partition("://")[0])
+        if place.startswith("redis") and "://" in place:
+            return _open_redis(place, authority=authority, name=name, root=root)
         if not place:
             raise ConfigError("cache is empty", expected="a folder", hint="None chooses one, or memory.")
         if Path(place).exists() and not Path(place).is_dir():
@@ -234,7 +256,28 @@ def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, 
     return candidate
 
 
-def _parse(content: bytes) -> KeptDocuments:
+def _open_redis(url: str, *, authority: str, name: str, root: int) -> Cache:
+    try:
+        # Not with this module: redis takes longer to load than all the rest.
+        from pinwarden.cache_redis import open_redis
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] != "redis":
+            raise
+        raise ConfigError(
+            "a Redis cache needs the library redis, and a release that this version knows",
+            expected="redis 5.0 or newer",
+            hint="Run: pip install 'pinwarden[redis]'",
+        ) from None
+    return open_redis(url, authority=authority, name=name, root=root)
+
+
+def parse_kept(content: bytes) -> KeptDocuments:
+    """
+    Return the envelopes that *content* holds; nothing about them is judged.
+
+    Raises:
+        UntrustedError: it is no cache.
+    """
     value = parse_object(content, limit=MAX_CACHE_BYTES, what="cache")
     if value.get("format") != FORMAT:
         raise MalformedError("cache of another format", expected=FORMAT, got=repr(value.get("format"))[:40])
@@ -247,7 +290,8 @@ def _parse_envelopes(value: Any, kind: str) -> tuple[Envelope, ...]:
     return tuple(Envelope.from_json(item, expect=kind) for item in value)
 
 
-def _spell(kept: KeptDocuments) -> bytes:
+def spell_kept(kept: KeptDocuments) -> bytes:
+    """Return the bytes that :func:`parse_kept` reads."""
     lists = {field: [envelope.to_json() for envelope in getattr(kept, field)] for field in _TYPES}
     return spell({"format": FORMAT, **lists})
 

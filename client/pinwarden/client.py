@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 from pinwarden import elapsed, tls
 from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, read_bootstrap
 from pinwarden.background import BackgroundRefresh
-from pinwarden.cache import Cache, open_cache
+from pinwarden.cache import Cache, SharedCache, open_cache
 from pinwarden.enforce import Chain, Policy, Verdict, is_drawn
 from pinwarden.events import Events
 from pinwarden.findings import Finding
 from pinwarden.guard import ClientGuard, Rules, Snapshot
+from pinwarden.keeping import Health, Testimony
 from pinwarden.refresher import Refresher
 from pinwarden.spki import pin_of
 from pinwarden.status import Status, rollout_of
@@ -31,6 +32,8 @@ from pinwarden.update import Updater
 from pinwarden.witness import Witness
 
 if TYPE_CHECKING:
+    from pinwarden.cache_redis.fleet import Fleet
+    from pinwarden.cache_redis.hints import Hints
     from pinwarden.reports import Reporter
     from pinwarden.servers import PinServers
 
@@ -42,16 +45,17 @@ class PinClient:
     """
     Fetches, verifies and caches one pin set, and enforces it on TLS connections.
 
-    The constructor reads disk, never the network. Use it as a context manager, or call :meth:`start`, to keep the pins
-    fresh in the background; without that, a handshake that finds the last refresh older than *poll_seconds* asks for
-    one in passing and does not wait for it. All methods may be called from any thread.
+    The constructor reads the cache, and never asks the pin server. Use it as a context manager, or call :meth:`start`,
+    to keep the pins fresh in the background; without that, a handshake that finds the last refresh older than
+    *poll_seconds* asks for one in passing and does not wait for it. All methods may be called from any thread.
 
     Args:
         url: the pin server, ``https://pins.example.com``, or up to four addresses of it in the order of preference:
             what one does not answer, or answers wrongly, the next one is asked for.
         pinset: the name of the pin set.
         root: the authority's root that the application embeds: a path, or the bytes themselves.
-        cache: a folder, a Cache, or None for ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory.
+        cache: a folder, a Redis URL (docs/cache.md), a Cache, or None for ``$PINWARDEN_CACHE``, else
+            ``$XDG_STATE_HOME/pinwarden``, else memory.
         bootstrap: a bundle shipped with the application (path or bytes), so that the first start needs no network.
         options: see :class:`Options`.
 
@@ -87,29 +91,36 @@ class PinClient:
         make = partial(Fetcher, ca_file=ca_file, allow_http=options.get("allow_http", False), instance=instance)
         self._servers = PinServers(url, make, self._events)
         self._reporter = Reporter(self._events, instance=instance, ca_file=ca_file)
-        self._cache = open_cache(cache, authority=trust.authority, name=trust.name)
+        self._cache = open_cache(cache, authority=trust.authority, name=trust.name, root=trust.root.version)
         trust = absorb(absorb(trust, shipped), self._cache.load())
+        self._health = Health(self._cache, self._events)
+        self._testimony = Testimony(self._cache, self._events, self._note_contradiction)
+        fleet = self._join_fleet()
         updater = Updater(
             self._servers,
-            self._cache,
+            fleet.near if fleet else self._cache,
             adopt=self._adopt,
-            events=self._events,
-            note_contradiction=self._note_contradiction,
+            health=self._health,
+            testimony=self._testimony,
         )
-        self._refresher = Refresher(updater, self._servers, self._events, self._clock, poll_seconds=poll_seconds)
+        self._refresher = Refresher(
+            updater, self._servers, self._events, self._clock, poll_seconds=poll_seconds, adopt=self._adopt
+        )
+        self._refresher.fleet = fleet
         self._guard = ClientGuard(
             self._snapshot_of(trust, None),
             Rules(self._clock, options.get("unpinned", "allow"), options.get("when_empty", "refuse")),
             events=self._events,
             witness=Witness(self._events, clock=self._clock, report=self._reporter.note if self._reports else None),
-            refresh=self._refresher.refresh_unasked,
+            refresh=self._refresher.refresh_for_handshake,
             refresh_soon=self._refresher.refresh_soon,
             refresh_if_due=self._refresher.refresh_if_due,
         )
         self._refresher.guard = self._guard
         self._process_wide = False
         _alive.add(self)
-        weakref.finalize(self, _let_go, self._refresher.background, self._servers, self._reporter).atexit = False
+        hints = fleet.hints if fleet else None
+        weakref.finalize(self, _let_go, self._refresher.background, self._servers, self._reporter, hints).atexit = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -125,7 +136,8 @@ class PinClient:
 
     def refresh(self) -> Status:
         """
-        Fetch once and adopt what is newer; blocks for 10 seconds at most per request, after the resolver has answered.
+        Fetch once and adopt what is newer; blocks for 10 seconds at most per request, after the resolver has answered,
+        and then for a second at most to write to a Redis.
 
         Raises:
             UntrustedError: the answer was refused; what was trusted stays. FetchError: there was no usable answer, or
@@ -156,7 +168,8 @@ class PinClient:
             failures=self._refresher.failures,
             server=self._servers.served_by,
             cache=self._cache.describe,
-            persist_failed=self._refresher.updater.persist_failed,
+            persist_failed=self._health.failed,
+            split_views=self._testimony.count,
             refused=self._guard.witness.refused,
             reported=self._guard.witness.reported,
             reports_sent=self._reporter.sent,
@@ -214,7 +227,7 @@ class PinClient:
 
     def start(self) -> Self:
         """Refresh in the background from now on, at once and then every ``poll_seconds`` with 20 % jitter."""
-        self._refresher.background.start()
+        self._refresher.start()
         return self
 
     def close(self) -> None:
@@ -260,6 +273,16 @@ class PinClient:
     def _adopt(self, trust: TrustState) -> None:
         self._guard.adopt(self._snapshot_of(trust, self._guard.snapshot))
 
+    def _join_fleet(self) -> "Fleet | None":
+        if not isinstance(self._cache, SharedCache):
+            return None
+        return self._cache.join(
+            trust=lambda: self._guard.snapshot.trust,
+            take=lambda found: self._refresher.take(found),  # noqa: PLW0108 - which is made after the fleet
+            health=self._health,
+            testimony=self._testimony,
+        )
+
     def _note_contradiction(self, outcome: str, envelopes: tuple[bytes, bytes]) -> None:
         pinset = self._guard.snapshot.trust.pinset
         if pinset is not None and pinset.report_to and self._reports:
@@ -295,10 +318,12 @@ def _end_with_process() -> None:
         client._refresher.let_go()
 
 
-def _let_go(background: BackgroundRefresh, servers: "PinServers", reporter: "Reporter") -> None:
+def _let_go(background: BackgroundRefresh, servers: "PinServers", reporter: "Reporter", hints: "Hints | None") -> None:
     background.stop()
     servers.close()
     reporter.stop()
+    if hints is not None:
+        hints.stop()
 
 
 def _utc_now() -> datetime:

@@ -7,8 +7,10 @@ it was made with.
 
 import socket
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from io import RawIOBase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -59,7 +61,7 @@ class TimedReader(RawIOBase):
 def open_socket(host: str, port: int, deadline: Deadline) -> socket.socket:
     """Connect to the first address of the host that answers, each within its share of the time that is left."""
     failure: OSError | None = None
-    targets = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    targets = _targets(host, port)
     for tried, (family, kind, protocol, _, target) in enumerate(targets):
         line = socket.socket(family, kind, protocol)
         try:
@@ -73,3 +75,12 @@ def open_socket(host: str, port: int, deadline: Deadline) -> socket.socket:
         else:
             return line
     raise failure or OSError("the name has no address")
+
+
+def _targets(host: str, port: int) -> Sequence[tuple[int, int, int, str, Any]]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError, ValueError):
+            socket.inet_pton(family, host)
+            # The C library takes a lock even for these; a child forked while another thread holds it waits for ever.
+            return [(family, socket.SOCK_STREAM, 0, "", (host, port))]
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -1,8 +1,8 @@
 """
 When one client refreshes, who waits for it, and what is remembered of it (spec section 4, E11).
 
-It may import ``update``, ``servers``, ``background``, ``events`` and the guard's times. It never judges an answer or a
-connection, and only one refresh runs at a time.
+It may import ``update``, ``servers``, ``background``, ``events``, ``trust`` and the guard's times. It never judges an
+answer or a connection, and only one refresh runs at a time.
 """
 
 import logging
@@ -19,10 +19,11 @@ from pinwarden.errors import FetchError, PinwardenError
 from pinwarden.events import Events
 from pinwarden.guard import SECOND_LOOK_SECONDS, ClientGuard
 from pinwarden.tidings import tell_change, tell_failure, tell_success
-from pinwarden.trust import State, TrustState
+from pinwarden.trust import KeptDocuments, State, TrustState, absorb
 from pinwarden.update import Updater
 
 if TYPE_CHECKING:
+    from pinwarden.cache_redis.fleet import Fleet
     from pinwarden.servers import PinServers
 
 log = logging.getLogger("pinwarden")
@@ -30,6 +31,7 @@ log = logging.getLogger("pinwarden")
 # A refresh ends within its deadlines. Whoever waits longer for another's may be what that one waits for: a log handler
 # that ships records over a judged connection.
 REFRESH_WAIT_SECONDS = 30.0
+_ROWS = (State.EMPTY, State.EXPIRED, State.STALE, State.FRESH)
 
 
 class Refresher:
@@ -38,6 +40,7 @@ class Refresher:
 
     Attributes:
         guard: whose pins these are; given after construction, because the guard asks for refreshes itself.
+        fleet: shares the pins with other clients of one cache; None without such a cache.
         background: the thread's business.
         last_refresh: when a refresh last succeeded, or None. last_error: what refused or failed the last one, or None.
         failures: how many failed in a row.
@@ -48,9 +51,11 @@ class Refresher:
         events: is told how each refresh went.
         clock: the present, for judging documents.
         poll_seconds: mean time between refreshes.
+        adopt: called with what other clients had, and is newer.
     """
 
     guard: ClientGuard
+    fleet: "Fleet | None" = None
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class Refresher:
         clock: Callable[[], datetime],
         *,
         poll_seconds: float,
+        adopt: Callable[[TrustState], object],
     ) -> None:
         self.updater = updater
         self.servers = servers
@@ -67,10 +73,11 @@ class Refresher:
         self.last_error: str | None = None
         self.failures = 0
         # Weakly, or the thread of a client that everyone has forgotten would run for ever.
-        self.background = BackgroundRefresh(_weakly(self.refresh_unasked), interval_seconds=poll_seconds)
+        self.background = BackgroundRefresh(_weakly(self._refresh_in_turn), interval_seconds=poll_seconds)
         self._events = events
         self._clock = clock
         self._poll_seconds = poll_seconds
+        self._adopt = adopt
         self._lock = threading.Lock()
         self._errand = threading.Lock()
         self._refreshing: int | None = None
@@ -80,11 +87,55 @@ class Refresher:
 
     def refresh(self) -> None:
         """Refresh once for a caller who gets the error; raises as ``PinClient.refresh`` does."""
-        self._refresh(log_failure_at=logging.DEBUG)
+        self._refresh_and_share(log_failure_at=logging.DEBUG)
 
     def refresh_unasked(self) -> None:
         """Refresh once for nobody in particular: a failure is raised, and logged as a warning besides."""
-        self._refresh(log_failure_at=logging.WARNING)
+        self._refresh_and_share(log_failure_at=logging.WARNING)
+
+    def refresh_for_handshake(self) -> None:
+        """As :meth:`refresh_unasked`, while a handshake waits: what is accepted goes to the fleet after it."""
+        try:
+            self._refresh(log_failure_at=logging.WARNING)
+        finally:
+            if self.fleet:
+                self.fleet.share_soon()
+
+    def _refresh_in_turn(self) -> None:
+        """Refresh in the background, where one client of a fleet may do it for the others."""
+        if self.fleet:
+            self.fleet.turn(self.refresh_unasked)
+        else:
+            self.refresh_unasked()
+
+    def _refresh_and_share(self, *, log_failure_at: int) -> None:
+        try:
+            self._refresh(log_failure_at=log_failure_at)
+        finally:
+            if self.fleet:
+                self.fleet.share()
+
+    def take(self, found: KeptDocuments) -> bool:
+        """
+        Adopt what other clients kept, if it is newer and puts this one no row down in the state table (spec C1).
+
+        Whoever can write to a shared cache could otherwise show a document that was good once, and whose end lets
+        ordinary CA checks decide. Return whether the pins of it are fresh.
+        """
+        with self._events.later():
+            if not self._acquire():
+                return False
+            try:
+                before, now = self.guard.snapshot.trust, self._clock()
+                newer = absorb(before, found)
+                then, after = before.state_at(now), newer.state_at(now)
+                if newer is before or _ROWS.index(after) < _ROWS.index(then):
+                    return False
+                self._adopt(newer)
+                self._tell_change(before, now)
+            finally:
+                self._lock.release()
+        return after is State.FRESH
 
     def refresh_if_due(self) -> None:
         """Keep the pins of a client fresh that nobody called start() on; the guard asks when the time has come."""
@@ -114,8 +165,16 @@ class Refresher:
         except RuntimeError as error:  # too many threads, or the process is ending
             log.warning("no refresh in the background: %s", error)
 
+    def start(self) -> None:
+        """Refresh in the background from now on."""
+        if self.fleet:
+            self.fleet.open()
+        self.background.start()
+
     def close(self) -> None:
         """Stop the background refresh and close idle connections to the pin server."""
+        if self.fleet:
+            self.fleet.close()  # first, for the background refresh may be waiting for others
         self.background.close()
         self._close_connections(wait_seconds=1.0)
 
@@ -135,6 +194,8 @@ class Refresher:
         """In the child, another *instance*: a lock that another thread held at the fork would never be released."""
         self._lock, self._errand, self._refreshing = threading.Lock(), threading.Lock(), None
         self.servers.reset_after_fork(instance)
+        if self.fleet:
+            self.fleet.reset_after_fork()
         self.background.reset_after_fork()
         if self.background.is_lost:
             self.guard.due = 0.0  # the child's first handshake resumes it
@@ -142,7 +203,7 @@ class Refresher:
     def _refresh(self, *, log_failure_at: int) -> None:
         # What happens is told at the end, without the lock: a listener may connect, and be judged, itself.
         with self._events.later():
-            if self._refreshing == threading.get_ident() or not self._lock.acquire(timeout=REFRESH_WAIT_SECONDS):
+            if not self._acquire():
                 error = FetchError(
                     "another refresh is still under way",
                     holds="The pins already trusted stay in force.",
@@ -161,6 +222,10 @@ class Refresher:
                     self.servers.close()
                 self._refreshing = None
                 self._lock.release()
+
+    def _acquire(self) -> bool:
+        """Take the lock of refreshes; False when one does not end, or is under way in this very thread."""
+        return self._refreshing != threading.get_ident() and self._lock.acquire(timeout=REFRESH_WAIT_SECONDS)
 
     def _refresh_once(self, now: datetime, log_failure_at: int) -> None:
         self._last_attempt = elapsed.seconds()

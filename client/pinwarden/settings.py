@@ -44,7 +44,8 @@ TABLE = SettingsTable(
             "cache",
             _cache,
             None,
-            "Folder that keeps accepted documents for the next start; default: $XDG_STATE_HOME/pinwarden, else memory.",
+            "Folder or Redis URL that keeps accepted documents for the next start; default: $XDG_STATE_HOME/pinwarden, "
+            "else memory.",
             may_be_secret=True,
         ),
         Setting("bootstrap", path, None, "File with a bundle, so that the first start needs no network."),

@@ -50,6 +50,7 @@ class Status:
         server: origin of the pin server that gave the last accepted answer, or None.
         cache: where documents are kept, for people.
         persist_failed: how often the cache could not be written.
+        split_views: how many documents of another content than the one held were found in a shared cache (spec C6).
         refused, reported: connections refused, and let through in report mode, since the client was made.
         reports_sent, reports_dropped: failure reports that were taken, and given up (docs/reports.md).
         process_wide: whether this client judges every connection of the process.
@@ -73,6 +74,7 @@ class Status:
     server: str | None
     cache: str
     persist_failed: int
+    split_views: int
     refused: int
     reported: int
     reports_sent: int

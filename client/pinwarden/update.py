@@ -1,7 +1,7 @@
 """
 One update, from the network into the trust state and the cache (spec section 4, V10, C1 to C5).
 
-It may import ``trust``, ``fetch``, ``cache``, ``split_view``, ``events`` and errors. It never decides what is trusted,
+It may import ``trust``, ``fetch``, ``cache``, ``keeping``, ``split_view`` and errors. It never decides what is trusted,
 only what is fetched, kept, told and survivable.
 """
 
@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Protocol
 
 from pinwarden.bundle import Bundle
-from pinwarden.cache import Cache, Witness
+from pinwarden.cache import Cache
 from pinwarden.documents import Root
 from pinwarden.envelope import Envelope
 from pinwarden.errors import CacheError, EquivocationError, FetchError, UntrustedError
 from pinwarden.events import Events
+from pinwarden.keeping import Health, Testimony
 from pinwarden.split_view import SplitView, find_split_views, is_vouched_for
 from pinwarden.trust import (
     KeptDocuments,
@@ -26,7 +27,6 @@ from pinwarden.trust import (
 )
 
 MAX_ROOT_WALK = 256
-MAX_TOLD = 64
 NOT_FOUND = 404
 
 
@@ -56,11 +56,7 @@ class Updater:
         source: where bundles come from.
         cache: where accepted documents are kept.
         adopt: called with each newer state at once, before anything else may fail.
-        events: is told when keeping begins to fail, when it works again, and of two contents of one version.
-        note_contradiction: hears of the latter too: ``"equivocation"`` or ``"split-view"``, and both envelopes.
-
-    Attributes:
-        persist_failed: how often the cache could not be written.
+        health, testimony: tell what happens to the cache, and of split views; default: to the log alone.
     """
 
     def __init__(
@@ -69,18 +65,15 @@ class Updater:
         cache: Cache,
         *,
         adopt: Callable[[TrustState], object],
-        events: Events | None = None,
-        note_contradiction: Callable[[str, tuple[bytes, bytes]], object] | None = None,
+        health: Health | None = None,
+        testimony: Testimony | None = None,
     ) -> None:
         self._source = source
         self._cache = cache
         self._adopt = adopt
-        self._events = events or Events()
-        self._note_contradiction = note_contradiction
-        self._keeps = True
         self._etag: tuple[str, TrustState] | None = None
-        self._told: dict[tuple[str, ...], str] = {}
-        self.persist_failed = 0
+        self.health = health or Health(cache, Events())
+        self.testimony = testimony or Testimony(cache, Events())
 
     def update(self, state: TrustState, now: datetime) -> TrustState:
         """
@@ -107,7 +100,8 @@ class Updater:
             if error.state is not None and error.state.root.version > state.root.version:
                 self._keep(error.state)
             if isinstance(error, EquivocationError):
-                error.hint = f"{error.hint or ''} {self._tell('equivocation', SplitView.of(error))}".lstrip()
+                told = self.testimony.tell("equivocation", SplitView.of(error))
+                error.hint = f"{error.hint or ''} {told}".lstrip()
             raise
         kept = self._keep(newer)
         self._etag = (fetched.etag, newer) if fetched.etag and kept is newer else None
@@ -137,7 +131,7 @@ class Updater:
             nonlocal state
             views[:] = find_split_views(state, found)
             state = absorb(state, found)
-            kept = _with_strangers(state, found)
+            kept = with_strangers(state, found)
             if any(is_vouched_for(state, view.shown) for view in views):  # spec C6: neither displaces the other
                 return KeptDocuments(kept.roots, found.timestamps, found.pinsets)
             return kept
@@ -146,61 +140,17 @@ class Updater:
         try:
             self._cache.update(merge)
         except CacheError as error:
-            self._could_not_keep(error)
+            self.health.note_failure(error)
         else:
-            if not self._keeps:
-                self._keeps = True
-                self._events.tell("cache.recovered", "updates are kept again", cache=self._cache.describe)
+            self.health.note_success()
         if state is not before:
             self._adopt(state)
         for view in views:
-            self._tell("split-view", view)
+            self.testimony.tell("split-view", view)
         return state
 
-    def _could_not_keep(self, error: CacheError) -> None:
-        self.persist_failed += 1
-        if self._keeps:  # told once: a folder that is read-only stays so, and a busy log helps nobody
-            self._keeps = False
-            message = "update is in force but could not be kept for the next start: %s"
-            self._events.tell("cache.failed", message, error, cache=self._cache.describe, reason=str(error))
 
-    def _tell(self, outcome: str, view: SplitView) -> str:
-        """Tell of a split view once, keep both envelopes, and return a sentence that says where they are."""
-        key = (view.kind, *view.digests)
-        if key not in self._told:
-            if len(self._told) >= MAX_TOLD:
-                return "There were too many of them to keep this one."
-            self._told[key] = self._testify(view)
-            self._events.tell(
-                "split_view.found",
-                "split view: %s %d.%d has two contents, SHA-256 %s is held and %s was shown. What is held stays in "
-                "force. %s Treat it as an incident.",
-                view.kind,
-                *view.tag,
-                *view.digests,
-                self._told[key],
-                kind=view.kind,
-                epoch=view.tag[0],
-                version=view.tag[1],
-                held=view.digests[0],
-                shown=view.digests[1],
-                evidence=self._told[key],
-            )
-            if self._note_contradiction is not None:
-                self._note_contradiction(outcome, (view.held.to_bytes(), view.shown.to_bytes()))
-        return self._told[key]
-
-    def _testify(self, view: SplitView) -> str:
-        if not isinstance(self._cache, Witness):
-            return "This cache keeps no evidence."
-        try:
-            where = self._cache.testify(view)
-        except CacheError as error:
-            return f"No evidence could be kept: {error.what}."
-        return f"Both are kept in {where}." if where else "There is too much evidence already to keep this one."
-
-
-def _with_strangers(state: TrustState, found: KeptDocuments) -> KeptDocuments:
+def with_strangers(state: TrustState, found: KeptDocuments) -> KeptDocuments:
     """
     Return what *state* keeps, and what it cannot judge but another client of the same cache may need (spec C3).
 

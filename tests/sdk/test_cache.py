@@ -548,10 +548,12 @@ def test_without_a_cache_argument_the_environment_decides(
         assert caught == []
 
 
-@pytest.mark.parametrize("where", ["redis://localhost", "rediss://user:secret@localhost/0"])
-def test_a_cache_of_another_kind_is_refused_by_name(where: str) -> None:
-    with pytest.raises(ConfigError, match="this version has no Redis cache: expected a folder") as refused:
-        open_cache(where, authority="a-12345678", name="app")
+def test_a_redis_url_without_the_library_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    for module in [name for name in sys.modules if name.startswith(("redis.", "pinwarden.cache_redis"))]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(ConfigError, match="Run: pip install 'pinwarden\\[redis\\]'") as refused:
+        open_cache("rediss://user:secret@localhost/0", authority="a-12345678", name="app")
     assert "secret" not in str(refused.value)
 
 
@@ -584,8 +586,8 @@ def test_a_cache_object_is_taken_as_it_is(make_client: Any, server: Any, authori
 
 
 def test_the_gate_of_the_cache_raises_nothing_but_untrusted(desk: Desk) -> None:
-    from pinwarden.cache import _parse
+    from pinwarden.cache import parse_kept
 
     for content in (b"", b"{}", b"\xff", b'{"format":"pinwarden-cache-1"}', b'{"format":1}'):
         with pytest.raises(UntrustedError):
-            _parse(content)
+            parse_kept(content)

@@ -386,7 +386,7 @@ def test_a_defect_in_a_refresh_is_told_in_the_status_too(
         ({"bootstrap": "no/such/file"}, "bootstrap cannot be read from 'no/such/file': No such file or directory."),
         ({"bootstrap": b"{}"}, "Take the answer of /v1/bundles/NAME/1, unchanged."),
         ({"cache": ""}, "cache is empty: expected a folder. None chooses one, or memory."),
-        ({"cache": "redis://localhost"}, "this version has no Redis cache: expected a folder, got redis."),
+        ({"cache": "redis://"}, "the Redis URL of the cache is not usable: a host or a port in it is none: expected "),
         ({"cache": 7}, "cache is neither a folder nor a Cache"),
         ({"ca_file": "no/such/ca.pem"}, "ca_file 'no/such/ca.pem' cannot be used: No such file or directory."),
     ],

@@ -47,7 +47,7 @@ class ThrowawayPins(PinClient):
         options.setdefault("cache", MemoryCache())
         super().__init__(_NOWHERE, pinset=self.authority.name, root=self.authority.root_json, **options)
         self._refresher.updater = Updater(
-            _Published(self.authority), self._cache, adopt=self._adopt, events=self._events
+            _Published(self.authority), self._cache, adopt=self._adopt, health=self._health
         )
         if hosts is not None:
             self.publish(hosts)

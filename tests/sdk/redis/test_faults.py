@@ -1,0 +1,245 @@
+"""Faults of Redis in any order under a client that goes on: never below its floor, never without an answer (T4)."""
+
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinwarden import State
+from pinwarden.bundle import Bundle
+from pinwarden.cache import spell_kept
+from pinwarden.cache_redis import limits
+from pinwarden.trust import KeptDocuments
+
+HOST = "api.example.com"
+SOAK = os.environ.get("PINWARDEN_SOAK") == "1"
+OPERATIONS = 20_000 if SOAK else 500
+TYPES: tuple[Callable[[Any, str], object], ...] = (
+    lambda client, key: client.rpush(key, "x"),
+    lambda client, key: client.sadd(key, "x"),
+    lambda client, key: client.hset(key, "x", "y"),
+    lambda client, key: client.zadd(key, {"x": 1}),
+    lambda client, key: client.xadd(key, {"x": 1}),
+)
+
+
+class Saboteur:
+    """Does one thing after the other to a Redis, as whoever may write there can."""
+
+    def __init__(self, server: Any, shelf: Any, bundles: list[Bundle], dice: random.Random) -> None:
+        self.keys = [shelf.key(what) for what in ("newest", "root:2", "root:3", "lease")]
+        self.channel = shelf.key("news")
+        self._server = server
+        self._bundles = bundles
+        self._dice = dice
+        self._stopped = False
+
+    def act(self) -> None:
+        """Do anything but what an honest client would do."""
+        if self._stopped:
+            self._server.send_signal(signal.SIGCONT)
+            self._stopped = False
+            return
+        self._dice.choice((self.flush, self.retype, self.garble, self.lie, self.replay, self.shout, self.swap))()
+
+    def stop(self) -> None:
+        """Let every answer fail until the next act."""
+        self._server.send_signal(signal.SIGSTOP)
+        self._stopped = True
+
+    def flush(self) -> None:
+        with self._server.client() as client:
+            client.flushall()
+
+    def retype(self) -> None:
+        with self._server.client() as client:
+            key = self._dice.choice(self.keys)
+            client.delete(key)
+            self._dice.choice(TYPES)(client, key)
+
+    def garble(self) -> None:
+        with self._server.client() as client:
+            client.set(self._dice.choice(self.keys), self._dice.randbytes(self._dice.choice((0, 1, 100, 100_000))))
+
+    def lie(self) -> None:
+        line = b"pinwarden-1 %d.%d %d.%d %d\n" % tuple(self._dice.choice((0, 1, 9, 2**53)) for _ in range(5))
+        with self._server.client() as client:
+            found = client.get(self.keys[0]) if client.type(self.keys[0]) == b"string" else b""
+            client.set(self.keys[0], line + found.partition(b"\n")[2])
+
+    def replay(self) -> None:
+        old = self._dice.choice(self._bundles)
+        kept = KeptDocuments((), (old.timestamp,), (self._dice.choice(self._bundles).pinset,))
+        with self._server.client() as client:
+            client.set(self.keys[0], b"pinwarden-1 1.1 1.1 1\n" + spell_kept(kept))
+
+    def shout(self) -> None:
+        with self._server.client() as client:
+            for _ in range(20):
+                client.publish(self.channel, self._dice.choice((b"x" * 9000, b"pinwarden-1 9.9 9.9 9", b"")))
+
+    def swap(self) -> None:
+        with self._server.client() as client:
+            one, other = self._dice.sample(self.keys, 2)
+            if client.exists(one) and client.exists(other):
+                client.rename(one, other)
+
+
+def test_no_order_of_faults_lowers_a_client_or_costs_it_its_update(
+    make_redis: Any, make_client: Any, server: Any, authority: Any, shelf: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    caplog.set_level(logging.CRITICAL, "pinwarden")  # what is captured would grow, and is not ours
+    dice = random.Random(4)
+    redis_server = make_redis()
+    authority.rotate_root()
+    authority.rotate_root()
+    bundles = [authority.publish({HOST: [bytes([n]) * 32, b"2" * 32]}) for n in range(3, 9)]
+    server.serve(authority)
+    saboteur = Saboteur(redis_server, type(shelf)(redis_server, authority), bundles, dice)
+    clients = [make_client(cache=redis_server.url) for _ in range(3)]
+    reached = [client.refresh().version for client in clients]
+    tracemalloc.start()
+    for number in range(OPERATIONS):
+        if is_stopped := number % 100 == 99:
+            saboteur.stop()
+        monkeypatch.setattr(limits, "ANSWER_SECONDS", 0.05 if is_stopped else 20.0)
+        at = dice.randrange(3)
+        if dice.random() < 0.1:
+            authority.publish({HOST: [os.urandom(32), b"2" * 32]})
+            server.serve(authority)
+            assert clients[at].refresh().version == authority.pinset_version
+            server.requests.clear()
+            server.ports.clear()
+        else:
+            dice.choice((clients[at]._fleet.look, clients[at]._fleet.share))()
+        status = clients[at].status()
+        assert status.state is State.FRESH
+        assert status.version >= reached[at]
+        reached[at] = status.version
+        saboteur.act()
+        if number == 100:
+            warm = tracemalloc.get_traced_memory()[0]
+    grown = tracemalloc.get_traced_memory()[0] - warm
+    tracemalloc.stop()
+    assert sum(client.status().persist_failed for client in clients) > 0
+    assert grown < 1024 * 1024
+    assert [client.refresh().version for client in clients] == [authority.pinset_version] * 3
+    assert make_client(cache=redis_server.url, url="http://localhost:1").status().version == authority.pinset_version
+
+
+def test_processes_that_write_at_once_never_tear_or_lower_what_is_kept(
+    real: Any, shelf: Any, authority: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "root").write_bytes(authority.root_json)
+    for version in range(2, 22):
+        (tmp_path / f"{version}").write_bytes(authority.publish({HOST: [os.urandom(32), b"2" * 32]}).to_bytes())
+    body = """
+        import sys
+        from pathlib import Path
+        from pinwarden.bundle import Bundle
+        from pinwarden.cache import open_cache
+        from pinwarden.cache_redis import limits
+        from pinwarden.trust import KeptDocuments, absorb, begin
+        limits.CONNECT_SECONDS = limits.ANSWER_SECONDS = limits.CALL_SECONDS = 60.0
+        folder, url, versions = Path(sys.argv[1]), sys.argv[2], sys.argv[3].split(",")
+        empty = begin((folder / "root").read_bytes(), name="app")
+        cache = open_cache(url, authority=empty.authority, name="app")
+        bundles = [Bundle.parse((folder / version).read_bytes()) for version in versions]
+        print("ready", flush=True)
+        sys.stdin.readline()
+        highest = 0
+        for bundle in bundles:
+            kept = KeptDocuments(bundle.roots, (bundle.timestamp,), (bundle.pinset,))
+            cache.update(lambda found: absorb(absorb(empty, found), kept).kept())
+            version = absorb(empty, cache.load()).adopted_pinset.document.version
+            assert version >= highest, (version, highest)
+            highest = version
+        print(highest)
+        """
+    orders = ["2,4,6,8,10,12,14,16,18,20", "3,5,7,9,11,13,15,17,19,21", "21,3,20,4,19,5", "11,10,9,8,7,6,5"]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(body), str(tmp_path), real.url, order],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for order in orders
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    highest = [int(worker.communicate("go\n", timeout=60)[0]) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * len(workers)
+    assert max(highest) == 21
+    assert shelf.version() == 21
+
+
+def test_a_client_without_redis_starts_fetches_and_counts_what_it_could_not_keep(
+    make_client: Any, server: Any, authority: Any, caplog: Any
+) -> None:
+    server.serve(authority)
+    client = make_client(cache="redis://127.0.0.1:1")
+    assert client.status().state is State.EMPTY
+    status = client.refresh()
+    assert (status.state, status.version, status.persist_failed) == (State.FRESH, 1, 1)
+    assert "what is in force could not be kept for the next start: Redis at redis://127.0.0.1:1/0 cannot" in caplog.text
+
+
+def test_new_roots_that_came_with_a_refused_bundle_are_kept_in_redis_too(
+    make_client: Any, server: Any, authority: Any, shelf: Any, real: Any, clock: Any
+) -> None:
+    authority.rotate_root()
+    server.serve(authority)
+    clock.advance(days=40)  # the documents have ended; the root has not
+    client = make_client(cache=real.url)
+    with pytest.raises(Exception, match="has expired"):
+        client.refresh()
+    assert shelf.start().root.version == 2
+
+
+def test_a_304_brings_a_flushed_redis_its_documents_back(
+    make_client: Any, server: Any, authority: Any, shelf: Any, real: Any
+) -> None:
+    server.serve(authority, etag='"one"')
+    client = make_client(cache=real.url)
+    client.refresh()
+    with real.client() as other:
+        other.flushall()
+    client.refresh()
+    assert server.requests[-1][1]["If-None-Match"] == '"one"'
+    assert shelf.version() == 1
+
+
+def test_clients_of_one_redis_have_installation_ids_of_their_own(
+    make_client: Any, real: Any, patient: None, monkeypatch: Any, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    drawn = {make_client(cache=real.url)._installation for _ in range(8)}
+    assert len(drawn) == 8
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    kept = {make_client(cache=real.url)._installation for _ in range(8)}
+    assert kept == {bytes.fromhex((tmp_path / "pinwarden" / "installation-id").read_text())}
+    assert kept & drawn == set()
+
+
+def test_redis_is_loaded_by_nobody_who_does_not_use_it(authority: Any, tmp_path: Path) -> None:
+    (tmp_path / "root.json").write_bytes(authority.root_json)
+    body = """
+        import sys
+        from pinwarden import PinClient
+        client = PinClient("http://localhost:1", pinset="app", root=open(sys.argv[1], "rb").read(), cache=sys.argv[2])
+        print([name for name in sys.modules if name.partition(".")[0] == "redis"])
+        """
+    command = [sys.executable, "-c", textwrap.dedent(body), str(tmp_path / "root.json"), str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
