@@ -66,7 +66,7 @@ class Testimony:
         """How many were told."""
         return len(self._told)
 
-    def tell(self, outcome: str, view: SplitView) -> str:
+    def give(self, outcome: str, view: SplitView) -> str:
         """Return a sentence that says where both envelopes are."""
         key = (view.kind, *view.digests)
         if key not in self._told:

@@ -100,7 +100,7 @@ class Updater:
             if error.state is not None and error.state.root.version > state.root.version:
                 self._keep(error.state)
             if isinstance(error, EquivocationError):
-                told = self.testimony.tell("equivocation", SplitView.of(error))
+                told = self.testimony.give("equivocation", SplitView.of(error))
                 error.hint = f"{error.hint or ''} {told}".lstrip()
             raise
         kept = self._keep(newer)
@@ -146,7 +146,7 @@ class Updater:
         if state is not before:
             self._adopt(state)
         for view in views:
-            self.testimony.tell("split-view", view)
+            self.testimony.give("split-view", view)
         return state
 
 

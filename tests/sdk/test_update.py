@@ -115,7 +115,7 @@ def test_a_cache_that_fails_is_counted_and_the_update_stays_in_force(
     journal.failure = CacheError("cache is full")
     updater = Updater(source, journal, adopt=journal.adopt)
     assert spell(updater.update(empty, authority.now)) == "root 1 pin set 1"
-    assert updater.persist_failed == 1
+    assert updater.health.failed == 1
     assert "update is in force but could not be kept for the next start: cache is full." in caplog.text
 
 

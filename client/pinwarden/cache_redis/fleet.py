@@ -149,7 +149,7 @@ class Fleet:
 
     def _consider(self, found: KeptDocuments) -> bool:
         for view in find_split_views(self._trust(), found):
-            self.testimony.tell("split-view", view)
+            self.testimony.give("split-view", view)
         taken = self._take(found)
         if taken:
             self._news.set()

@@ -39,6 +39,7 @@ _OF_A_PROCESS = (
     "failures",
     "server",
     "persist_failed",
+    "split_views",
     "refused",
     "reported",
     "reports_sent",

@@ -37,8 +37,8 @@ def main(url: str, root: str, redis_url: str, lease_seconds: str) -> None:
     limits.CONNECT_SECONDS = limits.ANSWER_SECONDS = 20.0  # the machine may be busy, and time is not what is tested
     limits.CALL_SECONDS = 60.0
     client = PinClient(url, pinset="app", root=Path(root).read_bytes(), cache=redis_url, poll_seconds=3600)
-    assert client._fleet is not None
-    client._fleet.__class__ = TellingFleet
+    assert client._refresher.fleet is not None
+    client._refresher.fleet.__class__ = TellingFleet
     client.start()
     ended = threading.Event()
 

@@ -120,7 +120,7 @@ def test_no_order_of_faults_lowers_a_client_or_costs_it_its_update(
             server.requests.clear()
             server.ports.clear()
         else:
-            dice.choice((clients[at]._fleet.look, clients[at]._fleet.share))()
+            dice.choice((clients[at]._refresher.fleet.look, clients[at]._refresher.fleet.share))()
         status = clients[at].status()
         assert status.state is State.FRESH
         assert status.version >= reached[at]
@@ -192,7 +192,7 @@ def test_a_client_without_redis_starts_fetches_and_counts_what_it_could_not_keep
     assert client.status().state is State.EMPTY
     status = client.refresh()
     assert (status.state, status.version, status.persist_failed) == (State.FRESH, 1, 1)
-    assert "what is in force could not be kept for the next start: Redis at redis://127.0.0.1:1/0 cannot" in caplog.text
+    assert "update is in force but could not be kept for the next start: Redis at redis://127.0.0.1:1/0 cannot" in caplog.text
 
 
 def test_new_roots_that_came_with_a_refused_bundle_are_kept_in_redis_too(

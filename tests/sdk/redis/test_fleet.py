@@ -215,12 +215,12 @@ def pair(make_client: Any, server: Any, authority: Any, real: Any, patient: None
     first.refresh()
     second = make_client(cache=real.url, poll_seconds=3600).start()
     wait_for(lambda: second.status().last_refresh)
-    wait_for(lambda: second._fleet.hints._link)
+    wait_for(lambda: second._refresher.fleet.hints._link)
     return first, second
 
 
 def hints_of(client: PinClient) -> Any:
-    return client._fleet.hints  # type: ignore[union-attr]
+    return client._refresher.fleet.hints  # type: ignore[union-attr]
 
 
 def test_an_update_reaches_the_clients_that_listen(pair: Any, server: Any, authority: Any) -> None:
@@ -255,7 +255,7 @@ def listening(client: PinClient) -> list[threading.Thread]:
 def counted(client: PinClient) -> list[int]:
     """Return a list that grows with each look of *client* into the cache."""
     looks: list[int] = []
-    fleet = client._fleet
+    fleet = client._refresher.fleet
     assert fleet is not None
     load = fleet._cache.load
 
@@ -279,6 +279,7 @@ def counted(client: PinClient) -> list[int]:
         "pinwarden-1 \u0669.1 1.1 1".encode(),
         b"pinwarden-1 9.9 9.9 9\n",
     ],
+    ids=lambda message: repr(message[:40]),
 )
 def test_a_hint_that_promises_nothing_makes_nobody_look(
     message: bytes, pair: Any, real: Any, server: Any, authority: Any
@@ -391,7 +392,7 @@ def test_a_document_that_has_ended_puts_no_client_down_that_has_better_ones(
     shelf.keep(short)
     clock.advance(seconds=5)
     assert shelf.version() == 2
-    assert not client._fleet.look()
+    assert not client._refresher.fleet.look()
     assert (client.status().version, client.status().state) == (1, State.FRESH)
 
 

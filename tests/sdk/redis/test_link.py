@@ -331,7 +331,7 @@ def test_pins_never_judge_the_connection_to_redis(
         limits.CALL_SECONDS = 60.0
         client = PinClient("http://127.0.0.1:1", pinset="app", root=open(sys.argv[1], "rb").read(), cache=sys.argv[2])
         client.enforce()
-        client._fleet.share()
+        client._refresher.fleet.share()
         print(client.status().persist_failed, client.status().state)
         """
     (tmp_path / "root.json").write_bytes(authority.root_json)
