@@ -113,6 +113,7 @@ class _TokenBody(_Body):
     label: Annotated[str, Meta(max_length=200, pattern=WITHOUT_NUL)] = ""
 
 
+BODIES = (_DraftBody, _RollbackBody, _RenewalBody, _SignatureBody, _RejectionBody, _RootBody, _TokenBody)
 Body = TypeVar("Body", bound=_Body)
 
 

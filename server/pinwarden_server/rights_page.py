@@ -5,7 +5,8 @@ It may import the table of operations. It writes what the table says and nothing
 """
 
 from pinwarden_server.auth import Role
-from pinwarden_server.operations import OPERATIONS, Operation
+from pinwarden_server.operation import Operation
+from pinwarden_server.operations import OPERATIONS
 
 CALLERS = ("nobody", *(role.value for role in Role), "metrics token")
 
