@@ -80,7 +80,7 @@ def headers_of(operation: Operation, status: int, schema: str = "") -> dict[str,
         names.append("ETag")
     if status == 202:
         names.append("Location")
-    if operation.repeatable and schema in ("Published", "Change") and operation.id != "rejectChange":
+    if operation.repeatable:
         names.append("Idempotency-Replayed")
     optional = ("Idempotency-Replayed",)
     return {name: _header(name, required=name not in optional) for name in names}

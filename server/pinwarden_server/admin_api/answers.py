@@ -28,6 +28,11 @@ def counted(change: Callable[[], Outcome]) -> Outcome:
     return outcome
 
 
+def replay_headers(replayed: bool) -> dict[str, str]:
+    """Return the header that says of an answer that it was given before under the same Idempotency-Key."""
+    return {"Idempotency-Replayed": "true"} if replayed else {}
+
+
 def answer_change(node: Node, outcome: Outcome, *, creates: bool = True) -> Response:
     """
     Return what was published, or 202 with the change that waits and its address.
@@ -35,7 +40,7 @@ def answer_change(node: Node, outcome: Outcome, *, creates: bool = True) -> Resp
     Args:
         creates: a new pin set is answered with 201; else every publication with 200.
     """
-    headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
+    headers = replay_headers(outcome.replayed)
     if isinstance(outcome, Waiting):
         root = Root.parse(node.site.store.reader.roots()[-1].payload)
         status, value = 202, summary(outcome.row, root, node.clock())

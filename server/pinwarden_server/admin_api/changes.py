@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from pinwarden.documents import Root
 from pinwarden_server import metrics
-from pinwarden_server.admin_api.answers import answer_change, counted
+from pinwarden_server.admin_api.answers import answer_change, counted, replay_headers
 from pinwarden_server.admin_api.requests import act, allowed, check_query, number_of, read_body
 from pinwarden_server.auth import Principal, Right, require
 from pinwarden_server.changes import reject_change, sign_change
@@ -80,5 +80,6 @@ def change_views(admin: Blueprint, node: Node) -> None:
         check_query()
         body = read_body()
         rejected = reject_change(site, row.id, parse_rejection(body), act(node, principal, body))
-        metrics.PUBLISHES.labels("rejected").inc()
-        return Response(json.dumps(summary(rejected, root(), node.clock())), content_type="application/json")
+        metrics.PUBLISHES.labels("replayed" if rejected.replayed else "rejected").inc()
+        shown, headers = summary(rejected.row, root(), node.clock()), replay_headers(rejected.replayed)
+        return Response(json.dumps(shown), headers=headers, content_type="application/json")
