@@ -30,6 +30,7 @@ _ABOUT = (
     "Every refusal changes nothing and is a problem document (RFC 9457). Bodies are one JSON object in UTF-8, at most "
     f"{MAX_BODY_BYTES} bytes, without duplicate keys, floats or unknown members. Unknown query parameters are refused. "
     "Every GET may be a HEAD. An address that exists answers other methods with 405 and Allow, another address 404. "
+    "What gunicorn refuses by itself (414, 431, what is no HTTP) is no problem document and not described here. "
     "Clients should ignore members of answers that are not named here."
 )
 _MEDIA_TYPES = {
@@ -158,4 +159,5 @@ def _body_schemas() -> dict[str, Schema]:
     # Names of the classes are private to drafts; \Z is Python's, and in a JSON Schema $ ends the text as well.
     text = json.dumps(found).replace("/schemas/_", "/schemas/").replace(r"\\Z", "$")
     schemas = {name.removeprefix("_"): schema for name, schema in json.loads(text).items()}
+    schemas["RootBody"]["properties"]["root"] = ref("Envelope")
     return {name: {**schema, "title": name} for name, schema in sorted(schemas.items())}

@@ -118,10 +118,10 @@ def test_every_example_of_the_page_is_asked_and_answered_as_described(descriptio
         first, headers, body = parts(request)
         method, _, path = first.partition(" ")
         path = path.replace("{id}", last_id)
-        if body is not None:
-            assert description.accepts(method, path, body), first
         named = {name.replace("-", "_"): value for name, value in headers.items()}
         answer = judged(description, service, method, path, body=body, **named)
+        if body is not None and answer.status_code < 300:
+            assert description.accepts(method, path, body), first
         last_id = answer.json.get("id", last_id)
 
 
@@ -223,6 +223,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("hosts that are none", {"hosts": None}),
     ("a host without pins", {"hosts": [{"host": "api.example.com", "backups": []}]}),
     ("a word that is none", {"on_stale": "hope"}),
+    ("a pin that is none", {"deny": ["AAAA"]}),
 ]
 
 
