@@ -50,8 +50,9 @@ Text = Annotated[str, Meta(max_length=1000, pattern=WITHOUT_NUL)]
 Seconds = Annotated[int, Meta(ge=1, le=MAX_LIFETIME_SECONDS)]
 Keyid = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 # What follows is judged below, in better words; msgspec only says it in the description of the API.
-PinText = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9+/]{43}=$"})]
-SigText = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9+/]{86}==$"})]
+PinText = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$"})]
+SigText = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9+/]{85}[AQgw]==$"})]
+UrlText = Annotated[str, Meta(extra_json_schema={"pattern": "^https://", "maxLength": 2048})]
 HostText = Annotated[str, Meta(extra_json_schema={"minLength": 1, "examples": ["api.example.com", "*.example.com"]})]
 NameText = Annotated[str, Meta(extra_json_schema={"pattern": rf"^({NAME_PATTERN})$"})]
 Force = Annotated[list[Annotated[str, Meta(pattern=r"^PIN[0-9]{3}\Z")]], Meta(max_length=32)]
@@ -79,7 +80,7 @@ class _DraftBody(_Body):
     hosts: Annotated[list[_HostBody], Meta(max_length=MAX_HOSTS)]
     deny: Annotated[list[PinText], Meta(max_length=MAX_DENIED)] = []
     on_stale: Literal["enforce", "refuse"] = "enforce"
-    report_to: str | None = None
+    report_to: UrlText | None = None
     lifetime_seconds: Seconds | None = None
     reason: Text = ""
     force: Force = []

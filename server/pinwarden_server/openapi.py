@@ -13,6 +13,7 @@ import msgspec
 from flask import Blueprint, Response
 
 from pinwarden.bundle import BUNDLE_MEDIA_TYPE
+from pinwarden.envelope import ROOT_TYPE
 from pinwarden.history import HISTORY_MEDIA_TYPE
 from pinwarden_server.drafts import BODIES, MAX_BODY_BYTES
 from pinwarden_server.health import EXPOSITION_TYPE
@@ -159,5 +160,6 @@ def _body_schemas() -> dict[str, Schema]:
     # Names of the classes are private to drafts; \Z is Python's, and in a JSON Schema $ ends the text as well.
     text = json.dumps(found).replace("/schemas/_", "/schemas/").replace(r"\\Z", "$")
     schemas = {name.removeprefix("_"): schema for name, schema in json.loads(text).items()}
-    schemas["RootBody"]["properties"]["root"] = ref("Envelope")
+    of_root = {"properties": {"payloadType": {"const": ROOT_TYPE}}}
+    schemas["RootBody"]["properties"]["root"] = {**ref("Envelope"), **of_root}
     return {name: {**schema, "title": name} for name, schema in sorted(schemas.items())}

@@ -224,6 +224,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("a host without pins", {"hosts": [{"host": "api.example.com", "backups": []}]}),
     ("a word that is none", {"on_stale": "hope"}),
     ("a pin that is none", {"deny": ["AAAA"]}),
+    ("a pin that is not canonical", {"deny": ["A" * 42 + "B="]}),
+    ("a report address without TLS", {"report_to": "http://reports.example.com"}),
 ]
 
 
