@@ -13,6 +13,7 @@ from flask import Flask, Response, g, request
 from pinwarden_server.admin_api import PREFIX, admin_api
 from pinwarden_server.health import health
 from pinwarden_server.node import Node, open_node
+from pinwarden_server.openapi import openapi
 from pinwarden_server.problems import answer_problems
 from pinwarden_server.public_api import public_api
 from pinwarden_server.settings import Settings
@@ -51,6 +52,7 @@ def create_app(settings: Settings, *, node: Node | None = None) -> Flask:
     app.register_blueprint(public_api(node.table))
     app.register_blueprint(health(node))
     app.register_blueprint(admin_api(node))
+    app.register_blueprint(openapi())
     return app
 
 

@@ -100,9 +100,9 @@ def sign_change(site: Site, number: int, signature: Signature, by: Act) -> Outco
     return _once(site, by, first)
 
 
-def reject_change(site: Site, number: int, reason: str, by: Act) -> ChangeRow:
+def reject_change(site: Site, number: int, reason: str, by: Act) -> Waiting:
     """
-    End a change: it can never be published. Signatures that were made stay as they are, and serve for nothing else.
+    End a change and return it: it can never be published. Signatures over it stay as they are, and serve nothing else.
 
     Raises:
         NotFound, ChangeClosed, IdempotencyMismatch, StoreUnavailable: the change is as it was.
@@ -125,7 +125,7 @@ def reject_change(site: Site, number: int, reason: str, by: Act) -> ChangeRow:
 
     outcome = _once(site, by, first)
     # An Idempotency-Key stands for this address too, so what was answered before was a change as well.
-    return cast("Waiting", outcome).row
+    return cast("Waiting", outcome)
 
 
 def _needs_approval(site: Site, plan: Plan) -> bool:

@@ -16,6 +16,7 @@ import click
 
 from pinwarden.cli.refusals import CONFLICT, UNAVAILABLE, ExitCodes, RefusingGroup
 from pinwarden.errors import ConfigError, PinwardenError
+from pinwarden_server.cli_api import openapi, rights
 from pinwarden_server.cli_backup import backup, restore
 from pinwarden_server.errors import Conflict, NotServedYet, SignerUnavailable, StoreUnavailable
 from pinwarden_server.settings import CONFIG_VARIABLE, TABLE, Settings, load_settings, shown
@@ -215,6 +216,8 @@ def settings(config: Path | None, as_json: bool, table: bool) -> None:
 
 server.add_command(backup)
 server.add_command(restore)
+server.add_command(rights)
+server.add_command(openapi)
 
 
 class _Opened:

@@ -44,10 +44,17 @@ _HOST_HINT = (
     "docs/admin-api.md has the limits."
 )
 
+NAME_PATTERN = r"(?:[a-z0-9][a-z0-9._-]{0,63})?\*|[a-z0-9][a-z0-9._-]{0,63}"
 WITHOUT_NUL = r"^[^\x00]*\Z"  # PostgreSQL stores none
 Text = Annotated[str, Meta(max_length=1000, pattern=WITHOUT_NUL)]
 Seconds = Annotated[int, Meta(ge=1, le=MAX_LIFETIME_SECONDS)]
 Keyid = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+# What follows is judged below, in better words; msgspec only says it in the description of the API.
+PinText = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$"})]
+SigText = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9+/]{85}[AQgw]==$"})]
+UrlText = Annotated[str, Meta(extra_json_schema={"pattern": "^https://", "maxLength": 2048})]
+HostText = Annotated[str, Meta(extra_json_schema={"minLength": 1, "examples": ["api.example.com", "*.example.com"]})]
+NameText = Annotated[str, Meta(extra_json_schema={"pattern": rf"^({NAME_PATTERN})$"})]
 Force = Annotated[list[Annotated[str, Meta(pattern=r"^PIN[0-9]{3}\Z")]], Meta(max_length=32)]
 
 
@@ -56,12 +63,12 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _PinBody(_Body):
-    sha256: str
+    sha256: PinText
     kind: Literal["leaf", "ca"] = "leaf"
 
 
 class _HostBody(_Body):
-    host: str
+    host: HostText
     pins: list[_PinBody]
     backups: list[_PinBody]
     mode: Literal["enforce", "report"] = "enforce"
@@ -71,9 +78,9 @@ class _HostBody(_Body):
 
 class _DraftBody(_Body):
     hosts: Annotated[list[_HostBody], Meta(max_length=MAX_HOSTS)]
-    deny: Annotated[list[str], Meta(max_length=MAX_DENIED)] = []
+    deny: Annotated[list[PinText], Meta(max_length=MAX_DENIED)] = []
     on_stale: Literal["enforce", "refuse"] = "enforce"
-    report_to: str | None = None
+    report_to: UrlText | None = None
     lifetime_seconds: Seconds | None = None
     reason: Text = ""
     force: Force = []
@@ -93,7 +100,7 @@ class _RenewalBody(_Body):
 
 class _SignatureBody(_Body):
     keyid: Keyid
-    sig: str
+    sig: SigText
 
 
 class _RejectionBody(_Body):
@@ -109,10 +116,11 @@ class _RootBody(_Body):
 class _TokenBody(_Body):
     role: Literal["reader", "editor", "approver", "operator", "admin"]
     lifetime_seconds: Seconds
-    names: Annotated[list[str], Meta(min_length=1, max_length=32)] = msgspec.field(default_factory=lambda: ["*"])
+    names: Annotated[list[NameText], Meta(min_length=1, max_length=32)] = msgspec.field(default_factory=lambda: ["*"])
     label: Annotated[str, Meta(max_length=200, pattern=WITHOUT_NUL)] = ""
 
 
+BODIES = (_DraftBody, _RollbackBody, _RenewalBody, _SignatureBody, _RejectionBody, _RootBody, _TokenBody)
 Body = TypeVar("Body", bound=_Body)
 
 
@@ -241,7 +249,7 @@ def parse_token_draft(body: bytes) -> TokenDraft:
             "DRAFT", f"/names/{number}", f"not a pin set name or pattern: {name[:80]!r}", "Use payments or pay-*."
         )
         for number, name in enumerate(raw.names)
-        if re.fullmatch(r"(?:[a-z0-9][a-z0-9._-]{0,63})?\*|[a-z0-9][a-z0-9._-]{0,63}", name) is None
+        if re.fullmatch(NAME_PATTERN, name) is None
     ]
     if violations:
         what, expected = "the token names impossible pin sets", "names and patterns such as payments, pay-* or *"

@@ -323,6 +323,13 @@ class TestIdempotency:
         office.problem(office.hand_in(number, bodies[carol], Idempotency_Key="bob"), 422, "idempotency-key-reused")
         assert office.stored() == before
 
+    def test_a_repeated_rejection_gets_its_first_answer(self, office: "Office") -> None:
+        path = f"/admin/v1/changes/{office.propose('live', 'spare')['id']}/rejection"
+        asked = {"body": {"reason": "too early"}, "Idempotency_Key": "no"}
+        first, again = (office.ask("POST", path, **asked) for _ in range(2))
+        assert (first.status_code, again.status_code, again.json) == (200, 200, first.json)
+        assert ("Idempotency-Replayed" in first.headers, again.headers["Idempotency-Replayed"]) == (False, "true")
+
 
 BAD = [
     ("no JSON", b"{", "malformed-json", 400),

@@ -52,7 +52,7 @@ class Stage:
     def site(self) -> Site:
         return open_site(self.town.installation.settings(), with_signers=True)
 
-    def use(self, work: Callable[[Site], Outcome | ChangeRow]) -> Outcome | ChangeRow:
+    def use(self, work: Callable[[Site], Outcome]) -> Outcome:
         site = self.site()
         try:
             return work(site)
@@ -93,7 +93,7 @@ class Stage:
 
         return work
 
-    def reject(self, number: int) -> Callable[[Site], ChangeRow]:
+    def reject(self, number: int) -> Callable[[Site], Outcome]:
         return lambda site: reject_change(site, number, "drill", self.by("reject"))
 
     def proposed(self) -> int:
@@ -210,7 +210,7 @@ def test_a_change_is_rejected_or_waits_on_when_rejecting_dies_at(point: str, sta
         stage.die_at(point, stage.reject(number))
         stage.check()
         rejected = stage.use(stage.reject(number))
-        assert isinstance(rejected, ChangeRow)
-        assert (rejected.state, rejected.closed_reason) == ("rejected", "drill")
+        assert isinstance(rejected, Waiting)
+        assert (rejected.row.state, rejected.row.closed_reason) == ("rejected", "drill")
         stage.check()
         stage.pass_on()

@@ -40,6 +40,11 @@ def shown_changes(node: Node, rows: Iterable[ChangeRow]) -> list[dict[str, Any]]
     return [summary(row, root, gates_of(row.name), node.clock()) for row in rows]
 
 
+def replay_headers(replayed: bool) -> dict[str, str]:
+    """Return the header that says of an answer that it was given before under the same Idempotency-Key."""
+    return {"Idempotency-Replayed": "true"} if replayed else {}
+
+
 def answer_change(node: Node, outcome: Outcome, *, creates: bool = True) -> Response:
     """
     Return what was published, or 202 with the change that waits and its address.
@@ -47,7 +52,7 @@ def answer_change(node: Node, outcome: Outcome, *, creates: bool = True) -> Resp
     Args:
         creates: a new pin set is answered with 201; else every publication with 200.
     """
-    headers = {"Idempotency-Replayed": "true"} if outcome.replayed else {}
+    headers = replay_headers(outcome.replayed)
     if isinstance(outcome, Waiting):
         status, value = 202, shown_changes(node, [outcome.row])[0]
         headers["Location"] = f"/admin/v1/changes/{outcome.row.id}"

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from pinwarden_server import metrics
-from pinwarden_server.admin_api.answers import answer_change, counted, shown_changes
+from pinwarden_server.admin_api.answers import answer_change, counted, replay_headers, shown_changes
 from pinwarden_server.admin_api.requests import act, allowed, check_query, number_of, read_body
 from pinwarden_server.auth import Principal, Right, require
 from pinwarden_server.changes import reject_change, sign_change
@@ -76,5 +76,6 @@ def change_views(admin: Blueprint, node: Node) -> None:
         check_query()
         body = read_body()
         rejected = reject_change(site, row.id, parse_rejection(body), act(node, principal, body))
-        metrics.PUBLISHES.labels("rejected").inc()
-        return Response(json.dumps(shown_changes(node, [rejected])[0]), content_type="application/json")
+        metrics.PUBLISHES.labels("replayed" if rejected.replayed else "rejected").inc()
+        shown, headers = shown_changes(node, [rejected.row])[0], replay_headers(rejected.replayed)
+        return Response(json.dumps(shown), headers=headers, content_type="application/json")

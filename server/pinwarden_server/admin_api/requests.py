@@ -19,7 +19,7 @@ from pinwarden_server.tags import parse_tag
 
 _ETAG = re.compile(r'"([1-9][0-9]{0,15}\.[1-9][0-9]{0,15})"', re.ASCII)
 DRAINED_BYTES = 4 * MAX_BODY_BYTES
-_NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,16}", re.ASCII)  # as many digits as 2^53 - 1 has
 
 
 def caller(node: Node) -> Principal:

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from pinwarden_server.admin_api.answers import replay_headers
 from pinwarden_server.admin_api.requests import act, allowed, check_query, read_body
 from pinwarden_server.auth import Right, issue_token, revoke_token
 from pinwarden_server.drafts import parse_token_draft
@@ -29,7 +30,8 @@ def token_views(admin: Blueprint, node: Node) -> None:
         draft = parse_token_draft(body)
         issued = issue_token(store, draft, act(node, principal, body))
         shown = {**issued.row.to_json(), "token": issued.token}
-        return Response(json.dumps(shown), 201, content_type="application/json")
+        headers = replay_headers(issued.token is None)
+        return Response(json.dumps(shown), 201, headers, content_type="application/json")
 
     @admin.delete("/tokens/<token_id>")
     def revoke(token_id: str) -> dict[str, Any]:

@@ -60,6 +60,11 @@ QUERIES = {
     "none": ("/admin/v1/audit?limit=0", "an integer from 1 to 500", "0"),
     "empty": ("/admin/v1/audit?limit=", "an integer from 1 to 500", ""),
     "too many": ("/admin/v1/audit?limit=501", "an integer from 1 to 500", "501"),
+    "beyond 2^53": (
+        "/admin/v1/audit?after=9007199254740992",
+        "an integer from 0 to 9007199254740991",
+        "9007199254740992",
+    ),
     "negative": ("/admin/v1/audit?after=-1", "an integer from 0 to 9007199254740991", "-1"),
     "other digits": ("/admin/v1/audit?after=%D9%A1", "an integer from 0 to 9007199254740991", "\u0661"),
     "no UTF-8": ("/admin/v1/audit?after=%FF", "an integer from 0 to 9007199254740991", "%FF"),
@@ -190,3 +195,8 @@ def test_a_token_that_never_was_cannot_be_revoked(refused):
 def test_a_request_with_enormous_headers_is_judged_by_the_few_that_matter(shared):
     noise = {f"X_Noise_{number}": "x" * 8000 for number in range(50)}
     assert shared.ask("GET", PAYMENTS, **noise).status_code == 200
+
+
+def test_the_largest_number_that_a_refusal_names_is_taken(shared):
+    answer = shared.ask("GET", "/admin/v1/audit?after=9007199254740991")
+    assert (answer.status_code, answer.json) == (200, {"rows": [], "next": 9007199254740991})

@@ -67,6 +67,7 @@ def test_a_repeated_request_for_a_token_makes_one_and_shows_its_secret_once(serv
     first, again = (service.ask("POST", "/admin/v1/tokens", **ask) for _ in range(2))
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.json == {**first.json, "token": None}
+    assert ("Idempotency-Replayed" in first.headers, again.headers["Idempotency-Replayed"]) == (False, "true")
     assert service.rows("SELECT count(*) FROM tokens WHERE role = 'reader'") == [(1,)]
 
 

@@ -66,6 +66,7 @@ ROUTES = [
     Route("GET", "/statusz", Right.METRICS, 200),
 ]
 OPEN = {
+    "/openapi.json",
     "/livez",
     "/readyz",
     "/v1/bundles/<name>/<root>",

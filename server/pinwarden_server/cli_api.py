@@ -1,0 +1,25 @@
+"""
+``pinwarden server rights`` and ``openapi``: what the HTTP API consists of, as the table says that tests hold it to.
+
+It may import click and the tables. No command here reads a setting or asks a server.
+"""
+
+import json
+
+import click
+
+
+@click.command("rights")
+def rights() -> None:
+    """Print which role may do what, as a table in Markdown."""
+    from pinwarden_server.rights_page import rights_table
+
+    click.echo(rights_table(), nl=False)
+
+
+@click.command("openapi")
+def openapi() -> None:
+    """Print the description of the HTTP API in OpenAPI 3.1, as GET /openapi.json serves it."""
+    from pinwarden_server.openapi import document
+
+    click.echo(json.dumps(document(), indent=2))
