@@ -266,7 +266,7 @@ def _open_redis(url: str, *, authority: str, name: str, root: int) -> Cache:
         raise ConfigError(
             "a Redis cache needs the library redis, and a release that this version knows",
             expected="redis 5.0 or newer",
-            hint="Run: pip install 'pinwarden[redis]'",
+            hint="Install it: pip install 'pinwarden[redis]'.",
         ) from None
     return open_redis(url, authority=authority, name=name, root=root)
 

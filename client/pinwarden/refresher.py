@@ -160,10 +160,13 @@ class Refresher:
 
     def resume(self) -> None:
         """In a forked child: start the background refresh that stayed in the parent, now that the child is in use."""
+        is_lost = self.background.is_lost
         try:
             self.background.resume()
         except RuntimeError as error:  # too many threads, or the process is ending
             log.warning("no refresh in the background: %s", error)
+        if is_lost and self.fleet:
+            self.fleet.hints.ensure_running()  # its own turn to fetch may be minutes away
 
     def start(self) -> None:
         """Refresh in the background from now on."""

@@ -176,7 +176,7 @@ class Stage:
         state = trust.absorb(trust.begin(self.founding.root_json, name=NAME), cache.load())
         updater = Updater(TreeSource(self.tree.folder), cache, adopt=lambda _: None)
         newer = updater.update(state, self.now)
-        assert updater.persist_failed == 0
+        assert updater.health.failed == 0
         return newer
 
     def cached(self) -> trust.TrustState:
