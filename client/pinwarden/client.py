@@ -20,7 +20,6 @@ from pinwarden.background import BackgroundRefresh
 from pinwarden.cache import Cache, SharedCache, open_cache
 from pinwarden.enforce import Chain, Policy, Verdict, is_drawn
 from pinwarden.events import Events
-from pinwarden.findings import Finding
 from pinwarden.guard import ClientGuard, Rules, Snapshot
 from pinwarden.keeping import Health, Testimony
 from pinwarden.refresher import Refresher
@@ -73,7 +72,8 @@ class PinClient:
         bootstrap: str | os.PathLike[str] | bytes | None = None,
         **options: Unpack[Options],
     ) -> None:
-        # Here, and not in a thread later: a child forked meanwhile would wait for that thread's import for ever.
+        # Here, and not in a thread later: a child forked meanwhile would wait for that thread's import for ever. With
+        # reports comes what other rooms import inside functions.
         from pinwarden.fetch import Fetcher
         from pinwarden.reports import Reporter
         from pinwarden.servers import PinServers
@@ -284,6 +284,8 @@ class PinClient:
         )
 
     def _note_contradiction(self, outcome: str, envelopes: tuple[bytes, bytes]) -> None:
+        from pinwarden.findings import Finding
+
         pinset = self._guard.snapshot.trust.pinset
         if pinset is not None and pinset.report_to and self._reports:
             self._reporter.note(Finding.of_contradiction(pinset, outcome, envelopes, self._clock()))

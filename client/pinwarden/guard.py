@@ -9,9 +9,8 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pinwarden import elapsed
 from pinwarden.enforce import (
@@ -35,16 +34,14 @@ WhenEmpty = Literal["refuse", "platform"]
 SECOND_LOOK_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """A trust state with its pins ready for look-ups; swapped as one reference, so no reader sees half an update."""
 
     trust: TrustState
     policy: Policy | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """What the application chose, apart from the pin set."""
 
     clock: Callable[[], datetime]

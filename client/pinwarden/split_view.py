@@ -6,9 +6,8 @@ somebody is told.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Self
+from typing import NamedTuple, Self
 
 from pinwarden.documents import PinSet, Timestamp
 from pinwarden.envelope import PINSET_TYPE, TIMESTAMP_TYPE, Envelope
@@ -19,8 +18,7 @@ from pinwarden.trust import Held, KeptDocuments, TrustState, is_recognised
 FORMAT = "pinwarden-evidence-1"
 
 
-@dataclass(frozen=True, slots=True)
-class SplitView:
+class SplitView(NamedTuple):
     """
     The evidence.
 

@@ -7,13 +7,16 @@ a connection only the keys that it showed.
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pinwarden import elapsed
 from pinwarden.enforce import Chain, HostRule, Outcome, Policy, Verdict
 from pinwarden.errors import PinMismatchError, PinwardenError
 from pinwarden.events import Events
-from pinwarden.findings import Finding
 from pinwarden.trust import State
+
+if TYPE_CHECKING:
+    from pinwarden.findings import Finding
 
 NOTICE_SECONDS = 3600.0
 MAX_NOTICES = 4096
@@ -37,7 +40,7 @@ class Witness:
         events: Events | None = None,
         *,
         clock: Callable[[], datetime],
-        report: Callable[[Finding], object] | None = None,
+        report: "Callable[[Finding], object] | None" = None,
     ) -> None:
         self.refused = 0
         self.reported = 0
@@ -101,6 +104,8 @@ class Witness:
         rule: HostRule | None = policy.find(host) if host else None
         if self._report is None or policy.pinset.report_to is None or rule is None:
             return  # nothing is known to anyone about hosts that the pin set does not name
+        from pinwarden.findings import Finding
+
         self._report(Finding.of_connection(policy, rule, outcome, host, chain(), self._clock()))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pinwarden.documents import PinSet, Root, Timestamp, TimestampRole
 from pinwarden.envelope import Envelope
@@ -32,8 +32,7 @@ class State(StrEnum):
 _FRESH = State.FRESH  # before Python 3.12 every look at a member of an enum is a function call
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(NamedTuple):
     """Both clocks of one refresh: the system's, and that pushed forward by what was issued already (spec V9)."""
 
     system: datetime
