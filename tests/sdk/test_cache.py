@@ -552,7 +552,7 @@ def test_a_redis_url_without_the_library_names_what_to_install(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "redis", None)
     for module in [name for name in sys.modules if name.startswith(("redis.", "pinwarden.cache_redis"))]:
         monkeypatch.delitem(sys.modules, module)
-    with pytest.raises(ConfigError, match="Run: pip install 'pinwarden\\[redis\\]'") as refused:
+    with pytest.raises(ConfigError, match="Install it: pip install 'pinwarden\\[redis\\]'") as refused:
         open_cache("rediss://user:secret@localhost/0", authority="a-12345678", name="app")
     assert "secret" not in str(refused.value)
 
