@@ -29,11 +29,13 @@ from tests.postgres import Postgres
 pytestmark = pytest.mark.xdist_group("nodes")
 
 
-def everywhere(server: Server, name: str, version: str) -> None:
-    """Assert that every worker of *server* serves *version*, whichever is asked."""
+def served_everywhere(server: Server, name: str) -> set[str | None]:
+    """Return what the workers of *server* serve, each asked alone."""
+    found = set()
     for worker in server.workers[-2:]:
         with server.silenced(worker):
-            assert server.served(name) == version
+            found.add(server.served(name))
+    return found
 
 
 def test_a_publication_is_served_by_every_worker_of_its_node_at_once_and_by_every_node_soon(
@@ -41,10 +43,10 @@ def test_a_publication_is_served_by_every_worker_of_its_node_at_once_and_by_ever
 ) -> None:
     for turn, (here, there) in enumerate((nodes, nodes[::-1], nodes), 1):
         assert here.publish("soon", f"pin {turn}") == f"1.{turn}"
-        everywhere(here, "soon", f"1.{turn}")
+        assert served_everywhere(here, "soon") == {f"1.{turn}"}
         assert here.in_tree("soon") == f"1.{turn}"
-        there.wait_until(lambda there=there, turn=turn: there.served("soon") == f"1.{turn}")
-        everywhere(there, "soon", f"1.{turn}")
+        # A worker that reads the tree just before the bell rings is ahead of its siblings by that moment.
+        there.wait_until(lambda there=there, turn=turn: served_everywhere(there, "soon") == {f"1.{turn}"})
         assert there.in_tree("soon") == f"1.{turn}"
     bodies = [node.fetch("/v1/bundles/soon/1").data for node in nodes]
     assert bodies[0] == bodies[1]
@@ -189,7 +191,7 @@ def test_sixteen_publishers_on_two_nodes_lose_no_update(nodes: tuple[Server, Ser
     newest = f"1.{rows[0].tag[1]}"
     for node in nodes:
         node.wait_until(lambda node=node: node.served("contested") == newest)
-        everywhere(node, "contested", newest)
+        node.wait_until(lambda node=node: served_everywhere(node, "contested") == {newest})
     assert audit.verify_chain(store.reader).rows == store.reader.audit_head()[0]
     published = [row for row in store.reader.audit(limit=10_000) if row.subject == "contested"]
     assert len([row for row in published if row.action in ("pinset.create", "pinset.publish")]) == len(rows)
