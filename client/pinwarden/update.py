@@ -124,16 +124,12 @@ class Updater:
 
     def _keep(self, state: TrustState) -> TrustState:
         """Adopt, then persist; return the state, raised by what other processes had kept already (spec C3, C5)."""
-        views: list[SplitView] = []
+        views: tuple[SplitView, ...] = ()
         self._adopt(state)
 
         def merge(found: KeptDocuments) -> KeptDocuments:
-            nonlocal state
-            views[:] = find_split_views(state, found)
-            state = absorb(state, found)
-            kept = with_strangers(state, found)
-            if any(is_vouched_for(state, view.shown) for view in views):  # spec C6: neither displaces the other
-                return KeptDocuments(kept.roots, found.timestamps, found.pinsets)
+            nonlocal state, views
+            state, kept, views = merge_kept(state, found)
             return kept
 
         before = state
@@ -150,7 +146,22 @@ class Updater:
         return state
 
 
-def with_strangers(state: TrustState, found: KeptDocuments) -> KeptDocuments:
+def merge_kept(state: TrustState, found: KeptDocuments) -> tuple[TrustState, KeptDocuments, tuple[SplitView, ...]]:
+    """
+    Return *state* raised by what a cache holds, what the cache shall hold then, and the split views between the two.
+
+    Of two contents of one version neither displaces the other, unless the newest root of both no longer vouches for the
+    one that is there (spec C3, C6).
+    """
+    views = tuple(find_split_views(state, found))
+    raised = absorb(state, found)
+    kept = _with_strangers(raised, found)
+    if any(is_vouched_for(raised, view.shown) for view in views):
+        kept = KeptDocuments(kept.roots, found.timestamps, found.pinsets)
+    return raised, kept, views
+
+
+def _with_strangers(state: TrustState, found: KeptDocuments) -> KeptDocuments:
     """
     Return what *state* keeps, and what it cannot judge but another client of the same cache may need (spec C3).
 

@@ -18,9 +18,9 @@ from pinwarden.cache_redis.hints import Hints
 from pinwarden.errors import CacheError
 from pinwarden.events import Events
 from pinwarden.keeping import Health, Testimony
-from pinwarden.split_view import find_split_views, is_vouched_for
-from pinwarden.trust import KeptDocuments, TrustState, absorb
-from pinwarden.update import with_strangers
+from pinwarden.split_view import find_split_views
+from pinwarden.trust import KeptDocuments, TrustState
+from pinwarden.update import merge_kept
 
 log = logging.getLogger("pinwarden")
 
@@ -98,11 +98,7 @@ class Fleet:
         def merge(found: KeptDocuments) -> KeptDocuments:
             nonlocal there
             there = found
-            kept = with_strangers(absorb(state, found), found)
-            if any(is_vouched_for(state, view.shown) for view in find_split_views(state, found)):
-                # Spec C6: neither displaces the other.
-                return KeptDocuments(kept.roots, found.timestamps, found.pinsets)
-            return kept
+            return merge_kept(state, found)[1]
 
         try:
             self._cache.update(merge)
