@@ -10,7 +10,6 @@ import os
 import ssl
 import weakref
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
@@ -20,7 +19,7 @@ from pinwarden.background import BackgroundRefresh
 from pinwarden.cache import Cache, SharedCache, open_cache
 from pinwarden.enforce import Chain, Policy, Verdict, is_drawn
 from pinwarden.events import Events
-from pinwarden.guard import ClientGuard, Rules, Snapshot
+from pinwarden.guard import ClientGuard, Rules, Snapshot, present
 from pinwarden.keeping import Health, Testimony
 from pinwarden.refresher import Refresher
 from pinwarden.spki import pin_of
@@ -83,7 +82,7 @@ class PinClient:
         trust = begin_with(root, pinset)
         shipped = read_bootstrap(bootstrap, trust)
         self.url = url
-        self._clock = options.get("clock", _utc_now)
+        self._clock = options.get("clock", present)
         poll_seconds = options.get("poll_seconds", POLL_SECONDS)
         self._events = Events(options.get("on_event"), authority=trust.authority, pinset=trust.name)
         self._telemetry, self._reports = options.get("telemetry", True), options.get("reports", True)
@@ -326,7 +325,3 @@ def _let_go(background: BackgroundRefresh, servers: "PinServers", reporter: "Rep
     reporter.stop()
     if hints is not None:
         hints.stop()
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)

@@ -69,14 +69,28 @@ class Verdict(NamedTuple):
     problem: PinMismatchError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HostRule:
-    """One host entry by its pins, with this installation's share of the roll-out decided."""
+    """
+    One host entry by its pins, with this installation's share of the roll-out decided.
+
+    Attributes:
+        decisive: the pins of which one key of a peer decides a connection in the state FRESH, whatever else it shows:
+            each is a match of any chain (spec E2); none where a deny list makes the other keys matter (spec E3).
+        depth: how far above the leaf the key stood that matched last. Whoever asks for one key begins there; a wrong
+            guess costs a second look, and never decides.
+    """
 
     entry: Host
     pins: Mapping[bytes, Pin]
     backups: Mapping[bytes, Pin]
     enforced: bool
+    decisive: Mapping[bytes, Pin]
+    depth: int = 0
+
+    def remember(self, chain: Chain) -> None:
+        """Note where the first pinned key of *chain* stands."""
+        self.depth = next((depth for depth, pin in enumerate(chain.pins) if pin in self.decisive), 0)
 
 
 class Policy:
@@ -84,6 +98,7 @@ class Policy:
     A pin set made ready for look-ups by one installation.
 
     Attributes:
+        names: the canonical spelling of each name, as an application gives it, and its rule or None.
         staged: the rules that not every installation enforces (spec E7).
 
     Args:
@@ -91,7 +106,7 @@ class Policy:
         installation: the 16 random bytes that decide on ``enforce_percent`` (spec E7); empty where nothing is drawn.
     """
 
-    __slots__ = ("_by_name", "_index", "deny", "label", "pinset", "staged")
+    __slots__ = ("_index", "deny", "label", "names", "pinset", "staged")
 
     def __init__(self, pinset: PinSet, installation: bytes) -> None:
         self.pinset = pinset
@@ -100,20 +115,24 @@ class Policy:
         rules = [_rule_for(pinset, host, installation) for host in pinset.hosts]
         self._index = PatternIndex((rule.entry.host, rule) for rule in rules)
         self.staged = tuple(rule for rule in rules if rule.entry.mode != "enforce" or is_drawn(rule.entry))
-        self._by_name: dict[str, tuple[str, HostRule | None]] = {}
+        self.names: Mapping[str, tuple[str, HostRule | None]] = _Names(self._index)
 
     def find(self, host: str) -> HostRule | None:
         """Return the rule for a canonical host name, or None."""
         return self._index.find(host)
 
-    def resolve(self, name: str) -> tuple[str, HostRule | None]:
-        """Return the canonical spelling of *name*, as an application gave it, and its rule; remembers the answer."""
-        found = self._by_name.get(name)
-        if found is None:
-            if len(self._by_name) >= MAX_REMEMBERED_NAMES:  # a crawler must not fill the memory
-                self._by_name.clear()
-            host = canonical_host(name)
-            found = self._by_name[name] = (host, self._index.find(host))
+
+class _Names(dict[str, tuple[str, HostRule | None]]):
+    """Remembers what names, as applications give them, stand for: a look-up that finds needs no call."""
+
+    def __init__(self, index: PatternIndex[HostRule]) -> None:
+        self._index = index
+
+    def __missing__(self, name: str) -> tuple[str, HostRule | None]:
+        if len(self) >= MAX_REMEMBERED_NAMES:  # a crawler must not fill the memory
+            self.clear()
+        host = canonical_host(name)
+        found = self[name] = (host, self._index.find(host))
         return found
 
 
@@ -161,16 +180,6 @@ def judge_unpinned(policy: Policy, host: str | None, unpinned: Unpinned) -> Verd
     return Verdict(_UNPINNED, host)
 
 
-def match_leaf(policy: Policy, rule: HostRule, leaf: bytes | None) -> Pin | None:
-    """
-    Return the pin that decides a connection in the state FRESH by its leaf alone, None when that takes more.
-
-    A pinned leaf is the first match of any chain, verified or not (spec E2, E5, E6); only a deny list makes the keys
-    behind it matter (spec E3).
-    """
-    return None if policy.deny else rule.pins.get(leaf or b"")
-
-
 def judge_rule(policy: Policy, rule: HostRule, host: str, chain: Chain, state: State) -> Verdict:
     """As :func:`judge`, for a caller that has looked up *rule* for *host* already."""
     if state is not _FRESH:
@@ -187,11 +196,13 @@ def judge_rule(policy: Policy, rule: HostRule, host: str, chain: Chain, state: S
 
 
 def _rule_for(pinset: PinSet, host: Host, installation: bytes) -> HostRule:
+    pins = {pin.sha256: pin for pin in host.pins}
     return HostRule(
         host,
-        {pin.sha256: pin for pin in host.pins},
+        pins,
         {pin.sha256: pin for pin in host.backups},
         is_enforced_here(pinset, host, installation),
+        decisive={} if pinset.deny else pins,
     )
 
 

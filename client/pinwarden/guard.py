@@ -7,9 +7,11 @@ because something failed: every path that does not end in evidence ends in an ex
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, NamedTuple
 
 from pinwarden import elapsed
@@ -22,7 +24,6 @@ from pinwarden.enforce import (
     Verdict,
     judge_rule,
     judge_unpinned,
-    match_leaf,
 )
 from pinwarden.errors import PinMismatchError, PinsUnavailableError, PinwardenError
 from pinwarden.events import Events
@@ -33,12 +34,23 @@ WhenEmpty = Literal["refuse", "platform"]
 
 SECOND_LOOK_SECONDS = 10.0
 
+present: Callable[[], datetime] = partial(datetime.now, UTC)
 
-class Snapshot(NamedTuple):
-    """A trust state with its pins ready for look-ups; swapped as one reference, so no reader sees half an update."""
 
-    trust: TrustState
-    policy: Policy | None
+class Snapshot:
+    """
+    A trust state with its pins ready for look-ups; swapped as one reference, so no reader sees half an update.
+
+    Attributes:
+        fresh_until: as the trust state says, in seconds since 1970, because each handshake asks.
+    """
+
+    __slots__ = ("fresh_until", "policy", "trust")
+
+    def __init__(self, trust: TrustState, policy: Policy | None) -> None:
+        self.trust = trust
+        self.policy = policy
+        self.fresh_until = trust.fresh_until.timestamp()
 
 
 class Rules(NamedTuple):
@@ -81,7 +93,8 @@ class ClientGuard:
         self.adopt(snapshot)
         self.due = 0.0
         self.witness = witness or Witness(events, clock=rules.clock)
-        self._rules = rules
+        self._clock, self._unpinned, self._when_empty = rules
+        self._seconds = _seconds_of(rules.clock)
         self._events = events or Events()
         self._refresh = refresh
         self._refresh_soon = refresh_soon
@@ -97,15 +110,14 @@ class ClientGuard:
     def expects(self, host: str | None) -> bool:
         """Tell whether pins may decide about connections to *host*."""
         policy = self.snapshot.policy
-        return policy is None or (host is not None and policy.resolve(host)[1] is not None)
+        return policy is None or (host is not None and policy.names[host][1] is not None)
 
     def admit(
         self,
         host: str | None,
         chain: Callable[[], Chain],
-        *,
         may_block: bool,
-        leaf: Callable[[], bytes | None] | None = None,
+        key_at: Callable[[int], bytes | None] | None = None,
     ) -> object:
         """
         Return the token of the pins under which a connection may go on.
@@ -114,7 +126,8 @@ class ClientGuard:
             host: the name as the application gave it, or None.
             chain: returns the keys of the peer; called only when pins decide.
             may_block: False where a refresh must not delay the caller.
-            leaf: returns the pin of the peer's own certificate, or None; asked before the chain, being cheaper.
+            key_at: returns the pin of one certificate of the peer, as ``tls.Guard`` says; asked before the chain, being
+                cheaper.
 
         Raises:
             PinMismatchError, PinsUnavailableError: it may not go on.
@@ -124,8 +137,15 @@ class ClientGuard:
         if policy is not None:
             if elapsed.seconds() >= self.due:
                 self._refresh_if_due()
-            if leaf is not None and self._evidence_at_hand(snapshot, policy, host, leaf):
-                return policy
+            # The two kinds that nearly all connections are of. verdict() says the same of both, and counts and tells
+            # neither; it takes three times as long, which each handshake would pay.
+            if key_at is not None and host is not None:
+                _, rule = policy.names[host]
+                if rule is None:
+                    if self._unpinned == "allow":
+                        return policy
+                elif key_at(rule.depth) in rule.decisive and self._seconds() < snapshot.fresh_until:
+                    return policy
         try:
             self.verdict(snapshot, host, chain)
         except (PinMismatchError, PinsUnavailableError) as refusal:
@@ -141,34 +161,18 @@ class ClientGuard:
             return _token_of(newer)
         return _token_of(snapshot)
 
-    def _evidence_at_hand(
-        self, snapshot: Snapshot, policy: Policy, host: str | None, leaf: Callable[[], bytes | None]
-    ) -> object:
-        """
-        Return what admits the two kinds that nearly all connections are of, or None: judge in full.
-
-        A host without a rule needs no key, and a pinned leaf decides alone while the pins are fresh. verdict() says the
-        same of both, and counts and logs neither; it takes three times as long, which each handshake would pay.
-        """
-        if host is None:
-            return None
-        name, rule = policy.resolve(host)
-        if rule is None:
-            return name if self._rules.unpinned == "allow" else None
-        if self._rules.clock() >= snapshot.trust.fresh_until:
-            return None
-        return match_leaf(policy, rule, leaf())
-
     def verdict(self, snapshot: Snapshot, host: str | None, chain: Callable[[], Chain]) -> Verdict:
         """Judge once by *snapshot*, count and log what is noteworthy; refreshes nothing."""
         policy = snapshot.policy
         if policy is None:
             return self._without_pins(snapshot, host)
-        name, rule = policy.resolve(host) if host is not None else (None, None)
+        name, rule = policy.names[host] if host is not None else (None, None)
         if rule is None or name is None:
-            return judge_unpinned(policy, name, self._rules.unpinned)
-        state = snapshot.trust.state_at(self._rules.clock())
-        verdict = judge_rule(policy, rule, name, chain(), state)
+            return judge_unpinned(policy, name, self._unpinned)
+        state = snapshot.trust.state_at(self._clock())
+        keys = chain()
+        verdict = judge_rule(policy, rule, name, keys, state)
+        rule.remember(keys)
         if verdict.outcome is not _MATCHED or state is not _FRESH:
             self.witness.note_verdict(policy, verdict, state, chain)
         return verdict
@@ -185,7 +189,7 @@ class ClientGuard:
         )
 
     def _without_pins(self, snapshot: Snapshot, host: str | None) -> Verdict:
-        if self._rules.when_empty == "platform":
+        if self._when_empty == "platform":
             self.witness.note_empty(host)
             return Verdict(Outcome.PLATFORM, host)
         raise self.unavailable(host, snapshot)
@@ -216,6 +220,11 @@ class ClientGuard:
     def reset_after_fork(self) -> None:
         """A lock that another thread held at the fork would never be released in the child."""
         self._look_lock = threading.Lock()
+
+
+def _seconds_of(clock: Callable[[], datetime]) -> Callable[[], float]:
+    """Return what tells the time of *clock* in seconds since 1970; the system's own tells them at once."""
+    return time.time if clock is present else lambda: clock().timestamp()
 
 
 _NOTHING = object()

@@ -40,9 +40,8 @@ class _OnePin:
         self,
         host: str | None,
         chain: Callable[[], Chain],
-        *,
         may_block: bool,
-        leaf: Callable[[], bytes | None] | None = None,
+        key_at: Callable[[int], bytes | None],
     ) -> object:
         if self._pin not in chain().pins:
             raise PinMismatchError(

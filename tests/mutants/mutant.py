@@ -30,7 +30,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "trust/floors": ("tests/trust/test_floors.py", *PURE),
     "enforce": ("tests/trust/test_enforce.py", *PURE),
     "errors": ("tests/trust/test_errors.py", *PURE),
-    "guard": ("tests/sdk/test_guard.py", "tests/sdk/test_leaf_first.py", "tests/tls/test_second_look.py", *LIVE),
+    "guard": ("tests/sdk/test_guard.py", "tests/sdk/test_key_at_hand.py", "tests/tls/test_second_look.py", *LIVE),
     "update": ("tests/sdk/test_update.py", "tests/sdk"),
     "fetch": ("tests/sdk/test_fetch_http.py", "tests/sdk", "tests/tls/test_gate.py"),
     "address": ("tests/sdk/test_fetch_http.py", "tests/sdk"),

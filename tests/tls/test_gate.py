@@ -54,6 +54,26 @@ def serve_once(context: ssl.SSLContext, listener: socket.socket) -> None:
             line.sendall(line.recv(len(SECRET)))
 
 
+def test_a_subclass_of_an_armed_class_keeps_its_own_handshake_and_is_judged(world: Any, serve: Any, pin: Any) -> None:
+    for pinned, judged in ((world.leaf.pin, True), (WRONG, False)):
+        context, done = pin({HOST: [pinned]}).context(), []
+
+        class Counting(context.sslsocket_class):  # type: ignore[misc]
+            def do_handshake(self, *args: Any) -> None:
+                done.append("began")  # noqa: B023  each class is used before the next one is made
+                super().do_handshake(*args)
+                done.append("ended")  # noqa: B023
+
+        context.sslsocket_class = Counting
+        peer = serve()
+        if judged:
+            exchange(peer, context)
+        else:
+            with pytest.raises(PinMismatchError):
+                exchange(peer, context)
+        assert done == (["began", "ended"] if judged else ["began"])
+
+
 def test_a_servers_context_cannot_be_armed(world: Any, pin: Any) -> None:
     with pytest.raises(ConfigError, match="server's TLS context"):
         pin({HOST: [WRONG]}).client.ssl_context(world.server_context(world.honest))

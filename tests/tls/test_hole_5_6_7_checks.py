@@ -103,6 +103,53 @@ def test_hole_6_a_mode_that_is_lowered_while_the_tls_state_is_made_is_not_believ
     assert refused(attack(armed))
 
 
+def test_hole_6_a_mode_that_is_lowered_only_while_the_tls_state_is_made_is_not_believed(
+    world: Any, serve: Any, pin: Any
+) -> None:
+    def attack(context: ssl.SSLContext) -> tuple[bytes, BaseException | None]:
+        context.load_verify_locations(world.cafile)
+        peer = serve(world.forged)
+
+        def act() -> None:
+            with context.wrap_socket(dial(peer), server_hostname=HOST, do_handshake_on_connect=False) as line:
+                context.verify_mode = ssl.CERT_REQUIRED
+                line.do_handshake()
+                line.sendall(SECRET)
+
+        return judge(peer, act)
+
+    assert attack(LoweredMeanwhile(ssl.PROTOCOL_TLS_CLIENT)) == (SECRET, None)
+    armed = pin({HOST: [world.intermediate.pin]}).client.ssl_context(LoweredMeanwhile(ssl.PROTOCOL_TLS_CLIENT))
+    assert refused(attack(armed))
+
+
+class RaisedMeanwhile(ssl.SSLContext):
+    """Another thread of the application raises the mode as soon as the TLS state is made without checks."""
+
+    def _wrap_socket(self, *args: Any, **kwargs: Any) -> Any:
+        made = super()._wrap_socket(*args, **kwargs)
+        self.verify_mode = ssl.CERT_REQUIRED
+        return made
+
+
+def test_hole_6_a_mode_that_is_raised_as_soon_as_the_tls_state_is_made_is_not_believed(
+    world: Any, serve: Any, pin: Any
+) -> None:
+    def attack(context: ssl.SSLContext) -> tuple[bytes, BaseException | None]:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        peer = serve(world.forged)
+
+        def act() -> None:
+            with context.wrap_socket(dial(peer), server_hostname=HOST) as line:
+                line.sendall(SECRET)
+
+        return judge(peer, act)
+
+    assert attack(RaisedMeanwhile(ssl.PROTOCOL_TLS_CLIENT)) == (SECRET, None)
+    armed = pin({HOST: [world.intermediate.pin]}).client.ssl_context(RaisedMeanwhile(ssl.PROTOCOL_TLS_CLIENT))
+    assert refused(attack(armed))
+
+
 def test_hole_6_a_mode_raised_between_making_and_handshake_of_an_object_is_not_believed(
     world: Any, serve: Any, pin: Any
 ) -> None:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinwarden import enforce
 from pinwarden.documents import Host, Pin, PinSet
 from pinwarden.enforce import (
     MAX_REMEMBERED_NAMES,
@@ -83,19 +82,29 @@ def test_a_denied_key_fails_a_chain_whatever_else_matches(policy: Policy, pins: 
 
 
 @pytest.mark.parametrize("deny", [(), (DENIED,)], ids=["nothing denied", "a key denied"])
-@pytest.mark.parametrize("leaf", [LEAF, CA, BACKUP, OTHER, DENIED, None])
-def test_a_leaf_at_first_sight_decides_only_where_the_whole_chain_would_say_the_same(
-    pinset: PinSet, deny: tuple[bytes, ...], leaf: bytes | None
+@pytest.mark.parametrize("key", [LEAF, CA, BACKUP, OTHER, DENIED])
+def test_one_key_at_first_sight_decides_only_where_the_whole_chain_would_say_the_same(
+    pinset: PinSet, deny: tuple[bytes, ...], key: bytes
 ) -> None:
     policy = Policy(replace(pinset, deny=deny), bytes(16))
     rule = policy.find(HOST)
     assert rule is not None
-    early = enforce.match_leaf(policy, rule, leaf)
-    assert (early is not None) is (not deny and leaf in (LEAF, CA))
-    if early is not None and leaf is not None:
-        chains = [((), True), ((), False), ((DENIED,), True), ((DENIED,), False)]
-        verdicts = [verdict(policy, leaf, *behind, verified=verified) for behind, verified in chains]
-        assert [(Outcome.MATCHED, str(early))] * 4 == [(each.outcome, each.pin) for each in verdicts]
+    assert (key in rule.decisive) is (not deny and key in (LEAF, CA))
+    if key in rule.decisive:
+        chains = [((key,), True), ((key,), False), ((key, DENIED), True), ((key, DENIED), False), ((OTHER, key), True)]
+        verdicts = [verdict(policy, *keys, verified=verified) for keys, verified in chains]
+        assert [(Outcome.MATCHED, str(rule.decisive[key]))] * 5 == [(each.outcome, each.pin) for each in verdicts]
+
+
+@pytest.mark.parametrize(
+    ("pins", "depth"), [((LEAF,), 0), ((OTHER, CA), 1), ((LEAF, CA), 0), ((OTHER, BACKUP), 0), ((OTHER,), 0), ((), 0)]
+)
+def test_a_rule_remembers_where_the_first_pinned_key_stood(pinset: PinSet, pins: tuple[bytes, ...], depth: int) -> None:
+    rule = Policy(replace(pinset, deny=()), bytes(16)).find(HOST)
+    assert rule is not None
+    rule.depth = 7
+    rule.remember(Chain(pins, True))
+    assert rule.depth == depth
 
 
 @pytest.mark.parametrize(
@@ -159,15 +168,15 @@ def test_the_most_specific_host_decides_alone_and_nothing_is_merged(pinset: PinS
 @pytest.mark.parametrize("spelling", ["api.example.com", "API.EXAMPLE.COM", "api.example.com.", "ａｐｉ.example.com"])
 def test_every_spelling_of_a_name_is_resolved_to_its_rule(policy: Policy, spelling: str) -> None:
     for _ in range(2):  # the second answer comes from memory
-        assert policy.resolve(spelling) == (HOST, policy.find(HOST))
-    assert policy.resolve("www.example.com") == ("www.example.com", None)
+        assert policy.names[spelling] == (HOST, policy.find(HOST))
+    assert policy.names["www.example.com"] == ("www.example.com", None)
 
 
 def test_names_that_a_crawler_brings_do_not_fill_the_memory(policy: Policy) -> None:
     for number in range(MAX_REMEMBERED_NAMES + 10):
-        assert policy.resolve(f"h{number}.example") == (f"h{number}.example", None)
-    assert len(policy._by_name) <= MAX_REMEMBERED_NAMES
-    assert policy.resolve(HOST) == (HOST, policy.find(HOST))
+        assert policy.names[f"h{number}.example"] == (f"h{number}.example", None)
+    assert len(policy.names) <= MAX_REMEMBERED_NAMES
+    assert policy.names[HOST] == (HOST, policy.find(HOST))
 
 
 # Roll-out by share (E7).

@@ -48,14 +48,14 @@ class Guard(Protocol):
         self,
         host: str | None,
         chain: Callable[[], Chain],
-        *,
         may_block: bool,
-        leaf: Callable[[], bytes | None] | None = None,
+        key_at: Callable[[int], bytes | None],
     ) -> object:
         """
         Return the token under which the connection may go on, or raise.
 
-        ``chain()`` gives the keys of the peer; ``leaf()`` the pin of its own certificate, at a third of that cost.
+        ``chain()`` gives the keys of the peer; ``key_at(depth)`` the pin of one certificate of it, at a third of that
+        cost: the leaf's at 0, one that this handshake verified above it, None where there is none.
         """
 
 

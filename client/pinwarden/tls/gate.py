@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +33,7 @@ class _Undecided:
 
 
 _FREE, _UNDECIDED = _Free(), _Undecided()
+_REQUIRED = int(ssl.CERT_REQUIRED)
 
 
 class _Gate:
@@ -49,7 +50,7 @@ class _Gate:
     _pw_leaf: bytes | None = None
     _pw_chain: Chain | None = None
     _pw_failure: BaseException | None = None
-    _pw_weakest: int = int(ssl.CERT_REQUIRED)
+    _pw_weakest: int = _REQUIRED
 
     context: ssl.SSLContext
     server_hostname: str | None
@@ -69,16 +70,21 @@ class _Gate:
             self._pw_guard, self._pw_token = _FREE, None
             return
         try:
-            self._pw_token = guard.admit(
-                self.server_hostname, self._pw_read_chain, may_block=may_block, leaf=self._pw_read_leaf
-            )
+            self._pw_token = guard.admit(self.server_hostname, self._pw_read_chain, may_block, self._pw_read_key)
         except Exception as failure:
             self._pw_fail(failure)
             raise
         self._pw_guard = guard
 
-    def _pw_read_leaf(self) -> bytes | None:
-        """Return the pin of the certificate whose key the peer proved to hold, read once per connection."""
+    def _pw_read_key(self, depth: int) -> bytes | None:
+        """
+        Return the pin of one certificate, or None where that proves nothing.
+
+        At 0 it is the leaf, whose key the peer proved to hold, read once per connection; above, what stands *depth*
+        steps up in the chain that this handshake verified.
+        """
+        if depth:
+            return self._pw_read_above(depth)
         if self._pw_leaf is None and self._sslobj is not None:  # None after unwrap()
             certificate = self._sslobj.getpeercert(True)
             try:
@@ -87,26 +93,37 @@ class _Gate:
                 return None  # a key that cannot be read matches nothing
         return self._pw_leaf
 
+    def _pw_read_above(self, depth: int) -> bytes | None:
+        certificates = self._pw_verified_certificates()
+        try:
+            return pin_of(certificates[depth].public_bytes(DER)) if depth < len(certificates) else None
+        except MalformedError:
+            return None  # a key that cannot be read matches nothing
+
     def _pw_read_chain(self) -> Chain:
         """Return the keys of the peer, read once per connection."""
         if self._sslobj is None and self._pw_chain is None:
             return Chain((), False)  # TLS was taken off again before anybody asked for the keys
         if self._pw_chain is None:
-            verified = self._pw_weakest != 0 and mode_of(self.context) != 0
-            self._pw_chain = self._pw_verified_chain() if verified else None
+            self._pw_chain = self._pw_verified_chain()
         if self._pw_chain is None:  # spec E5, E6; after unwrap() too, the leaf is all that is certain
-            leaf = self._pw_read_leaf()
+            leaf = self._pw_read_key(0)
             return Chain((leaf,) if leaf else (), False)
         return self._pw_chain
 
     def _pw_verified_chain(self) -> Chain | None:
-        if self._sslobj is None or self._sslobj.session_reused:
-            return None
-        certificates = self._sslobj.get_verified_chain()
+        certificates = self._pw_verified_certificates()
         try:
             return Chain(tuple([pin_of(one.public_bytes(DER)) for one in certificates]), True) if certificates else None
         except MalformedError:
             return Chain((), False)  # a key that cannot be read matches nothing
+
+    def _pw_verified_certificates(self) -> Sequence[Any]:
+        """Return the certificates that this very handshake verified, leaf first; none where it verified nothing."""
+        verified = self._pw_weakest != 0 and mode_of(self.context) != 0
+        if not verified or self._sslobj is None or self._sslobj.session_reused:
+            return ()
+        return self._sslobj.get_verified_chain() or ()
 
     def _pw_fail(self, failure: BaseException) -> None:
         # Hole 2: CPython forgets the TLS state after a failure and would send what follows in plaintext.
@@ -148,12 +165,13 @@ class _SocketGate(_Gate):
             return
         mode = mode_of(context)
         _prepare_arguments(context, guard, kwargs)
-        if at_once := kwargs.get("do_handshake_on_connect", False):
+        at_once = kwargs.get("do_handshake_on_connect", False)
+        if at_once:
             kwargs["do_handshake_on_connect"] = False  # it waits, as in _create()
         super().__init__(*args, **kwargs)
         self._pw_weakest = min(self._pw_weakest, mode, mode_of(context))
         if at_once:
-            self._pw_handshake_at_once()
+            self._pw_handshake_at_once(guard)
 
     # Spelt out as ssl.SSLContext.wrap_socket() calls it: each handshake would pay for keyword dictionaries.
     @classmethod
@@ -187,12 +205,13 @@ class _SocketGate(_Gate):
         )
         if guard is None:
             return self
-        self._pw_weakest = min(mode, mode_of(context))
+        if mode != _REQUIRED or mode_of(context) != _REQUIRED:
+            self._pw_weakest = min(mode, mode_of(context))
         if do_handshake_on_connect:
-            self._pw_handshake_at_once()
+            self._pw_handshake_at_once(guard)
         return self
 
-    def _pw_handshake_at_once(self: Any) -> None:
+    def _pw_handshake_at_once(self: Any, guard: Any) -> None:
         """Do what the class beneath was kept from: handshake now where there is a connection, or as soon as one is."""
         self.do_handshake_on_connect = True
         if not self._connected:
@@ -200,7 +219,13 @@ class _SocketGate(_Gate):
         try:
             if self.gettimeout() == 0.0:
                 raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
-            self.do_handshake()
+            if type(self).do_handshake is not _SocketGate.do_handshake:  # a subclass of an armed class
+                self.do_handshake()
+                return
+            # The same without what serves those who still hold the connection when it has failed: nobody does yet.
+            self._pw_plain_do_handshake()
+            self._pw_token = guard.admit(self.server_hostname, self._pw_read_chain, True, self._pw_read_key)
+            self._pw_guard = guard
         except BaseException:
             with suppress(OSError):
                 self.close()
