@@ -26,6 +26,9 @@ class Bell:
     A counter and the last 1,024 names in a file that every worker of the node maps into memory.
 
     The file belongs on a local file system, in the run directory; it may be deleted while nothing runs.
+
+    Attributes:
+        counter: its item 0 is the generation, for those who look at each request; nobody else writes it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +43,7 @@ class Bell:
         except OSError as error:
             raise StoreUnavailable(f"the bell {path} cannot be opened: {error.strerror}") from error
         # An aligned 8-byte item is read and written in one instruction; slicing bytes would be a copy.
-        self._counter = memoryview(self._memory).cast("Q")
+        self.counter = memoryview(self._memory).cast("Q")
 
     @classmethod
     def open(cls, path: Path) -> "Bell":
@@ -50,31 +53,31 @@ class Bell:
     @property
     def generation(self) -> int:
         """How often the bell was rung."""
-        return self._counter[0]
+        return self.counter[0]
 
     def ring(self, name: str | None) -> None:
         """Say that the files of *name*, or of everything when None, changed; the files must be in place already."""
         slot = (name or _EVERYTHING).encode("ascii").ljust(SLOT_BYTES, b"\0")
         with self._locked():
-            generation = self._counter[0]
+            generation = self.counter[0]
             start = _HEADER + generation % SLOTS * SLOT_BYTES
             self._memory[start : start + SLOT_BYTES] = slot
-            self._counter[0] = generation + 1  # last: whoever sees it sees the name
+            self.counter[0] = generation + 1  # last: whoever sees it sees the name
 
     def rung_since(self, generation: int) -> tuple[int, frozenset[str] | None]:
         """Return the present generation, and the names rung since *generation*; None means everything."""
-        present = self._counter[0]
+        present = self.counter[0]
         if not 0 <= present - generation < SLOTS:
             return present, None
         names = {self._name_of(number) for number in range(generation, present)}
         # Slots may have been reused while they were read.
-        if self._counter[0] - generation >= SLOTS or _EVERYTHING in names:
+        if self.counter[0] - generation >= SLOTS or _EVERYTHING in names:
             return present, None
         return present, frozenset(names)
 
     def close(self) -> None:
         """Let go of the file; other workers are not affected."""
-        self._counter.release()
+        self.counter.release()
         self._memory.close()
         os.close(self._descriptor)
 

@@ -48,6 +48,7 @@ def health(node: Node) -> Blueprint:
     @probes.get("/metrics")
     def scrape() -> Response:
         check_observer(node)
+        node.fetches.hand_on()  # the other workers of this node do so each second
         return Response(metrics.scrape(node.table, node.clock), content_type=EXPOSITION_TYPE)
 
     return probes

@@ -38,39 +38,6 @@ RENEWED_AT = Gauge(
 )
 
 
-class FetchCounter:
-    """
-    Counts fetches by lag; called once per request, so what it looks up is bound beforehand.
-
-    The header is what a client says about itself: it is counted, never believed.
-    """
-
-    def __init__(self) -> None:
-        self._bound: dict[tuple[str, str], Callable[[], None]] = {}
-
-    def __call__(self, path: str, tag: str, held: str | None) -> None:
-        lag = "none" if held is None else "current" if held == tag else lag_of(held, tag)
-        count = self._bound.get((path, lag))
-        if count is None:
-            count = self._bound[path, lag] = FETCHES.labels(path.split("/")[3], lag).inc
-        count()
-
-
-def lag_of(held: str, tag: str) -> str:
-    """Return the label for a client that holds *held* while *tag* is in force; ``other`` for what is no version."""
-    try:
-        held_epoch, held_version = map(int, held[:40].split("."))
-    except ValueError:
-        return "other"
-    epoch, version = map(int, tag.split("."))
-    if held_epoch != epoch:
-        return "older-epoch" if held_epoch < epoch else "newer"
-    behind = version - held_version
-    return (
-        "newer" if behind < 0 else "current" if behind == 0 else "1" if behind == 1 else "2-5" if behind <= 5 else "6+"
-    )
-
-
 class ExpiryCollector(Collector):
     """Reads the published documents at each scrape: what expires, and when, as clients see it."""
 

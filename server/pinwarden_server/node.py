@@ -18,6 +18,7 @@ from pinwarden.errors import PinwardenError
 from pinwarden_keys import KeeperAwayError, passphrase_file
 from pinwarden_server.alerts import AlertLog
 from pinwarden_server.bell import Bell
+from pinwarden_server.fetch_counter import FetchCounter
 from pinwarden_server.following import Follower
 from pinwarden_server.founding import reconcile
 from pinwarden_server.measured_renewal import MeasuredRenewer
@@ -43,7 +44,7 @@ class Node:
     What the views of one worker share.
 
     Attributes:
-        site: for use cases.  table: what is served.  clock: aware now.
+        site: for use cases.  table: what is served.  fetches: counts who fetches it.  clock: aware now.
         keepers_away: the signers could not be opened because an HSM or a key service was away; start() tries again.
     """
 
@@ -54,6 +55,7 @@ class Node:
         self.site = site
         self.clock = clock
         self.table = PublicTable(site.tree, site.bell)
+        self.fetches = FetchCounter()
         # Containers may share their name and the number of their only process.
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         interval = float(settings.renewal_interval_seconds)
@@ -69,12 +71,14 @@ class Node:
         """Bring the published tree up to the store and begin to renew; returns at once, the work has its own thread."""
         self._catching_up = Thread(target=self._catch_up, name="catch-up", daemon=True)
         self._catching_up.start()
+        self.fetches.start()
         if self.keepers_away:
             Thread(target=self._open_signers_later, name="open-signers", daemon=True).start()
 
     def stop(self) -> None:
         """End what start() began, forget the keys, close the database; a publication under way is not waited for."""
         self._stopping.set()
+        self.fetches.stop()
         if self._catching_up is not None:
             self._catching_up.join(timeout=LAST_RETRY_SECONDS)
         if self.follower is not None:

@@ -56,6 +56,7 @@ class PublicTable:
     def __init__(self, tree: PublishedTree, bell: Bell) -> None:
         self._tree = tree
         self._bell = bell
+        self._counter = bell.counter
         self._lock = Lock()
         self._entries: dict[str, Entry] = {}
         self._generation = -1
@@ -63,7 +64,7 @@ class PublicTable:
 
     def get(self, path: str) -> Entry | None:
         """Return the answer for the path of a URL, such as ``/v1/bundles/payments/1``, or None: 404."""
-        if self._bell.generation != self._generation:
+        if self._counter[0] != self._generation:
             self._catch_up()
         entry = self._entries.get(path)
         if entry is None and (VERSION_ADDRESS.fullmatch(path) or HISTORY_ADDRESS.fullmatch(path)):

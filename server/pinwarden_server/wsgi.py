@@ -6,7 +6,7 @@ It may import the application and the settings. It is called once per worker, af
 
 from flask import Flask
 
-from pinwarden_server import logs, metrics
+from pinwarden_server import logs
 from pinwarden_server.app import create_app
 from pinwarden_server.fast_path import FastPath
 from pinwarden_server.node import Node
@@ -16,7 +16,7 @@ from pinwarden_server.settings import Settings, load_settings
 def with_fast_path(app: Flask) -> FastPath:
     """Return *app* with the published files answered in front of it."""
     node: Node = app.extensions["pinwarden"]
-    return FastPath(app, node.table, metrics.FetchCounter())
+    return FastPath(app, node.table, node.fetches)
 
 
 def serve(settings: Settings | None = None) -> FastPath:

@@ -1,10 +1,12 @@
 """What probes, scrapes and operators are told, and what they are not."""
 
 from datetime import UTC, datetime, timedelta
+from threading import Barrier, Thread
 
 import pytest
 
 from pinwarden_server import metrics, problems
+from pinwarden_server.fetch_counter import FetchCounter
 from pinwarden_server.installation import init_production
 
 TOKEN = "a-token-for-the-scraper-alone"
@@ -192,11 +194,32 @@ def test_metrics_show_every_time_to_expiry_and_it_runs_out(service):
     ],
 )
 def test_a_client_can_choose_the_label_of_its_lag_only_among_a_few(held: str | None, label: str):
-    counter = metrics.FetchCounter()
+    counter = FetchCounter()
     series = metrics.FETCHES.labels("lag", label)._value
     before = series.get()
     counter("/v1/bundles/lag/1", "1.7", held)
+    counter.hand_on()
+    counter.hand_on()
     assert series.get() == before + 1
+
+
+def test_no_fetch_is_lost_or_counted_twice_while_the_counts_are_handed_on():
+    counter, series = FetchCounter(), metrics.FETCHES.labels("busy", "none")._value
+    begun = Barrier(5)
+
+    def fetch() -> None:
+        begun.wait()
+        for _ in range(20_000):
+            counter("/v1/bundles/busy/1", "1.7", None)
+
+    threads = [Thread(target=fetch) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    while any(thread.is_alive() for thread in threads):
+        counter.hand_on()
+    counter.stop()
+    assert series.get() == 80_000
 
 
 def test_no_request_can_make_a_label_of_its_own(shared):
