@@ -39,6 +39,8 @@ class Options(TypedDict, total=False):
         poll_seconds: mean time between background refreshes, 300 by default, a week at most.
         telemetry: send the random per-process ``Pinwarden-Instance`` header; True by default.
         reports: send failure reports where the pin set names an address for them (docs/reports.md); True by default.
+        report_certificates: send the certificates of such connections too, with the names of devices and people that a
+            company's own CA writes into them; False by default.
         on_event: called with each :class:`Event` (docs/events.md) on the thread where it happened; what it raises is
             logged and goes no further.
         clock: returns the present as an aware datetime; for tests.
@@ -51,6 +53,7 @@ class Options(TypedDict, total=False):
     poll_seconds: float
     telemetry: bool
     reports: bool
+    report_certificates: bool
     on_event: Callable[[Event], object] | None
     clock: Callable[[], datetime]
 
@@ -71,7 +74,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     for name, choices in (("unpinned", ("allow", "refuse")), ("when_empty", ("refuse", "platform"))):
         if options.get(name, choices[0]) not in choices:
             raise ConfigError(f"{name} is unknown", expected=" or ".join(choices), got=repr(options[name]))
-    for name in ("allow_http", "telemetry"):  # "no" and "false" are true in Python
+    for name in ("allow_http", "telemetry", "reports", "report_certificates"):  # "no" and "false" are true in Python
         if type(options.get(name, True)) is not bool:
             raise ConfigError(f"{name} is neither True nor False", expected="True or False", got=repr(options[name]))
     if not isinstance(options.get("ca_file"), str | os.PathLike | None):

@@ -44,10 +44,12 @@ class Chain(NamedTuple):
         pins: 32-byte pins, leaf first; the whole *verified* chain, root included, never the chain as it was sent.
         verified: False when the chain was not validated in this handshake (no verification asked for, or a resumed
             session): *pins* is then the leaf alone (spec E5, E6).
+        certificates: in DER, those that the pins are of, where they are known; no verdict looks at them.
     """
 
     pins: tuple[bytes, ...]
     verified: bool
+    certificates: tuple[bytes, ...] = ()
 
 
 class Verdict(NamedTuple):

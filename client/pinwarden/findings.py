@@ -1,12 +1,13 @@
 """
 One report: what it says, field by field (spec section 8; docs/reports.md).
 
-It may import documents, ``enforce`` and spelling. It has no field for a URL, a path, a header or a body, nor for the
-name in a certificate: what is not here cannot be sent.
+It may import documents, ``enforce`` and spelling. It has no field for a URL, a path, a header or a body: what is not
+here cannot be sent. Certificates, which name devices and people, are in it only where the application said so.
 """
 
 import json
-from dataclasses import dataclass
+import ssl
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Self
@@ -62,7 +63,7 @@ class Finding:
             host=host,
             mode="enforce" if rule.enforced else "report",
             pinset=policy.pinset,
-            chain=Chain(chain.pins[:MAX_CHAIN], chain.verified),
+            chain=Chain(chain.pins[:MAX_CHAIN], chain.verified, chain.certificates[:MAX_CHAIN]),
             known=tuple(str(pin) for pin in (*rule.entry.pins, *rule.entry.backups)),
             when=when,
         )
@@ -72,18 +73,29 @@ class Finding:
         """Return the report of two documents that should be one."""
         return cls(pinset.report_to or "", outcome, None, None, pinset, None, (), when, envelopes)
 
+    def without_certificates(self) -> Self:
+        """Return the same of the keys alone."""
+        return replace(self, chain=self.chain and self.chain._replace(certificates=()))
+
     def spell(self, *, sdk: str, instance: str | None) -> bytes:
-        """Return the JSON object that is sent, 64 KiB at most: envelopes that are too long for it go by their hash."""
+        """
+        Return the JSON object that is sent, 64 KiB at most.
+
+        Envelopes that are too long for it go by their hash, and certificates that are do not go.
+        """
         body = self._body(sdk, instance)
         if self.envelopes:
             hashes = [{"sha256": encode_base64(sha256(one).digest())} for one in self.envelopes]
             whole = [{**short, "envelope": json.loads(one)} for short, one in zip(hashes, self.envelopes, strict=True)]
             spelt = spell({**body, "envelopes": whole})
             return spelt if len(spelt) <= MAX_REPORT_BYTES else spell({**body, "envelopes": hashes})
-        return spell(body)
+        spelt = spell(body)
+        return (
+            spelt if len(spelt) <= MAX_REPORT_BYTES else self.without_certificates().spell(sdk=sdk, instance=instance)
+        )
 
     def _body(self, sdk: str, instance: str | None) -> dict[str, Any]:
-        keys = [{"pin": encode_base64(pin)} for pin in self.chain.pins] if self.chain else []
+        keys = _entries(self.chain) if self.chain else []
         verified = self.chain is not None and self.chain.verified
         return {
             "date-time": format_time(self.when),
@@ -102,3 +114,21 @@ class Finding:
             "sdk": sdk,
             "instance": instance,
         }
+
+
+def _entries(chain: Chain) -> list[dict[str, str]]:
+    entries = [{"pin": encode_base64(pin)} for pin in chain.pins]
+    for entry, certificate in zip(entries, chain.certificates, strict=False):  # none where only the keys are known
+        entry |= {**_names(certificate), "pem": ssl.DER_cert_to_PEM_cert(certificate)}
+    return entries
+
+
+def _names(certificate: bytes) -> dict[str, str]:
+    """Return issuer and subject as RFC 4514 writes names, or nothing of a certificate that only its key is known of."""
+    from cryptography.x509 import load_der_x509_certificate
+
+    try:
+        read = load_der_x509_certificate(certificate)
+        return {"issuer": read.issuer.rfc4514_string(), "subject": read.subject.rfc4514_string()}
+    except ValueError:
+        return {}

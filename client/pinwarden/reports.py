@@ -47,9 +47,12 @@ class Reporter:
         events: is told when delivery begins to fail, and of what is dropped.
         instance: the random number of this process, or None to send none.
         ca_file: PEM file with CAs that may certify the receiver, besides the system's.
+        certificates: send them, with the names in them, and not their keys alone.
     """
 
-    def __init__(self, events: Events, *, instance: str | None, ca_file: str | None = None) -> None:
+    def __init__(
+        self, events: Events, *, instance: str | None, ca_file: str | None = None, certificates: bool = False
+    ) -> None:
         from pinwarden import __version__
 
         self.sent = 0
@@ -58,6 +61,7 @@ class Reporter:
         self._sdk = f"pinwarden-python/{__version__}"
         self._instance = instance
         self._ca_file = ca_file
+        self._certificates = certificates
         self._context: ssl.SSLContext | None = None
         self._begin()
 
@@ -85,7 +89,7 @@ class Reporter:
                 return
             if not self._queue and self._attempts == 0:
                 self._due = now + BATCH_SECONDS
-            self._queue.append(finding)
+            self._queue.append(finding if self._certificates else finding.without_certificates())
             self._start()
             self._changed.notify_all()
 

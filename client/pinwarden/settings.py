@@ -69,6 +69,9 @@ TABLE = SettingsTable(
             "telemetry", switch, True, "Tell the pin server a random number for this process, which counts processes."
         ),
         Setting("reports", switch, True, "Send failure reports where the pin set names an address for them."),
+        Setting(
+            "report_certificates", switch, False, "Send certificates in them too, with the names of devices and people."
+        ),
     ),
     listed_by="pinwarden run --help",
     foreign=("SERVER_", "KEYS_", "OPS_", "FAILPOINT"),

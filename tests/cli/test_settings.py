@@ -28,6 +28,7 @@ def test_the_least_settings_bring_the_defaults_of_the_client() -> None:
         "poll_seconds": POLL_SECONDS,
         "telemetry": True,
         "reports": True,
+        "report_certificates": False,
     }
 
 

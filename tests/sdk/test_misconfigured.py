@@ -115,6 +115,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"allow_http": "no"},
         ("allow_http is neither True nor False: expected True or False, got 'no'",),
     ),
+    "a no that is a word": ({"reports": "no"}, ("reports is neither True nor False", "got 'no'")),
+    "a no that is zero": ({"report_certificates": 0}, ("report_certificates is neither True nor False", "got 0")),
     "a yes that is missing": ({"telemetry": None}, ("telemetry is neither True nor False",)),
     "a CA file that is not there": (
         {"ca_file": "{folder}/none"},

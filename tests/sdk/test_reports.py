@@ -3,6 +3,7 @@
 import gc
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from cryptography import x509
 
 from pinwarden import (
     EquivocationError,
@@ -28,6 +31,7 @@ from pinwarden import client as client_module
 from pinwarden.cache import MemoryCache
 from pinwarden.enforce import Chain
 from pinwarden.findings import MAX_REPORT_BYTES, Finding
+from pinwarden.spki import pin_of
 from pinwarden.strict_json import encode_base64, format_time
 from pinwarden.testing import pinned
 from tests.sdk.receiver import PATH, WAIT_SECONDS, Receiver
@@ -149,6 +153,56 @@ def test_a_report_says_exactly_this(
         "user-agent",
         "accept-encoding",
     }
+
+
+def shown(*names: str) -> Chain:
+    """Return what a server shows: a certificate of its own for each name, issued by one CA."""
+    ca = trustme.CA(organization_name="Example Devices")
+    certificates = [ca.issue_cert(name).cert_chain_pems[0].bytes().decode() for name in names]
+    ders = tuple(ssl.PEM_cert_to_DER_cert(one) for one in certificates)
+    return Chain(tuple(pin_of(one) for one in ders), True, ders)
+
+
+def refuse(client: Any, chain: Chain) -> None:
+    with pytest.raises(PinMismatchError):
+        client._guard.admit(HOST, lambda: chain, may_block=False)
+
+
+def test_certificates_stay_at_home_until_the_application_sends_them(
+    make_client: Any, authority: Any, receiver: Receiver
+) -> None:
+    chain = shown("phone-of-nobody.example")
+    refuse(reporting(make_client, authority, receiver), chain)
+    assert receiver.wait_for(1)[0]["validated-chain"] == keys(*chain.pins)
+    refuse(reporting(make_client, authority, receiver, report_certificates=True), chain)
+    (entry,) = receiver.wait_for(2)[1]["validated-chain"]
+    (der,) = chain.certificates
+    read = x509.load_der_x509_certificate(der)
+    assert entry == {
+        "pin": encode_base64(chain.pins[0]),
+        "issuer": read.issuer.rfc4514_string(),
+        "subject": read.subject.rfc4514_string(),
+        "pem": ssl.DER_cert_to_PEM_cert(der),
+    }
+    assert "Example Devices" in entry["issuer"]
+
+
+def test_certificates_that_are_too_many_or_cannot_be_read_leave_the_pins(
+    make_client: Any, authority: Any, receiver: Receiver
+) -> None:
+    usual = shown("a.example", "b.example")
+    for number, (certificates, fields) in enumerate(
+        [
+            ((usual.certificates[0], b"no certificate"), {"pin", "pem"}),
+            ((usual.certificates[0], b"x" * 60_000), {"pin"}),
+        ]
+    ):
+        client = reporting(make_client, authority, receiver, report_certificates=True)
+        refuse(client, usual._replace(certificates=certificates))
+        first, last = receiver.wait_for(number + 1)[number]["validated-chain"]
+        assert [first["pin"], last["pin"]] == [encode_base64(pin) for pin in usual.pins]
+        assert set(last) == fields
+        assert len(receiver.reports[number][2]) <= MAX_REPORT_BYTES
 
 
 @pytest.mark.parametrize(

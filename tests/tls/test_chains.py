@@ -8,6 +8,7 @@ from pinned_service import SECRET, WRONG, dial
 
 from pinwarden import PinMismatchError, tls
 from pinwarden.documents import Pin
+from pinwarden.spki import pin_of
 
 HOST = "api.example.com"
 PLACES = ("leaf", "intermediate", "root")
@@ -25,6 +26,17 @@ def test_a_pin_matches_anywhere_in_the_verified_chain(world: Any, serve: Any, pi
     peer = serve()  # which does not send its root
     assert exchange(peer, pin({HOST: [getattr(world, place).pin]}).context()) == SECRET
     assert peer.finish() == SECRET
+
+
+def test_a_guard_is_shown_the_certificates_of_the_keys_that_it_judges(world: Any, serve: Any, pin: Any) -> None:
+    ours = [world.leaf.der, world.intermediate.der, world.root.der]
+    for changes, expected in (({}, ours), ({"check_hostname": False, "verify_mode": ssl.CERT_NONE}, ours[:1])):
+        context = pin({HOST: [world.leaf.pin]}).context(**changes)
+        with context.wrap_socket(dial(serve()), server_hostname=HOST) as line:
+            shown = line._pw_read_chain()
+            assert list(shown.certificates) == expected
+            assert shown.pins == tuple(pin_of(one) for one in expected)
+            assert [line._pw_read_key(depth) for depth in range(4)] == [*shown.pins, *[None] * (4 - len(expected))]
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -121,6 +121,7 @@ def events(told: Event) -> None:
         root="root.json",
         on_event=events,
         reports=False,
+        report_certificates=True,
     )
 
 

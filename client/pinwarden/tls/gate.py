@@ -108,13 +108,14 @@ class _Gate:
             self._pw_chain = self._pw_verified_chain()
         if self._pw_chain is None:  # spec E5, E6; after unwrap() too, the leaf is all that is certain
             leaf = self._pw_read_key(0)
-            return Chain((leaf,) if leaf else (), False)
+            certificate = self._sslobj.getpeercert(True) if leaf and self._sslobj is not None else None
+            return Chain((leaf,) if leaf else (), False, (certificate,) if certificate else ())
         return self._pw_chain
 
     def _pw_verified_chain(self) -> Chain | None:
-        certificates = self._pw_verified_certificates()
+        certificates = tuple([one.public_bytes(DER) for one in self._pw_verified_certificates()])
         try:
-            return Chain(tuple([pin_of(one.public_bytes(DER)) for one in certificates]), True) if certificates else None
+            return Chain(tuple([pin_of(one) for one in certificates]), True, certificates) if certificates else None
         except MalformedError:
             return Chain((), False)  # a key that cannot be read matches nothing
 
