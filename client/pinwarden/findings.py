@@ -90,9 +90,9 @@ class Finding:
             spelt = spell({**body, "envelopes": whole})
             return spelt if len(spelt) <= MAX_REPORT_BYTES else spell({**body, "envelopes": hashes})
         spelt = spell(body)
-        return (
-            spelt if len(spelt) <= MAX_REPORT_BYTES else self.without_certificates().spell(sdk=sdk, instance=instance)
-        )
+        if len(spelt) > MAX_REPORT_BYTES:
+            return self.without_certificates().spell(sdk=sdk, instance=instance)
+        return spelt
 
     def _body(self, sdk: str, instance: str | None) -> dict[str, Any]:
         keys = _entries(self.chain) if self.chain else []

@@ -23,7 +23,7 @@ TLS = [
     gate("E4", "a guard that fails in another way", "        except Exception as failure:\n            self._pw_fail(failure)\n            raise\n        self._pw_guard = guard", "        except Exception as failure:\n            self._pw_fail(failure)\n        self._pw_guard = guard"),
     gate("E8", "open connections, never judged again", "            self._pw_judge(may_block=False)", "            self._pw_token = self._pw_guard.token"),
     gate("E5", "a chain that nobody verified, taken for verified", "        verified = self._pw_weakest != 0 and mode_of(self.context) != 0", "        verified = True"),
-    gate("E5", "an unverified leaf, taken for verified", "            return Chain((leaf,) if leaf else (), False)", "            return Chain((leaf,) if leaf else (), True)"),
+    gate("E5", "an unverified leaf, taken for verified", "            return Chain((leaf,) if leaf else (), False, ", "            return Chain((leaf,) if leaf else (), True, "),
     gate("hole 6", "a mode that was weaker at the beginning", "        verified = self._pw_weakest != 0 and mode_of(self.context) != 0", "        verified = mode_of(self.context) != 0"),
     gate("hole 6", "a mode that is weaker at the check", "        verified = self._pw_weakest != 0 and mode_of(self.context) != 0", "        verified = self._pw_weakest != 0"),
     gate("hole 6", "a mode that was weaker when the socket was made", "            self._pw_weakest = min(mode, mode_of(context))\n        if do_handshake_on_connect:", "            pass\n        if do_handshake_on_connect:"),
