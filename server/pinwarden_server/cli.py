@@ -18,6 +18,7 @@ from pinwarden.cli.refusals import CONFLICT, UNAVAILABLE, ExitCodes, RefusingGro
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden_server.cli_api import openapi, rights
 from pinwarden_server.cli_backup import backup, restore
+from pinwarden_server.cli_logins import account, one_time_url
 from pinwarden_server.errors import Conflict, NotServedYet, SignerUnavailable, StoreUnavailable
 from pinwarden_server.settings import CONFIG_VARIABLE, TABLE, Settings, load_settings, shown
 
@@ -216,6 +217,8 @@ def settings(config: Path | None, as_json: bool, table: bool) -> None:
 
 server.add_command(backup)
 server.add_command(restore)
+server.add_command(one_time_url)
+server.add_command(account)
 server.add_command(rights)
 server.add_command(openapi)
 

@@ -54,6 +54,11 @@ HARMLESS = {
     "POST /admin/v1/tokens": Harmless(422, body=b"{}"),
     "GET /admin/v1/tokens": Harmless(200),
     "DELETE /admin/v1/tokens/{token_id}": Harmless(404),
+    "POST /admin/v1/one-time-links": Harmless(422, body=b"{}"),
+    "POST /admin/v1/logins": Harmless(422, body=b"{}"),
+    "DELETE /admin/v1/sessions/current": Harmless(404),  # a token is no session
+    "GET /admin/v1/sessions": Harmless(200),
+    "DELETE /admin/v1/sessions/{session_id}": Harmless(404),
     "GET /v1/bundles/{name}/{root}": Harmless(200),
     "GET /v1/pinsets/{name}/timestamp": Harmless(200),
     "GET /v1/pinsets/{name}/versions/{tag}": Harmless(200),
@@ -66,7 +71,14 @@ HARMLESS = {
     "GET /statusz": Harmless(200),
     "GET /metrics": Harmless(200),
 }
-PARAMETERS = {"name": "payments", "root": "1", "tag": "1.1", "segment": "1", "token_id": "0" * 16}
+PARAMETERS = {
+    "name": "payments",
+    "root": "1",
+    "tag": "1.1",
+    "segment": "1",
+    "token_id": "0" * 16,
+    "session_id": "0" * 16,
+}
 
 
 def matrix() -> dict[str, dict[str, str]]:
