@@ -6,6 +6,7 @@ itself; algorithms are pinned to kinds of keys, and nothing is fetched for an is
 """
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from joserfc import jws
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from sqlalchemy.exc import IntegrityError
 
@@ -37,7 +38,10 @@ _ALGORITHMS: Mapping[str, tuple[type, str | None]] = {
     "RS256": (RSAKey, None),
     "ES256": (ECKey, "P-256"),
     "EdDSA": (OKPKey, "Ed25519"),
+    "Ed25519": (OKPKey, "Ed25519"),
 }
+# RFC 9864 calls the name ambiguous; the curve is pinned above.
+warnings.filterwarnings("ignore", "EdDSA is deprecated", SecurityWarning)
 log = logging.getLogger("pinwarden.server")
 
 
