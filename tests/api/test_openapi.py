@@ -180,6 +180,36 @@ def test_the_life_of_a_change_and_of_a_root_is_answered_as_described(description
         told(200, "GET", "/admin/v1/audit", None)
 
 
+def test_every_way_in_and_out_is_answered_as_described(description: Description, tmp_path: Path):
+    made = init_development(tmp_path / "server", bind=None, label="ways", now=datetime.now(UTC))
+    with serving(made, wrong_attempts_per_minute=4) as service:
+
+        def told(status: int, method: str, path: str, body: Any = None, **headers: str) -> Any:
+            answer = judged(description, service, method, f"/admin/v1/{path}", body=body, **headers)
+            assert answer.status_code == status, answer.text
+            return answer
+
+        link = {"owner": "alice", "role": "admin", "names": ["*"], "lifetime_seconds": 600}
+        assert description.accepts("POST", "/admin/v1/one-time-links", link)
+        login = {"link": told(201, "POST", "one-time-links", link).json["url"].partition("#")[2]}
+        assert description.accepts("POST", "/admin/v1/logins", login)
+        begun = told(201, "POST", "logins", login).json
+        told(401, "POST", "logins", login)
+        told(401, "POST", "logins", {"account": "nobody", "password": "x"})
+        told(401, "POST", "logins", {"oidc_token": "x"})
+        told(422, "POST", "logins", {})
+        told(200, "GET", "sessions", None)
+        service.clock.advance(minutes=16)
+        told(401, "POST", "tokens", {}, Authorization=f"Bearer {begun['token']}")
+        told(200, "DELETE", "sessions/current", Authorization=f"Bearer {begun['token']}")
+        told(404, "DELETE", "sessions/current")
+        told(200, "DELETE", f"sessions/{begun['id']}")
+        told(404, "DELETE", f"sessions/{'0' * 16}")
+        for status in (401, 401, 401, 401, 429):
+            told(status, "GET", "sessions", Authorization="Bearer x")
+        told(429, "POST", "logins", {"account": "nobody", "password": "x"})
+
+
 FORCED = ["ROOT006", "ROOT007", "ROOT008", "ROOT009", "ROOT010", "ROOT011"]
 
 
