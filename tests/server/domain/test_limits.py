@@ -1,8 +1,9 @@
 """Budgets of wrong attempts: whose they are, how they refill, and that no flood makes them grow or mixes them up."""
 
+import fcntl
 import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,15 @@ def _spend(path: Path, tries: int) -> int:
 def test_processes_and_threads_at_once_spend_a_budget_exactly_once(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         assert sum(pool.starmap(_spend, [(tmp_path / "limits", 20)] * 3)) == 100
+
+
+def test_whoever_spends_waits_for_whoever_spends_already(tmp_path: Path, limits: AttemptLimits) -> None:
+    with (tmp_path / "run/limits").open("rb") as other, ThreadPoolExecutor(1) as waiting:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        spending = waiting.submit(spent, limits, "192.0.2.1", 1)
+        assert wait([spending], timeout=0.2).not_done == {spending}
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert spending.result(20) == 1
 
 
 def test_a_flood_of_addresses_makes_nothing_grow_and_lets_strangers_try(tmp_path: Path, limits: AttemptLimits) -> None:

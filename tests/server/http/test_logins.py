@@ -240,6 +240,17 @@ def test_a_removed_account_lets_nobody_in_and_its_sessions_end(desk):
     assert log_in(desk, account="breaker", password=PASSWORD).status_code == 401
 
 
+def test_an_account_that_is_removed_while_its_password_is_judged_lets_nobody_in(desk, monkeypatch):
+    def verify(hashed: bytes, password: bytes) -> bool:
+        accounts.delete_account(desk.node.site.store, "breaker", Act("system:command", desk.clock()))
+        return True
+
+    account(desk)
+    monkeypatch.setattr(accounts.argon2id, "verify", verify)
+    desk.problem(log_in(desk, account="breaker", password=PASSWORD), 401, "unauthenticated")
+    assert desk.ask("GET", "/admin/v1/sessions").json == {"sessions": []}
+
+
 def test_a_session_ends_by_itself(installation, serve):
     service = serve(installation, admin_url="https://pins.example.com:8443", session_lifetime_seconds=600)
     token = session(service)["token"]

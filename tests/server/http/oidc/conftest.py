@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
@@ -51,7 +53,7 @@ class Issuer:
 
     def __init__(self, authority: trustme.CA) -> None:
         self.keys: dict[str, Any] = {
-            "rsa": RSAKey.generate_key(2048, {"kid": "rsa", "use": "sig", "alg": "RS256"}),
+            "rsa": RSAKey.generate_key(2048, {"kid": "rsa", "use": "sig"}),
             "ec": ECKey.generate_key("P-256", {"kid": "ec", "use": "sig"}),
             "ed": OKPKey.generate_key("Ed25519", {"kid": "ed"}),
         }
@@ -121,6 +123,12 @@ class Issuer:
         signed = jws.serialize_compact(head, payload, key or self.keys[kid], algorithms=[alg], registry=registry)
         return str(signed)
 
+    def signed_by_hand(self, claims: Any, *, key: Any = None, pss: bool = False, **header: Any) -> str:
+        """Return a token that is rightly signed by an RSA key, whatever its header says; no library would do that."""
+        text = f"{part({'kid': 'rsa', **header})}.{part(claims)}"
+        padding = PSS(MGF1(SHA256()), SHA256.digest_size) if pss else PKCS1v15()
+        return f"{text}.{part((key or self.keys['rsa']).raw_value.sign(text.encode(), padding, SHA256()))}"
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -187,4 +195,6 @@ def gate(installation: Any, serve: Callable[..., Service], issuer: Issuer, ca_fi
             },
         ]
     )
-    return Gate(serve(installation, oidc=rules, oidc_ca_file=ca_file), issuer)
+    service = serve(installation, oidc=rules, oidc_ca_file=ca_file)
+    service.clock.now = service.clock.now.replace(microsecond=0)  # so that a second is the difference at every limit
+    return Gate(service, issuer)

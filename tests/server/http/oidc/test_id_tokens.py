@@ -85,16 +85,18 @@ FORGERIES: dict[str, Callable[["Gate"], str]] = {
         gate.claims(), key=STRANGER, jku="https://localhost:1/jwks"
     ),
     "an unknown kid": lambda gate: gate.issuer.token(gate.claims(), kid="other", key=STRANGER),
-    "no kid": lambda gate: _header(gate, kid=None),
-    "a kid that is no text": lambda gate: _header(gate, kid=["rsa"]),
+    "no kid": lambda gate: gate.issuer.signed_by_hand(gate.claims(), alg="RS256", kid=None),
+    "a kid that is no text": lambda gate: gate.issuer.signed_by_hand(gate.claims(), alg="RS256", kid=["rsa"]),
     "an algorithm that is no text": lambda gate: _header(gate, alg=["RS256"]),
     "a weaker algorithm": lambda gate: _header(gate, alg="RS1"),
-    "another padding than is pinned": lambda gate: gate.issuer.token(gate.claims(), alg="PS256", key=STRANGER),
+    "another padding than is pinned": lambda gate: gate.issuer.signed_by_hand(gate.claims(), alg="PS256", pss=True),
+    "another padding than it says": lambda gate: gate.issuer.signed_by_hand(gate.claims(), alg="RS256", pss=True),
     "an EC signature by the RSA key's name": lambda gate: gate.issuer.token(
         gate.claims(), kid="rsa", alg="ES256", key=gate.issuer.keys["ec"]
     ),
     "an algorithm that the key is not for": lambda gate: _header(gate, alg="EdDSA"),
-    "a critical header": lambda gate: _header(gate, crit=["exp"]),
+    "a critical header": lambda gate: gate.issuer.signed_by_hand(gate.claims(), alg="RS256", crit=["exp"]),
+    "a critical header that is none": lambda gate: gate.issuer.signed_by_hand(gate.claims(), alg="RS256", crit=[]),
     "an unencoded payload": lambda gate: _header(gate, b64=False, crit=["b64"]),
     "another payload under the same signature": lambda gate: ".".join(
         [gate.good().split(".")[0], part(gate.claims(sub="x")), gate.good().split(".")[2]]
@@ -242,7 +244,6 @@ def test_an_issuer_that_no_rule_names_is_never_asked(gate: "Gate") -> None:
 
 
 BAD_KEYS: dict[str, Callable[["Gate"], bytes]] = {
-    "too short": lambda gate: gate.issuer.jwks(RSAKey.generate_key(1024, {"kid": "rsa"})),
     "meant for encryption": lambda gate: gate.issuer.jwks(gate.issuer.keys["rsa"], use="enc"),
     "meant for another algorithm": lambda gate: gate.issuer.jwks(gate.issuer.keys["rsa"], alg="PS256"),
     "without a name": lambda gate: gate.issuer.jwks(gate.issuer.keys["rsa"], kid=None),
@@ -255,6 +256,16 @@ BAD_KEYS: dict[str, Callable[["Gate"], bytes]] = {
         {"keys": [gate.issuer.keys["rsa"].as_dict(private=True)]}
     ).encode(),
 }
+
+
+def test_what_was_signed_by_hand_is_let_in_where_nothing_else_is_wrong(gate: "Gate") -> None:
+    assert gate.log_in(gate.issuer.signed_by_hand(gate.claims(), alg="RS256", extra="left alone")).status_code == 201
+
+
+def test_a_key_that_is_too_short_verifies_nothing(gate: "Gate") -> None:
+    short = RSAKey.generate_key(1024, {"kid": "rsa"})
+    gate.issuer.replies["/jwks"] = Reply(gate.issuer.jwks(short))
+    assert gate.log_in(gate.issuer.signed_by_hand(gate.claims(), key=short, alg="RS256")).status_code == 401
 
 
 @pytest.mark.parametrize("flaw", BAD_KEYS)

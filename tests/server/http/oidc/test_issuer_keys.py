@@ -1,8 +1,10 @@
 """The keys of an issuer: where they may come from, how often it is asked, and how long they count without it."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -139,6 +141,26 @@ def test_an_answer_that_is_not_an_issuers_brings_no_keys_and_takes_none_away(
     seconds.now = 2 * HOUR
     assert has(keys, "rsa")
     assert "/elsewhere" not in issuer.asked
+
+
+def test_keys_over_plain_http_are_not_even_asked_for(keys: IssuerKeys, issuer: "Issuer") -> None:
+    class Plain(BaseHTTPRequestHandler):
+        asked: ClassVar[list[str]] = []
+
+        def do_GET(self) -> None:
+            self.asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(issuer.honest("/jwks").body)
+
+        def log_message(self, *arguments: Any) -> None:
+            """Keep test output readable."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Plain) as plain:
+        threading.Thread(target=plain.serve_forever, args=(0.01,), daemon=True).start()
+        issuer.replies[DISCOVERY] = discovery(issuer, jwks_uri=f"http://127.0.0.1:{plain.server_address[1]}/jwks")
+        assert (has(keys, "rsa"), Plain.asked) == (None, [])
+        plain.shutdown()
 
 
 def test_an_answer_that_drips_in_is_given_up(
