@@ -17,7 +17,7 @@ from pinwarden.cli.refusals import complain, say
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden.fields import Fields
 from pinwarden_ops.commands import OpsCommand, OpsGroup, admin_client, client_of, examples, server_options, settings_of
-from pinwarden_ops.contexts import add_context, contexts_folder, current_context, read_contexts
+from pinwarden_ops.contexts import add_context, check_context_name, contexts_folder, current_context, read_contexts
 from pinwarden_ops.errors import OpsError, OpsRefused
 from pinwarden_ops.session_files import NewSession, check_session_file
 from pinwarden_ops.settings import context_settings
@@ -65,9 +65,9 @@ def login(
         raise click.UsageError("nothing secret is taken from the command line, where others can read it; pipe it to -")
     if account is not None and oidc:
         raise click.UsageError("--account and --oidc are two ways in; choose one")
-    if new_context is not None and server["token_file"] is not None:
-        raise click.UsageError("--new-context has a token file of its own")
     if new_context is not None:
+        if server["token_file"] is not None:
+            raise click.UsageError("--new-context has a token file of its own")
         _check_free(new_context)
     secret = _secret(source, "Password" if account is not None else "ID token" if oidc else "One-time link")
     base, body = _way(secret, account=account, oidc=oidc)
@@ -78,11 +78,7 @@ def login(
         answer = Fields(client_of(values).ask("POST", "/logins", body=body, with_token=False).value, "answer")
         file.write(answer.text("token"))
     if new_context is not None:
-        folder = _folder()
-        kept = {name: str(values[name]) for name in ("url", "token_file", "ca_file") if values[name] is not None}
-        add_context(folder, new_context, kept)
-        if current_context(folder) is None:
-            say("note", f"no context is in use yet: `pinwarden context use {new_context}`")
+        _keep(new_context, values)
     owner, role, ends = (printable(answer.text(name)) for name in ("owner", "role", "expires_at"))
     say("note", f"logged in as {owner}: {role} of {printable(', '.join(answer.texts('names')))} until {ends}")
 
@@ -142,6 +138,14 @@ def _settings(new_context: str | None, base: str | None, server: dict[str, Any])
     return {"url": url, "token_file": place, "ca_file": ca_file, "allow_http": False, "context": None, "root": None}
 
 
+def _keep(name: str, values: dict[str, Any]) -> None:
+    folder = _folder()
+    kept = {field: str(values[field]) for field in ("url", "token_file", "ca_file") if values[field] is not None}
+    add_context(folder, name, kept)
+    if current_context(folder) is None:
+        say("note", f"no context is in use yet: `pinwarden context use {name}`")
+
+
 def _check_same(base: str, values: dict[str, Any]) -> None:
     allow_http = bool(values["allow_http"])
     named, wanted = (check_address(url, allow_http=allow_http) for url in (base, values["url"]))
@@ -156,6 +160,7 @@ def _check_same(base: str, values: dict[str, Any]) -> None:
 
 
 def _check_free(name: str) -> None:
+    check_context_name(name)
     if name in read_contexts(_folder(), known=context_settings()):
         raise ConfigError(f"context {name!r} exists already", hint=f"`pinwarden login --context {name}` renews it.")
 

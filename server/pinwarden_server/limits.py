@@ -25,6 +25,7 @@ _SLOT = struct.Struct("<Qdd")  # whose; when the budget is whole again; until wh
 _KEY_BYTES = 64
 _SIZE = _KEY_BYTES + SETS * WAYS * _SLOT.size
 _BUDGET_SECONDS = 60.0
+_ROUNDING_SECONDS = 0.001  # no sum of floats is off by more
 _SILENCE_SECONDS = 60.0
 
 
@@ -84,7 +85,7 @@ class AttemptLimits:
         with self._locked():
             offset, (_, whole_at, silent_until) = self._find(whose := _whose(address, self._key))
             after = max(whole_at, now) + self._interval
-            if after - now <= _BUDGET_SECONDS:
+            if after - now <= _BUDGET_SECONDS + _ROUNDING_SECONDS:
                 _SLOT.pack_into(self._memory, offset, whose, after, silent_until)
                 return
             first = silent_until <= now or silent_until > now + _SILENCE_SECONDS
@@ -98,7 +99,7 @@ class AttemptLimits:
 
     def _judge(self, whole_at: float, now: float, *, first: bool = False) -> None:
         wait = whole_at + self._interval - _BUDGET_SECONDS - now
-        if wait > 0:
+        if wait > _ROUNDING_SECONDS:
             raise TooManyAttempts(
                 "too many wrong attempts came from this address",
                 retry_after=ceil(wait),
@@ -108,14 +109,15 @@ class AttemptLimits:
 
     def _find(self, whose: int) -> tuple[int, tuple[int, float, float]]:
         """Return the place of *whose* and its content, or the place that it may take, as an unused one."""
-        now, start = self._clock(), _KEY_BYTES + whose % SETS * WAYS * _SLOT.size
+        start = _KEY_BYTES + whose % SETS * WAYS * _SLOT.size
+        reach = self._clock() + _BUDGET_SECONDS + 2 * _ROUNDING_SECONDS
         places = [start + way * _SLOT.size for way in range(WAYS)]
         slots = [_SLOT.unpack_from(self._memory, place) for place in places]
         for place, slot in zip(places, slots, strict=True):
             # A time that no budget can reach is from before the clock was set back: it counts for nothing.
-            if slot[0] == whose and slot[1] <= now + _BUDGET_SECONDS:
+            if slot[0] == whose and slot[1] <= reach:
                 return place, slot
-        first = min(range(WAYS), key=lambda way: slots[way][1] if slots[way][1] <= now + _BUDGET_SECONDS else 0.0)
+        first = min(range(WAYS), key=lambda way: slots[way][1] if slots[way][1] <= reach else 0.0)
         return places[first], (whose, 0.0, 0.0)
 
     @contextmanager

@@ -63,6 +63,15 @@ def test_a_new_context_is_made_of_the_link_alone(shop: "Workshop") -> None:
     assert (taken.exit_code, "exists already" in taken.stderr) == (2, True)
 
 
+@pytest.mark.usefixtures("answered")
+@pytest.mark.parametrize("name", ["../mine", "a b", "", "-"])
+def test_an_impossible_context_is_refused_before_a_link_is_asked_for(hostile: "Shell", api: "Api", name: str) -> None:
+    before = sorted(hostile.folder.rglob("*"))
+    done = hostile("login", "--new-context", name, typed=f"{CODE}\n", **ALONE)
+    assert (done.exit_code, "One-time link" in done.output, api.requests) == (2, False, [])
+    assert sorted(hostile.folder.rglob("*")) == before
+
+
 def test_a_link_that_was_redeemed_leaves_the_session_before_as_it_was(shop: "Workshop", file: Path) -> None:
     link = shop.link()
     assert shop("login", "--token-file", str(file), typed=f"{link}\n").exit_code == 0

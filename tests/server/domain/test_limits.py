@@ -66,6 +66,19 @@ def test_a_budget_is_spent_by_wrong_attempts_and_refilled_evenly(limits: Attempt
     assert spent(limits, "192.0.2.1", 25) == 10
 
 
+@pytest.mark.parametrize("per_minute", [1, 3, 7, 59, 61, 997])
+def test_a_budget_that_does_not_divide_a_minute_is_exact_as_well(
+    tmp_path: Path, seconds: Seconds, per_minute: int
+) -> None:
+    limits = AttemptLimits(tmp_path / "limits", per_minute=per_minute, clock=seconds)
+    found = []
+    for pause in (0.0, 60.0, 60.0):
+        seconds.now += pause
+        found.append(spent(limits, "192.0.2.1", per_minute + 5))
+    assert found == [per_minute] * 3
+    limits.close()
+
+
 def test_attempts_that_were_refused_do_not_prolong_the_wait(limits: AttemptLimits) -> None:
     spent(limits, "192.0.2.1", 10)
     waits = [wait_of(limits, "192.0.2.1") for _ in range(2) if spent(limits, "192.0.2.1", 500) == 0]
