@@ -53,7 +53,7 @@ class AdminClient:
         target: what a person calls this server, for commands that say where they write.
 
     Attributes:
-        origin: scheme, host and port, for messages.
+        origin: scheme, host and port, for messages.  token_file: as given.
 
     Raises:
         ConfigError: an address that must not or cannot be used.
@@ -72,23 +72,32 @@ class AdminClient:
         self._base = address.origin + address.prefix
         self.origin = address.origin
         self.target = target
-        self._token_file = token_file
+        self.token_file = token_file
         self._http = urllib3.PoolManager(retries=False, timeout=TIMEOUT_SECONDS, ca_certs=ca_file and str(ca_file))
 
     def ask(
-        self, method: str, path: str, *, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        with_token: bool = True,
     ) -> Answer:
         """
         Send one request to ``/admin/v1`` + *path*, and return its answer.
 
         Args:
             headers: further ones, such as If-Match and Idempotency-Key.
+            with_token: False for a login, which has none yet.
 
         Raises:
             OpsRefused, OpsConflict, OpsUnavailable: what the server answered, or that it did not.
             ConfigError: the token file cannot be used.
         """
-        sent = {"Authorization": f"Bearer {read_token(self._token_file)}", **(headers or {})}
+        sent = dict(headers or {})
+        if with_token:
+            sent["Authorization"] = f"Bearer {read_token(self.token_file)}"
         content = None if body is None else json.dumps(body).encode()
         if content is not None:
             sent["Content-Type"] = "application/json"

@@ -124,6 +124,12 @@ def use_context(folder: Path, name: str) -> None:
         raise ConfigError(f"{folder / CURRENT_NAME} cannot be written: {error.strerror}") from None
 
 
+def check_context_name(name: str) -> None:
+    """Return when *name* may name a context; ConfigError. Whether it is taken is not judged here."""
+    if _NAME.fullmatch(name) is None:
+        raise ConfigError("not a name of a context", expected="letters, digits, - and _", got=repr(name[:80]))
+
+
 def add_context(folder: Path, name: str, values: Mapping[str, str | bool]) -> None:
     """
     Append a context to the file, and leave what people wrote in it as it is.
@@ -131,8 +137,7 @@ def add_context(folder: Path, name: str, values: Mapping[str, str | bool]) -> No
     Raises:
         ConfigError: an impossible name, or the file cannot be written. Whether the name is taken is not judged here.
     """
-    if _NAME.fullmatch(name) is None:
-        raise ConfigError("not a name of a context", expected="letters, digits, - and _", got=repr(name[:80]))
+    check_context_name(name)
     lines = [f"{field} = {_toml(value)}" for field, value in values.items()]
     text = "\n".join([f"[{name}]", *lines, ""])
     file = folder / FILE_NAME

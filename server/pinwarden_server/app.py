@@ -11,6 +11,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from pinwarden_server.admin_api import PREFIX, admin_api
+from pinwarden_server.admin_api.requests import remote_address
 from pinwarden_server.health import health
 from pinwarden_server.node import Node, open_node
 from pinwarden_server.openapi import openapi
@@ -76,12 +77,6 @@ def _finish(response: Response) -> Response:
             path=request.path,
             status=response.status_code,
             milliseconds=round((perf_counter() - g.began) * 1000, 1),
-            remote=_remote(),
+            remote=remote_address(),
         )
     return response
-
-
-def _remote() -> str | None:
-    # Whoever may open the Unix socket is the web server of this machine, and says whom it speaks for; over TCP the same
-    # header is anyone's claim.
-    return request.remote_addr or request.headers.get("X-Forwarded-For", "")[:64] or None

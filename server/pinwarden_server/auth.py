@@ -30,11 +30,13 @@ from pinwarden_server.errors import (
 )
 from pinwarden_server.site import Act
 from pinwarden_server.store import Reader, Store, TokenRow
+from pinwarden_server.store.logins import SessionRow, find_session
 
 log = logging.getLogger("pinwarden.server")
 
 LAST_USE_GRAIN = timedelta(minutes=1)  # last use is recorded this coarsely: reading must not become writing
-_TOKEN = re.compile(r"pw_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
+_TOKEN = re.compile(r"(pws?)_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
+_SESSION = "pws"
 _NOBODY = sha256(b"no token has this secret").digest()
 
 
@@ -75,17 +77,23 @@ WIDE_RIGHTS = frozenset({Right.AUDIT, Right.TOKENS, Right.METRICS, Right.ROOTS})
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who makes a request, as the token says."""
+    """
+    Who makes a request, as the token says.
+
+    Attributes:
+        session: for a login's token: who logged in, how, and since when; None for a token that an administrator issued.
+    """
 
     token_id: str
     role: Role
     names: tuple[str, ...]
     label: str
+    session: SessionRow | None = None
 
     @property
     def actor(self) -> str:
         """How the audit log names this one."""
-        return f"token:{self.token_id}"
+        return f"{'session' if self.session else 'token'}:{self.token_id}"
 
     def allows(self, right: Right, name: str | None = None) -> bool:
         """Tell whether the role has *right*, on the pin set *name* when one is given; for lists, not for guarding."""
@@ -117,16 +125,26 @@ def verify_token(store: Store, authorization: str | None, now: datetime) -> Prin
     match = _TOKEN.fullmatch(text.strip())
     if scheme.lower() != "bearer" or match is None:
         raise _unauthenticated()
-    found = store.reader.token(match[1])
-    digest = found[1] if found else _NOBODY
-    # Compared even when there is no such token: the time taken says nothing about which ids exist.
-    if not hmac.compare_digest(sha256(match[2].encode()).digest(), digest) or found is None:
+    kind, identity, secret = match.groups()
+    found = find_session(store.reader, identity) if kind == _SESSION else store.reader.token(identity)
+    if not matches(secret, found and found[1]) or found is None:
         raise _unauthenticated()
     row = found[0]
     if row.revoked_at is not None or now >= row.expires_at:
         raise _unauthenticated()
+    if isinstance(row, SessionRow):
+        return Principal(row.id, Role(row.role), row.names, row.owner, row)
     _record_use(store, row, now)
     return Principal(row.id, Role(row.role), row.names, row.label)
+
+
+def matches(secret: str, digest: bytes | None) -> bool:
+    """
+    Tell whether *digest* is that of *secret*; False when there is none.
+
+    Compared all the same then: the time taken says nothing about which ids exist.
+    """
+    return hmac.compare_digest(sha256(secret.encode()).digest(), digest or _NOBODY) and digest is not None
 
 
 def require(principal: Principal, right: Right, name: str | None = None) -> Principal:
@@ -243,5 +261,5 @@ def _unauthenticated() -> Unauthenticated:
     return Unauthenticated(
         "no valid token",
         expected="Authorization: Bearer pw_<id>_<secret>",
-        hint="Tokens end by themselves and can be revoked; ask an administrator for a new one.",
+        hint="Tokens end by themselves and can be revoked; ask an administrator for a new one, or `pinwarden login`.",
     )

@@ -18,6 +18,7 @@ from pinwarden.cli.refusals import CONFLICT, UNAVAILABLE, ExitCodes, RefusingGro
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden_server.cli_api import openapi, rights
 from pinwarden_server.cli_backup import backup, restore
+from pinwarden_server.cli_logins import account, one_time_url
 from pinwarden_server.errors import Conflict, NotServedYet, SignerUnavailable, StoreUnavailable
 from pinwarden_server.settings import CONFIG_VARIABLE, TABLE, Settings, load_settings, shown
 
@@ -177,12 +178,15 @@ def token(config: Path | None, role: str, names: tuple[str, ...], label: str, da
 @click.argument("token_id")
 @click.pass_obj
 def revoke(config: Path | None, token_id: str) -> None:
-    """End the token TOKEN_ID, the part between the underscores, without HTTP."""
+    """End the token or session TOKEN_ID, the part between the underscores, without HTTP."""
     from pinwarden_server.auth import revoke_token
+    from pinwarden_server.sessions import end_session
     from pinwarden_server.site import Act
+    from pinwarden_server.store.logins import find_session
 
     with _Opened(load_settings(config=config), with_signers=False) as site:
-        click.echo(revoke_token(site.store, token_id, Act("system:command", _now())).id)
+        end = end_session if find_session(site.store.reader, token_id) else revoke_token
+        click.echo(end(site.store, token_id, Act("system:command", _now())).id)
 
 
 @server.command("verify-audit")
@@ -216,6 +220,8 @@ def settings(config: Path | None, as_json: bool, table: bool) -> None:
 
 server.add_command(backup)
 server.add_command(restore)
+server.add_command(one_time_url)
+server.add_command(account)
 server.add_command(rights)
 server.add_command(openapi)
 

@@ -25,7 +25,11 @@ _FLOOR = re.compile(r"(?:(?P<name>[^=]+)=)?(?P<version>[0-9]{1,15})(?:/(?P<times
 
 @click.command("backup")
 @click.argument("path", type=FILE)
-@click.option("--with-tokens", is_flag=True, help="Keep the digests of API tokens too, so that these work again.")
+@click.option(
+    "--with-tokens",
+    is_flag=True,
+    help="Keep the digests of API tokens and the hashes of accounts too, so that these work again.",
+)
 @click.pass_obj
 def backup(config: Path | None, path: Path, with_tokens: bool) -> None:
     """Write the whole store, as it is at one moment, to the new file PATH (0600); the server may run meanwhile."""

@@ -58,16 +58,16 @@ NameText = Annotated[str, Meta(extra_json_schema={"pattern": rf"^({NAME_PATTERN}
 Force = Annotated[list[Annotated[str, Meta(pattern=r"^PIN[0-9]{3}\Z")]], Meta(max_length=32)]
 
 
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
+class RequestBody(msgspec.Struct, forbid_unknown_fields=True):
     """Base of the bodies: what is not named is refused."""
 
 
-class _PinBody(_Body):
+class _PinBody(RequestBody):
     sha256: PinText
     kind: Literal["leaf", "ca"] = "leaf"
 
 
-class _HostBody(_Body):
+class _HostBody(RequestBody):
     host: HostText
     pins: list[_PinBody]
     backups: list[_PinBody]
@@ -76,7 +76,7 @@ class _HostBody(_Body):
     on_expiry: Literal["refuse", "platform"] = "refuse"
 
 
-class _DraftBody(_Body):
+class _DraftBody(RequestBody):
     hosts: Annotated[list[_HostBody], Meta(max_length=MAX_HOSTS)]
     deny: Annotated[list[PinText], Meta(max_length=MAX_DENIED)] = []
     on_stale: Literal["enforce", "refuse"] = "enforce"
@@ -86,34 +86,34 @@ class _DraftBody(_Body):
     force: Force = []
 
 
-class _RollbackBody(_Body):
+class _RollbackBody(RequestBody):
     to: Annotated[int, Meta(ge=1, le=2**53 - 1)]
     reason: Text = ""
     force: Force = []
 
 
-class _RenewalBody(_Body):
+class _RenewalBody(RequestBody):
     lifetime_seconds: Seconds | None = None
     reason: Text = ""
     wait_for: Annotated[list[Keyid], Meta(max_length=16)] = []
 
 
-class _SignatureBody(_Body):
+class _SignatureBody(RequestBody):
     keyid: Keyid
     sig: SigText
 
 
-class _RejectionBody(_Body):
+class _RejectionBody(RequestBody):
     reason: Annotated[str, Meta(min_length=1, max_length=1000, pattern=WITHOUT_NUL)]
 
 
-class _RootBody(_Body):
+class _RootBody(RequestBody):
     root: dict[str, Any]
     reason: Text = ""
     force: Annotated[list[Annotated[str, Meta(pattern=r"^ROOT[0-9]{3}\Z")]], Meta(max_length=32)] = []
 
 
-class _TokenBody(_Body):
+class _TokenBody(RequestBody):
     role: Literal["reader", "editor", "approver", "operator", "admin"]
     lifetime_seconds: Seconds
     names: Annotated[list[NameText], Meta(min_length=1, max_length=32)] = msgspec.field(default_factory=lambda: ["*"])
@@ -121,7 +121,7 @@ class _TokenBody(_Body):
 
 
 BODIES = (_DraftBody, _RollbackBody, _RenewalBody, _SignatureBody, _RejectionBody, _RootBody, _TokenBody)
-Body = TypeVar("Body", bound=_Body)
+Body = TypeVar("Body", bound=RequestBody)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def parse_draft(body: bytes) -> Draft:
     Raises:
         BadDraft: not strict JSON, a wrong or unknown field, an impossible host or pin; with JSON pointers.
     """
-    raw = _convert(body, _DraftBody)
+    raw = convert_body(body, _DraftBody)
     violations: list[Violation] = []
     hosts = tuple(_host(entry, f"/hosts/{number}", violations) for number, entry in enumerate(raw.hosts))
     deny = tuple(_pin(text, f"/deny/{number}", violations) for number, text in enumerate(raw.deny))
@@ -200,19 +200,19 @@ def parse_draft(body: bytes) -> Draft:
 
 def parse_rollback(body: bytes) -> RollbackDraft:
     """Return which version shall come back; BadDraft."""
-    raw = _convert(body, _RollbackBody)
+    raw = convert_body(body, _RollbackBody)
     return RollbackDraft(raw.to, raw.reason, tuple(raw.force))
 
 
 def parse_renewal(body: bytes) -> RenewalDraft:
     """Return how long the content in force shall live anew; BadDraft."""
-    raw = _convert(body, _RenewalBody)
+    raw = convert_body(body, _RenewalBody)
     return RenewalDraft(raw.lifetime_seconds, raw.reason, tuple(dict.fromkeys(raw.wait_for)))
 
 
 def parse_signature(body: bytes) -> Signature:
     """Return the signature that *body* hands in, of which only the form is judged; BadDraft."""
-    raw = _convert(body, _SignatureBody)
+    raw = convert_body(body, _SignatureBody)
     try:
         return Signature(raw.keyid, decode_base64(raw.sig, what="sig", length=SIGNATURE_BYTES))
     except MalformedError as error:
@@ -222,7 +222,7 @@ def parse_signature(body: bytes) -> Signature:
 
 def parse_rejection(body: bytes) -> str:
     """Return why a change is rejected; BadDraft."""
-    reason = _convert(body, _RejectionBody).reason
+    reason = convert_body(body, _RejectionBody).reason
     if not reason.strip():
         what = "a rejection needs a reason"
         raise BadDraft(what, violations=[Violation("DRAFT", "/reason", what, "Say it to whoever proposed the change.")])
@@ -231,7 +231,7 @@ def parse_rejection(body: bytes) -> str:
 
 def parse_root_offer(body: bytes) -> RootOffer:
     """Return the root that *body* offers; BadDraft: it is no envelope of a root."""
-    raw = _convert(body, _RootBody)
+    raw = convert_body(body, _RootBody)
     try:
         envelope = Envelope.from_json(raw.root, expect=ROOT_TYPE)
     except UntrustedError as error:
@@ -243,21 +243,29 @@ def parse_root_offer(body: bytes) -> RootOffer:
 
 def parse_token_draft(body: bytes) -> TokenDraft:
     """Return the token that *body* asks for; BadDraft. Names are exact, or end in one ``*``."""
-    raw = _convert(body, _TokenBody)
+    raw = convert_body(body, _TokenBody)
+    return TokenDraft(raw.role, raw.lifetime_seconds, check_names(raw.names, what="token"), raw.label)
+
+
+def check_names(names: list[str], *, what: str) -> tuple[str, ...]:
+    """Return *names* when each is a pin set's name or a pattern; BadDraft says that *what* has impossible ones."""
     violations = [
         Violation(
             "DRAFT", f"/names/{number}", f"not a pin set name or pattern: {name[:80]!r}", "Use payments or pay-*."
         )
-        for number, name in enumerate(raw.names)
+        for number, name in enumerate(names)
         if re.fullmatch(NAME_PATTERN, name) is None
     ]
     if violations:
-        what, expected = "the token names impossible pin sets", "names and patterns such as payments, pay-* or *"
-        raise BadDraft(what, violations=violations, expected=expected, got=_first(violations))
-    return TokenDraft(raw.role, raw.lifetime_seconds, tuple(raw.names), raw.label)
+        expected = "names and patterns such as payments, pay-* or *"
+        raise BadDraft(
+            f"the {what} names impossible pin sets", violations=violations, expected=expected, got=_first(violations)
+        )
+    return tuple(names)
 
 
-def _convert(body: bytes, kind: type[Body]) -> Body:
+def convert_body(body: bytes, kind: type[Body]) -> Body:
+    """Return *body* as a *kind*; BadDraft with the pointer to what is wrong."""
     try:
         value = parse_object(body, limit=MAX_BODY_BYTES, what="body")
     except MalformedError as error:

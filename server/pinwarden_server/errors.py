@@ -145,6 +145,38 @@ class Forbidden(ServerError):
     """The token is valid, and its role or its pin-set names do not allow this."""
 
 
+class StepUpNeeded(ServerError):
+    """
+    The session is valid, and its person authenticated too long ago for what is asked.
+
+    Attributes:
+        max_age: seconds that may have passed since.
+    """
+
+    def __init__(self, what: str, *, max_age: int, **values: Any) -> None:
+        super().__init__(what, **values)
+        self.max_age = max_age
+
+
+class TooManyAttempts(ServerError):
+    """
+    Wrong tokens, links or passwords came too often.
+
+    Attributes:
+        retry_after: seconds after which another attempt is judged.
+        first: it is the first refusal of this kind for a while, and so worth a line in the log.
+    """
+
+    def __init__(self, what: str, *, retry_after: int, first: bool = False, **values: Any) -> None:
+        super().__init__(what, **values)
+        self.retry_after = retry_after
+        self.first = first
+
+
+class IssuerUnavailable(ServerError):
+    """The keys of an OIDC issuer cannot be had, so nothing that it signed can be judged; a retry is safe."""
+
+
 class StoreUnavailable(ServerError):
     """The database cannot be reached, is locked for too long, or is not at this version's schema; a retry is safe."""
 

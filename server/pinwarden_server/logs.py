@@ -13,7 +13,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_TOKEN = re.compile(r"pw_[A-Za-z0-9]+_[A-Za-z0-9_-]+")
+_TOKEN = re.compile(r"(pw[sl]?)_[A-Za-z0-9]+_[A-Za-z0-9_-]+")  # tokens, sessions, one-time links
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")  # ID tokens: JSON begins so in base64
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+\S+")
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@/\s]+@")
 _SECRET_FIELDS = frozenset({"authorization", "passphrase", "password", "secret", "token", "cookie"})
@@ -65,7 +66,7 @@ def without_secrets(logger: WrappedLogger, method: str, event: EventDict) -> Eve
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
-        text = _TOKEN.sub("pw_***", value)
+        text = _JWT.sub("***", _TOKEN.sub(r"\1_***", value))
         return _URL_PASSWORD.sub(r"\1:***@", _BEARER.sub(r"\1 ***", text))
     if isinstance(value, dict):
         return without_secrets(None, "", value)

@@ -29,6 +29,9 @@ FETCHES = Counter(
 )
 PUBLISHES = Counter("pinwarden_publishes", "Changes of pin sets that were answered.", ("outcome",), registry=COUNTED)
 PROBLEMS = Counter("pinwarden_problems", "Problem documents sent, by kind.", ("kind",), registry=COUNTED)
+WRONG_ATTEMPTS = Counter(
+    "pinwarden_wrong_attempts", "Tokens, links, passwords and ID tokens that let nobody in.", ("way",), registry=COUNTED
+)
 RENEWALS = Counter("pinwarden_renewals", "Renewals of documents, by outcome.", ("outcome",), registry=COUNTED)
 RENEWED_AT = Gauge(
     "pinwarden_renewal_success_timestamp_seconds",

@@ -21,6 +21,7 @@ from pinwarden_server.bell import Bell
 from pinwarden_server.fetch_counter import FetchCounter
 from pinwarden_server.following import Follower
 from pinwarden_server.founding import reconcile
+from pinwarden_server.limits import AttemptLimits
 from pinwarden_server.measured_renewal import MeasuredRenewer
 from pinwarden_server.public_table import PublicTable
 from pinwarden_server.published_tree import PublishedTree
@@ -44,7 +45,8 @@ class Node:
     What the views of one worker share.
 
     Attributes:
-        site: for use cases.  table: what is served.  fetches: counts who fetches it.  clock: aware now.
+        site: for use cases.  table: what is served.  clock: aware now.
+        fetches: counts who fetches it.  limits: how often who may be wrong.
         keepers_away: the signers could not be opened because an HSM or a key service was away; start() tries again.
     """
 
@@ -56,6 +58,11 @@ class Node:
         self.clock = clock
         self.table = PublicTable(site.tree, site.bell)
         self.fetches = FetchCounter()
+        self.limits = AttemptLimits(
+            settings.run_dir / "limits",
+            per_minute=settings.wrong_attempts_per_minute,
+            clock=lambda: clock().timestamp(),
+        )
         # Containers may share their name and the number of their only process.
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         interval = float(settings.renewal_interval_seconds)

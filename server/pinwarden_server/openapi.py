@@ -17,6 +17,7 @@ from pinwarden.envelope import ROOT_TYPE
 from pinwarden.history import HISTORY_MEDIA_TYPE
 from pinwarden_server.drafts import BODIES, MAX_BODY_BYTES
 from pinwarden_server.health import EXPOSITION_TYPE
+from pinwarden_server.login_drafts import LOGIN_BODIES
 from pinwarden_server.openapi_answers import ANSWERS, Schema, ref
 from pinwarden_server.openapi_parameters import headers_of, parameters_of, refusal_headers
 from pinwarden_server.operation import Operation
@@ -44,6 +45,7 @@ _MEDIA_TYPES = {
 _MORE: dict[str, dict[str, Any]] = {
     "stale-version": {"current": "1.7"},
     "change-closed": {"state": "published"},
+    "step-up-needed": {"max_age": 900},
     "not-served-yet": {"version": "1.7"},
     "internal": {"id": "5f0c2a5e2d5b4f0e"},
 }
@@ -81,7 +83,10 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "token": {**bearer, "description": "pw_<id>_<secret>, as POST /admin/v1/tokens issues it"},
+                "token": {
+                    **bearer,
+                    "description": "of POST /admin/v1/tokens (pw_<id>_<secret>) or of a login (pws_<id>_<secret>)",
+                },
                 "metricsToken": {**bearer, "description": "the content of the file that metrics_token_file names"},
             },
             "schemas": {**_body_schemas(), **ANSWERS},
@@ -99,7 +104,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "responses": _responses(operation),
     }
     if operation.right is not None:
-        described["description"] = f"Right: `{operation.right.value}`; {operation.reach.value}."
+        recent = " A person must have logged in recently." if operation.step_up else ""
+        described["description"] = f"Right: `{operation.right.value}`; {operation.reach.value}.{recent}"
     if operation.body is not None:
         content = {"application/json": {"schema": ref(operation.body)}}
         described["requestBody"] = {"required": True, "content": content}
@@ -156,7 +162,7 @@ def _example(kind: Kind) -> dict[str, Any]:
 
 
 def _body_schemas() -> dict[str, Schema]:
-    _, found = msgspec.json.schema_components(BODIES, ref_template=_REF)
+    _, found = msgspec.json.schema_components((*BODIES, *LOGIN_BODIES), ref_template=_REF)
     # Names of the classes are private to drafts; \Z is Python's, and in a JSON Schema $ ends the text as well.
     text = json.dumps(found).replace("/schemas/_", "/schemas/").replace(r"\\Z", "$")
     schemas = {name.removeprefix("_"): schema for name, schema in json.loads(text).items()}

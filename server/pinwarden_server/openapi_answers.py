@@ -77,6 +77,16 @@ _TOKEN = record(
     last_used_at=or_null(TIME),
     revoked_at=or_null(TIME),
 )
+_SESSION = record(
+    id=TEXT,
+    owner=TEXT,
+    way=word("link", "account", "oidc"),
+    role=word(*(role.value for role in Role)),
+    names=each(TEXT),
+    authenticated_at=TIME,
+    expires_at=TIME,
+    revoked_at=or_null(TIME),
+)
 _APPROVALS = record(key=DIGEST, threshold=COUNT, approved=each(DIGEST), missing=each(DIGEST), says=TEXT)
 _TALLY = record(threshold=COUNT, signed=each(DIGEST), missing=each(DIGEST), says=TEXT)
 _CHANGE = record(
@@ -145,6 +155,7 @@ ANSWERS: dict[str, Schema] = {
             violations=each(ref("Violation")),
         ),
         current=or_null(TAG),
+        max_age=COUNT,
         state=TEXT,
         version=TEXT,
         id=TEXT,
@@ -226,6 +237,19 @@ ANSWERS: dict[str, Schema] = {
     "Token": _TOKEN,
     "TokenList": record(tokens=each(ref("Token"))),
     "IssuedToken": also(_TOKEN, token=or_null(TEXT)),
+    "Session": _SESSION,
+    "SessionList": record(sessions=each(ref("Session"))),
+    "BegunSession": also(_SESSION, token=TEXT),
+    "IssuedLink": record(
+        id=TEXT,
+        owner=TEXT,
+        role=word(*(role.value for role in Role)),
+        names=each(TEXT),
+        created_at=TIME,
+        created_by=TEXT,
+        expires_at=TIME,
+        url=TEXT,
+    ),
     "Bundle": record(roots=each(ref("Envelope")), timestamp=ref("Envelope"), pinset=ref("Envelope")),
     "History": record(
         type=TEXT,

@@ -11,7 +11,7 @@ from pinwarden_server.admin_api.pinsets import MAX_PAGE
 from pinwarden_server.changes_view import STATES
 from pinwarden_server.openapi_answers import TAG, TEXT, Schema, word
 from pinwarden_server.operation import Operation
-from pinwarden_server.problems import RETRY_SECONDS, Kind
+from pinwarden_server.problems import Kind
 
 _MAX = 2**53 - 1
 _NAME: Schema = {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"}
@@ -26,6 +26,7 @@ _IN_PATH: dict[str, tuple[Schema, str]] = {
     "roots/version": (_NUMBER, "Version of the root."),
     "change_id": (_NUMBER, "Number of the change."),
     "token_id": ({"type": "string", "pattern": "^[0-9a-f]{16}$"}, "The part of a token between the underscores."),
+    "session_id": ({"type": "string", "pattern": "^[0-9a-f]{16}$"}, "The part of its token between the underscores."),
     "root": (_NUMBER, "Version of the newest root that the client holds."),
     "tag": (TAG, "Version, as 1.7."),
     "segment": (_NUMBER, "Number of the segment, from 1 on."),
@@ -44,8 +45,8 @@ _HEADERS: dict[str, tuple[Schema, str]] = {
     "Cache-Control": (TEXT, "How long caches may keep the answer."),
     "Location": (TEXT, "Address of the change that waits for signatures."),
     "Idempotency-Replayed": (word("true"), "This very request was answered before, and nothing was done now."),
-    "Retry-After": ({"type": "integer", "const": RETRY_SECONDS}, "Seconds after which a repeat makes sense."),
-    "WWW-Authenticate": (TEXT, "The scheme of tokens."),
+    "Retry-After": ({"type": "integer", "minimum": 1}, "Seconds after which a repeat makes sense."),
+    "WWW-Authenticate": (TEXT, "The scheme of tokens; where a recent login is needed, max_age (RFC 9470)."),
 }
 
 
@@ -89,7 +90,7 @@ def headers_of(operation: Operation, status: int, schema: str = "") -> dict[str,
 def refusal_headers(kinds: list[Kind]) -> dict[str, Any]:
     """Return the headers of a refusal; *kinds* have one status."""
     status = kinds[0].status
-    names = [*(["WWW-Authenticate"] if status == 401 else []), *(["Retry-After"] if status > 500 else [])]
+    names = ["WWW-Authenticate"] if status == 401 else ["Retry-After"] if status == 429 or status > 500 else []
     found = {name: _header(name, required=True) for name in names}
     if status == 412:
         found["ETag"] = _header("ETag", required=False)

@@ -20,8 +20,10 @@ from pinwarden_server.problems import (
     NOT_JSON,
     PRECONDITION_REQUIRED,
     STALE_VERSION,
+    STEP_UP_NEEDED,
     STORE_UNAVAILABLE,
     TOO_LARGE,
+    TOO_MANY_ATTEMPTS,
     UNAUTHENTICATED,
     Kind,
 )
@@ -48,6 +50,7 @@ class Operation:
     Attributes:
         path: with its parameters in braces.
         right: what a token must have for it; None: open to everyone.
+        step_up: a person must have logged in recently (RFC 9470); the views read it here.
         metrics_token: the token of the setting ``metrics_token_file`` opens it as well.
         answers: status and schema of what is not refused.
         query: names of the query parameters.
@@ -64,6 +67,7 @@ class Operation:
     answers: tuple[tuple[int, str], ...]
     right: Right | None = None
     reach: Reach = Reach.EVERYONE
+    step_up: bool = False
     metrics_token: bool = False
     query: tuple[str, ...] = ()
     body: str | None = None
@@ -87,7 +91,9 @@ class Operation:
         """Every problem that it may be refused with, by status."""
         kinds = {INTERNAL, *self.refusals}
         if self.right is not None:
-            kinds |= {UNAUTHENTICATED, FORBIDDEN, STORE_UNAVAILABLE}
+            kinds |= {UNAUTHENTICATED, FORBIDDEN, STORE_UNAVAILABLE, TOO_MANY_ATTEMPTS}
+        if self.step_up:
+            kinds |= {STEP_UP_NEEDED}
         if self.right is not None and not self.metrics_token:
             kinds |= {BAD_REQUEST}
         if self.parameters:

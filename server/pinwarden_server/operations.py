@@ -2,22 +2,30 @@
 Every operation of the HTTP API, as one table: which right it needs, what it takes, and every answer that it gives.
 
 It may import the kinds of problems and the rights. The views ask for rights themselves; tests call every operation as
-everybody and compare, so that neither this table nor a view can be alone in what it says.
+everybody and compare, so that neither this table nor a view can be alone in what it says. The column ``step_up`` is
+what ``step_up`` reads: a new operation only says it here.
 """
 
 from pinwarden_server.auth import Right
 from pinwarden_server.operation import Operation, Reach
 from pinwarden_server.problems import (
+    BAD_REQUEST,
     CHANGE_CLOSED,
     CONFLICT,
+    FORBIDDEN,
     INVALID,
+    ISSUER_UNAVAILABLE,
     LINT_REFUSED,
+    NOT_FOUND,
     NOT_SERVED_YET,
     PUBLICATION_REFUSED,
     SIGNATURE_REFUSED,
     SIGNER_UNAVAILABLE,
     SIGNING_REFUSED,
     STORAGE_FULL,
+    STORE_UNAVAILABLE,
+    TOO_MANY_ATTEMPTS,
+    UNAUTHENTICATED,
     Kind,
 )
 
@@ -51,6 +59,7 @@ def _changes(
         answers,
         Right.PUBLISH,
         Reach.PINSET,
+        step_up=True,
         body=body,
         replaces=True,
         creates=created,
@@ -151,6 +160,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ((200, "PublishedRoot"), (201, "PublishedRoot")),
         Right.ROOTS,
         Reach.ALL,
+        step_up=True,
         body="RootBody",
         refusals=(LINT_REFUSED, *_SIGNS),
     ),
@@ -173,6 +183,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ((201, "IssuedToken"),),
         Right.TOKENS,
         Reach.ALL,
+        step_up=True,
         body="TokenBody",
         repeatable=True,
         refusals=(CONFLICT, STORAGE_FULL),
@@ -184,6 +195,56 @@ OPERATIONS: tuple[Operation, ...] = (
         "/admin/v1/tokens/{token_id}",
         "End a token at once",
         ((200, "Token"),),
+        Right.TOKENS,
+        Reach.ALL,
+        refusals=(INVALID, STORAGE_FULL),
+    ),
+    Operation(
+        "issueLink",
+        "POST",
+        "/admin/v1/one-time-links",
+        "Issue a one-time link",
+        ((201, "IssuedLink"),),
+        Right.TOKENS,
+        Reach.ALL,
+        step_up=True,
+        body="LinkBody",
+        refusals=(CONFLICT, STORAGE_FULL),
+    ),
+    Operation(
+        "logIn",
+        "POST",
+        "/admin/v1/logins",
+        "Log in, by a link, an account or an ID token",
+        ((201, "BegunSession"),),
+        body="LoginBody",
+        refusals=(
+            BAD_REQUEST,
+            UNAUTHENTICATED,
+            FORBIDDEN,
+            TOO_MANY_ATTEMPTS,
+            STORE_UNAVAILABLE,
+            ISSUER_UNAVAILABLE,
+            STORAGE_FULL,
+        ),
+    ),
+    Operation(
+        "logOut",
+        "DELETE",
+        "/admin/v1/sessions/current",
+        "End the session that asks",
+        ((200, "Session"),),
+        Right.READ,
+        Reach.WHATEVER,
+        refusals=(NOT_FOUND, INVALID, STORAGE_FULL),
+    ),
+    _reads("listSessions", "/admin/v1/sessions", "List sessions", "SessionList", right=Right.TOKENS, reach=Reach.ALL),
+    Operation(
+        "endSession",
+        "DELETE",
+        "/admin/v1/sessions/{session_id}",
+        "End a session at once",
+        ((200, "Session"),),
         Right.TOKENS,
         Reach.ALL,
         refusals=(INVALID, STORAGE_FULL),

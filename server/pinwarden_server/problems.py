@@ -21,6 +21,7 @@ from pinwarden_server.errors import (
     Conflict,
     Forbidden,
     IdempotencyMismatch,
+    IssuerUnavailable,
     LintRefused,
     NotFound,
     NotServedYet,
@@ -30,8 +31,10 @@ from pinwarden_server.errors import (
     SignerUnavailable,
     SigningRefused,
     StaleVersion,
+    StepUpNeeded,
     StorageFull,
     StoreUnavailable,
+    TooManyAttempts,
     Unauthenticated,
     Violation,
 )
@@ -54,6 +57,7 @@ class Kind:
 BAD_REQUEST = Kind("bad-request", 400, "The request is malformed")
 MALFORMED_JSON = Kind("malformed-json", 400, "The body is not strict JSON")
 UNAUTHENTICATED = Kind("unauthenticated", 401, "A valid token is needed")
+STEP_UP_NEEDED = Kind("step-up-needed", 401, "A recent login is needed")
 FORBIDDEN = Kind("forbidden", 403, "The token does not allow this")
 NOT_FOUND = Kind("not-found", 404, "There is no such thing")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The address does not take this method")
@@ -68,10 +72,12 @@ LINT_REFUSED = Kind("lint-refused", 422, "Lint findings block the publication")
 SIGNATURE_REFUSED = Kind("signature-refused", 422, "The signature does not count")
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key stands for another request")
 PRECONDITION_REQUIRED = Kind("precondition-required", 428, "The version that the change replaces must be named")
+TOO_MANY_ATTEMPTS = Kind("too-many-attempts", 429, "Too many attempts were wrong")
 INTERNAL = Kind("internal", 500, "The server failed")
 PUBLICATION_REFUSED = Kind("publication-refused", 500, "The server refused its own publication")
 STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The database cannot be used")
 SIGNER_UNAVAILABLE = Kind("signer-unavailable", 503, "No signer is available")
+ISSUER_UNAVAILABLE = Kind("issuer-unavailable", 503, "The OIDC issuer cannot be asked")
 NOT_SERVED_YET = Kind("not-served-yet", 503, "The change is stored, and not served yet")
 STORAGE_FULL = Kind("storage-full", 507, "The disk is full")
 
@@ -87,6 +93,9 @@ _KINDS: tuple[tuple[type[ServerError], Kind], ...] = (
     (SigningRefused, SIGNING_REFUSED),
     (Conflict, CONFLICT),
     (Unauthenticated, UNAUTHENTICATED),
+    (StepUpNeeded, STEP_UP_NEEDED),
+    (TooManyAttempts, TOO_MANY_ATTEMPTS),
+    (IssuerUnavailable, ISSUER_UNAVAILABLE),
     (Forbidden, FORBIDDEN),
     (StorageFull, STORAGE_FULL),
     (StoreUnavailable, STORE_UNAVAILABLE),
@@ -165,6 +174,12 @@ def _of_server_error(error: ServerError) -> Response:
         extensions["state"] = error.state
     if kind.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="pinwarden"'
+    if isinstance(error, StepUpNeeded):
+        extensions["max_age"] = error.max_age
+        # RFC 9470
+        headers["WWW-Authenticate"] += f', error="insufficient_user_authentication", max_age="{error.max_age}"'
+    if isinstance(error, TooManyAttempts):
+        headers["Retry-After"] = str(error.retry_after)
     if kind.status == 413:
         headers["Connection"] = "close"  # or the rest of the body would have to be read
     if kind.status < 500:

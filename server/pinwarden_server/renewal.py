@@ -16,6 +16,7 @@ from pinwarden.errors import PinwardenError
 from pinwarden_server.errors import SignerUnavailable
 from pinwarden_server.publishing import renew_pinset, renew_timestamp
 from pinwarden_server.site import Site
+from pinwarden_server.store.logins import forget_logins
 
 log = logging.getLogger("pinwarden.server")
 
@@ -94,6 +95,7 @@ class Renewer:
         renewed, failed = self._renew_due(now)
         with self._site.store.writer.transaction() as transaction:
             transaction.forget_attempts(now - ATTEMPTS_ARE_KEPT)
+            forget_logins(transaction, now)
         if not failed:
             self.last_success = now
         return Round(tuple(renewed), failed)

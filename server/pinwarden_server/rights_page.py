@@ -13,8 +13,11 @@ CALLERS = ("nobody", *(role.value for role in Role), "metrics token")
 
 def rights_table() -> str:
     """Return a table with a row for each operation and a column for each kind of caller: ``yes``, or the refusal."""
-    head = ["operation", *CALLERS, "reaches"]
-    rows = [[f"`{each.method} {each.path}`", *_cells(each), each.reach.value] for each in OPERATIONS]
+    head = ["operation", *CALLERS, "recent login", "reaches"]
+    rows = [
+        [f"`{each.method} {each.path}`", *_cells(each), "yes" if each.step_up else "", each.reach.value]
+        for each in OPERATIONS
+    ]
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
 
 

@@ -1,18 +1,22 @@
 """
 Every setting of the server, as one table: parsing, ``server settings`` and docs/server.md come from it.
 
-It may import ``pinwarden.settings_table``, which parses, and errors. No secret is a setting, only the name of its file.
+It may import ``pinwarden.settings_table`` and ``oidc_rules``, which parse, and errors. No secret is a setting, only the
+name of its file.
 """
 
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pinwarden.address import check_address
 from pinwarden.errors import ConfigError
 from pinwarden.settings_table import Setting, SettingsTable, absolute_path, choice, integer, switch, text, texts
+from pinwarden_server.oidc_rules import OidcRule, oidc_rules
 
 DAY = 24 * 3600
 
@@ -32,6 +36,12 @@ class Settings:
     signers: tuple[str, ...]
     passphrase_file: Path | None
     metrics_token_file: Path | None
+    admin_url: str | None
+    wrong_attempts_per_minute: int
+    session_lifetime_seconds: int
+    step_up_seconds: int
+    oidc: tuple[OidcRule, ...]
+    oidc_ca_file: Path | None
     own_hosts: tuple[str, ...]
     pinset_lifetime_seconds: int
     timestamp_lifetime_seconds: int
@@ -71,7 +81,11 @@ def shown(settings: Settings) -> dict[str, object]:
 
 
 def _as_json(value: Any) -> object:
-    return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+    if isinstance(value, OidcRule):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return [_as_json(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _checked(settings: Settings) -> Settings:
@@ -83,7 +97,20 @@ def _checked(settings: Settings) -> Settings:
             got=", ".join(open_to_others),
             hint="Put a TLS proxy in front and set tls_terminated_in_front = true, or bind to 127.0.0.1.",
         )
+    if settings.oidc and find_spec("joserfc") is None:
+        raise ConfigError(
+            "the setting oidc needs the Python module joserfc, which is not installed",
+            hint="pip install 'pinwarden[oidc]'",
+        )
     return settings
+
+
+def _admin_url(value: Any) -> str:
+    try:
+        check_address(text(value), allow_http=False)
+    except ConfigError as error:
+        raise ValueError(error.expected or "https://HOST") from None
+    return text(value).rstrip("/")
 
 
 def _addresses(value: Any) -> tuple[str, ...]:
@@ -121,6 +148,29 @@ TABLE = SettingsTable(
             absolute_path,
             None,
             "File (0600) with a token for /metrics and /statusz alone, which works while the database is away.",
+        ),
+        Setting(
+            "admin_url", _admin_url, None, "Address that people reach the admin side by, for one-time links; see bind."
+        ),
+        Setting(
+            "wrong_attempts_per_minute",
+            integer(1, 100_000),
+            10,
+            "Wrong tokens, links and passwords from one address, before they are answered with 429.",
+        ),
+        Setting("session_lifetime_seconds", integer(300, 7 * DAY), 8 * 3600, "Lifetime of what a person logs in to."),
+        Setting(
+            "step_up_seconds",
+            integer(0, DAY),
+            900,
+            "How recent a person's login must be to publish, or to hand out rights; 0: as old as it may be.",
+        ),
+        Setting("oidc", oidc_rules, (), "Which jobs may exchange an ID token for a session; see docs/rights.md."),
+        Setting(
+            "oidc_ca_file",
+            absolute_path,
+            None,
+            "PEM file with the CAs that may certify OIDC issuers; default: the system's.",
         ),
         Setting(
             "own_hosts", texts, (), "Public names of this pin server; pin sets that pin them are refused (PIN008)."

@@ -25,12 +25,13 @@ REACHES = {"everything": ("*",), "by pattern": ("pay*",), "by name": ("payments"
 
 @dataclass
 class House:
-    """The server, the change that waits there, and a token for each role and reach."""
+    """The server, the change that waits there, and a token and a person's session for each role and reach."""
 
     running: Running
     town: Town
     change_id: int
     tokens: dict[tuple[str, str], str]
+    sessions: dict[tuple[str, str], str]
 
     def ask(self, method: str, path: str, **request: Any) -> Any:
         """Send one request as the first administrator; the conventions of ``Running.ask``."""
@@ -74,7 +75,10 @@ def _furnished(running: Running, town: Town) -> House:
     assert answer.status == 200, answer.data
     waiting = _proposed(running, "next", "spare", If_Match='"1.1"')
     tokens = {(role.value, reach): _token(running, role, names) for role in Role for reach, names in REACHES.items()}
-    return House(running, town, waiting, tokens)
+    sessions = {
+        (role.value, reach): _session(running, role, names) for role in Role for reach, names in REACHES.items()
+    }
+    return House(running, town, waiting, tokens, sessions)
 
 
 def _proposed(running: Running, *words: str, **conditions: str) -> int:
@@ -88,3 +92,11 @@ def _token(running: Running, role: Role, names: tuple[str, ...]) -> str:
     answer = running.ask("POST", "/admin/v1/tokens", body=body)
     assert answer.status == 201, answer.data
     return str(json.loads(answer.data)["token"])
+
+
+def _session(running: Running, role: Role, names: tuple[str, ...]) -> str:
+    body = {"owner": "alice", "role": role.value, "names": list(names)}
+    link = running.ask("POST", "/admin/v1/one-time-links", body=body).json()["url"]
+    begun = running.ask("POST", "/admin/v1/logins", body={"link": link.partition("#")[2]})
+    assert begun.status == 201, begun.data
+    return str(begun.json()["token"])

@@ -72,8 +72,13 @@ def test_every_route_is_described_and_nothing_else(service: Service):
 
 def test_the_page_tells_the_same_operations_with_the_same_rights():
     sections = re.findall(r"(?ms)^### ((?:GET|PUT|POST|DELETE) /\S+)$(.*?)(?=^##|\Z)", PAGE)
-    rights = {name: re.search(r"Right: `([a-z]+)`", text)[1] for name, text in sections}
-    admin = {name: each.right.value for name, each in NAMED.items() if each.path.startswith("/admin/")}
+    told = {name: re.search(r"Right: (?:`([a-z]+)`|none)", text) for name, text in sections}
+    rights = {name: found and (found[1] or "none") for name, found in told.items()}
+    admin = {
+        name: each.right.value if each.right else "none"
+        for name, each in NAMED.items()
+        if each.path.startswith("/admin/")
+    }
     assert rights == admin
     assert set(re.findall(r"(?m)^\| `(GET /\S+)` \|", PAGE)) == NAMED.keys() - admin.keys()
 
@@ -173,6 +178,36 @@ def test_the_life_of_a_change_and_of_a_root_is_answered_as_described(description
         told(201, "POST", "/admin/v1/roots", offer)
         told(200, "POST", "/admin/v1/roots", offer)
         told(200, "GET", "/admin/v1/audit", None)
+
+
+def test_every_way_in_and_out_is_answered_as_described(description: Description, tmp_path: Path):
+    made = init_development(tmp_path / "server", bind=None, label="ways", now=datetime.now(UTC))
+    with serving(made, wrong_attempts_per_minute=4) as service:
+
+        def told(status: int, method: str, path: str, body: Any = None, **headers: str) -> Any:
+            answer = judged(description, service, method, f"/admin/v1/{path}", body=body, **headers)
+            assert answer.status_code == status, answer.text
+            return answer
+
+        link = {"owner": "alice", "role": "admin", "names": ["*"], "lifetime_seconds": 600}
+        assert description.accepts("POST", "/admin/v1/one-time-links", link)
+        login = {"link": told(201, "POST", "one-time-links", link).json["url"].partition("#")[2]}
+        assert description.accepts("POST", "/admin/v1/logins", login)
+        begun = told(201, "POST", "logins", login).json
+        told(401, "POST", "logins", login)
+        told(401, "POST", "logins", {"account": "nobody", "password": "x"})
+        told(401, "POST", "logins", {"oidc_token": "x"})
+        told(422, "POST", "logins", {})
+        told(200, "GET", "sessions", None)
+        service.clock.advance(minutes=16)
+        told(401, "POST", "tokens", {}, Authorization=f"Bearer {begun['token']}")
+        told(200, "DELETE", "sessions/current", Authorization=f"Bearer {begun['token']}")
+        told(404, "DELETE", "sessions/current")
+        told(200, "DELETE", f"sessions/{begun['id']}")
+        told(404, "DELETE", f"sessions/{'0' * 16}")
+        for status in (401, 401, 401, 401, 429):
+            told(status, "GET", "sessions", Authorization="Bearer x")
+        told(429, "POST", "logins", {"account": "nobody", "password": "x"})
 
 
 FORCED = ["ROOT006", "ROOT007", "ROOT008", "ROOT009", "ROOT010", "ROOT011"]

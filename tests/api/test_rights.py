@@ -54,6 +54,11 @@ HARMLESS = {
     "POST /admin/v1/tokens": Harmless(422, body=b"{}"),
     "GET /admin/v1/tokens": Harmless(200),
     "DELETE /admin/v1/tokens/{token_id}": Harmless(404),
+    "POST /admin/v1/one-time-links": Harmless(422, body=b"{}"),
+    "POST /admin/v1/logins": Harmless(422, body=b"{}"),
+    "DELETE /admin/v1/sessions/current": Harmless(404),  # a token is no session
+    "GET /admin/v1/sessions": Harmless(200),
+    "DELETE /admin/v1/sessions/{session_id}": Harmless(404),
     "GET /v1/bundles/{name}/{root}": Harmless(200),
     "GET /v1/pinsets/{name}/timestamp": Harmless(200),
     "GET /v1/pinsets/{name}/versions/{tag}": Harmless(200),
@@ -66,7 +71,14 @@ HARMLESS = {
     "GET /statusz": Harmless(200),
     "GET /metrics": Harmless(200),
 }
-PARAMETERS = {"name": "payments", "root": "1", "tag": "1.1", "segment": "1", "token_id": "0" * 16}
+PARAMETERS = {
+    "name": "payments",
+    "root": "1",
+    "tag": "1.1",
+    "segment": "1",
+    "token_id": "0" * 16,
+    "session_id": "0" * 16,
+}
 
 
 def matrix() -> dict[str, dict[str, str]]:
@@ -119,12 +131,17 @@ def test_the_page_shows_what_the_command_prints_and_the_table_of_operations_says
     assert MATRIX.keys() == HARMLESS.keys()
 
 
-@operations
+# A session that logs out is no session any more: tests/server/http/test_logins.py does that.
+KINDS = [(each, kind) for each in MATRIX for kind in ("tokens", "sessions")]
+KINDS.remove(("DELETE /admin/v1/sessions/current", "sessions"))
+
+
+@pytest.mark.parametrize(("operation", "kind"), KINDS)
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_may_do_what_the_matrix_says_within_its_names(house: House, operation: str, role: str):
+def test_a_role_may_do_what_the_matrix_says_within_its_names(house: House, operation: str, kind: str, role: str):
     before = house.stored()
     for reach, names in REACHES.items():
-        answer = ask(house, operation, f"Bearer {house.tokens[role, reach]}")
+        answer = ask(house, operation, f"Bearer {getattr(house, kind)[role, reach]}")
         cell = MATRIX[operation][role]
         check(house, operation, cell if cell != "yes" or reaches(operation, names) else "403", answer)
     assert house.stored() == before

@@ -88,6 +88,13 @@ class Shell:
             "XDG_CONFIG_HOME": str(self.folder / "config"),
         }
 
+    def private(self, name: str, content: str) -> str:
+        """Write a file that its owner alone may read, and return its path."""
+        file = Path(self.write(name, ""))
+        file.chmod(0o600)
+        file.write_text(content)
+        return str(file)
+
     def write(self, name: str, content: Any) -> str:
         """Write a file, JSON unless it is text, and return its path."""
         file = self.folder / name
@@ -108,6 +115,12 @@ class Workshop(Shell):
         answer = self.running.ask("PUT", f"/admin/v1/pinsets/{name}", body=Running.draft(*words, **fields), **condition)
         assert answer.status in (200, 201), answer.data
         return str(answer.json()["version"])
+
+    def link(self, owner: str = "alice", role: str = "admin") -> str:
+        """Return a new one-time link of the server."""
+        answer = self.running.ask("POST", "/admin/v1/one-time-links", body={"owner": owner, "role": role})
+        assert answer.status == 201, answer.data
+        return str(answer.json()["url"])
 
     def versions(self, name: str) -> list[str]:
         """Return the versions that the server has, newest first."""

@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+import click.testing
 import pytest
 
 from pinwarden.cli import pinwarden
 from pinwarden_ops.settings import TABLE
+from pinwarden_server.cli import server
 from tests.changes.conftest import Town, found_town
 from tests.docs.pages import blocks
 from tests.ops.conftest import Workshop
 from tests.server.http.conftest import Running
 
+PASSWORD = "correct horse battery"
 DOCS = Path(__file__).parents[2] / "docs"
 OPERATORS, GIT = DOCS / "cli-ops.md", DOCS / "git-driven.md"
-GROUPS = ("change", "completion", "context", "set", "token")
+GROUPS = ("change", "completion", "context", "login", "logout", "set", "token")
 
 
 def lines(page: Path) -> list[tuple[str, int]]:
@@ -67,14 +70,19 @@ class Follower:
 
     def run(self, line: str, variables: dict[str, str | None]) -> tuple[int, str]:
         spoken = re.sub(r"https?://(127\.0\.0\.1:8750|pins\.example\.com:8443)", self.shop.url, without_comment(line))
-        if not re.match(r"(pinwarden [^>]*|python -m .*)$", spoken):
+        if not re.match(r"(pinwarden [^<>]*|python -m .*)$", spoken):
             spoken = spoken.replace("pinwarden ", f"{shlex.quote(str(Path(sys.executable).with_name('pinwarden')))} ")
             return self._in_shell(spoken, variables)
         words = [self._filled(word) for word in shlex.split(spoken, comments=True)]
         if words[0] == "python":
             return self._in_shell(shlex.join([sys.executable, *words[1:]]), variables)
-        done = self.shop(*words[1:], typed="1.1\n" if words[1:3] == ["change", "sign"] else "", **variables)
+        done = self.shop(*words[1:], typed=self._typed(words), **variables)
         return done.exit_code, done.output
+
+    def _typed(self, words: list[str]) -> str:
+        if words[1:3] == ["change", "sign"]:
+            return "1.1\n"
+        return f"{PASSWORD if '--account' in words else self.shop.link()}\n" if words[1] == "login" else ""
 
     def _in_shell(self, spoken: str, variables: dict[str, str | None]) -> tuple[int, str]:
         given = {**self.shop.variables(), **variables}
@@ -111,6 +119,10 @@ def test_the_page_for_operators_can_be_followed(follower: Follower) -> None:
     for person in follower.town.people:
         shutil.copy(person.key_file, f"{person.name}.key")
         shutil.copy(person.passphrase_file, f"{person.name}.pass")
+    Path("link.txt").write_text(shop.link())
+    account = ("account", "add", "breaker", "--role", "admin", "--password-file", shop.private("password", PASSWORD))
+    config = str(shop.running.installation.config)
+    assert click.testing.CliRunner().invoke(server, ["--config", config, *account]).exit_code == 0
     for name in ("staging", "production"):
         shutil.copy(shop.token_file, f"{name}.token")
     contexts_alone: dict[str, Any] = {"PINWARDEN_OPS_URL": None, "PINWARDEN_OPS_TOKEN_FILE": None}

@@ -47,6 +47,8 @@ ELSEWHERE = {
     "demo": "Show the whole product on real TLS connections.",
     "dev": "Start a server with a throw-away authority.",
     "keys": "Make and look at signing keys.",
+    "login": "Begin a session by a one-time link, an account or an ID token.",
+    "logout": "End the session in the token file.",
     "root": "Draft, sign and assemble the root: who may sign what.",
     "server": "Install, run and mend a Pinwarden server.",
     "signer": "Hold the server's signing keys in a process of its own.",

@@ -8,6 +8,7 @@ one names the right that it needs, and what is refused has changed nothing.
 from flask import Blueprint
 
 from pinwarden_server.admin_api.changes import change_views
+from pinwarden_server.admin_api.logins import login_views
 from pinwarden_server.admin_api.pinsets import pinset_views
 from pinwarden_server.admin_api.records import record_views
 from pinwarden_server.admin_api.roots import root_views
@@ -25,4 +26,5 @@ def admin_api(node: Node) -> Blueprint:
     record_views(admin, node)
     root_views(admin, node)
     token_views(admin, node)
+    login_views(admin, node)
     return admin

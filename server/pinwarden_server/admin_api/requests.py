@@ -5,17 +5,23 @@ It may import Flask and ``auth``. It refuses what is unclear rather than choose 
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from flask import g, request
 
+from pinwarden_server import metrics
 from pinwarden_server.auth import Principal, Right, require, verify_token
 from pinwarden_server.drafts import MAX_BODY_BYTES
-from pinwarden_server.errors import Tag
+from pinwarden_server.errors import Tag, TooManyAttempts, Unauthenticated
 from pinwarden_server.node import Node
 from pinwarden_server.problems import BAD_REQUEST, NOT_JSON, PRECONDITION_REQUIRED, TOO_LARGE, RequestRefused
 from pinwarden_server.site import Act, Attempt
+from pinwarden_server.step_up import check_recent_login, needs_recent_login
 from pinwarden_server.tags import parse_tag
+
+log = structlog.stdlib.get_logger("pinwarden.server.http")
 
 _ETAG = re.compile(r'"([1-9][0-9]{0,15}\.[1-9][0-9]{0,15})"', re.ASCII)
 DRAINED_BYTES = 4 * MAX_BODY_BYTES
@@ -23,16 +29,63 @@ _NUMBER = re.compile(r"[0-9]{1,16}", re.ASCII)  # as many digits as 2^53 - 1 has
 
 
 def caller(node: Node) -> Principal:
-    """Return who asks; Unauthenticated. Asked of the store at each request, so a revoked token ends at once."""
-    principal = verify_token(node.site.store, request.headers.get("Authorization"), node.clock())
+    """
+    Return who asks. Asked of the store at each request, so a revoked token ends at once.
+
+    Raises:
+        Unauthenticated: no valid token. TooManyAttempts: none, once too often from this address.
+    """
+    with counting_attempts(node, "token"):
+        principal = verify_token(node.site.store, request.headers.get("Authorization"), node.clock())
     g.actor = principal.actor
     structlog.contextvars.bind_contextvars(actor=principal.actor)
     return principal
 
 
 def allowed(node: Node, right: Right, name: str | None = None) -> Principal:
-    """Return who asks when *right* is theirs, for the pin set *name* if one is meant; Unauthenticated, Forbidden."""
-    return require(caller(node), right, name)
+    """
+    Return who asks when *right* is theirs, for the pin set *name* if one is meant.
+
+    Raises:
+        Unauthenticated, TooManyAttempts, Forbidden: it is not.
+        StepUpNeeded: it is, and the table of operations wants a more recent login for this request.
+    """
+    principal = require(caller(node), right, name)
+    if request.url_rule is not None and needs_recent_login(request.method, request.url_rule.rule):
+        check_recent_login(principal, node.clock(), max_age=node.settings.step_up_seconds)
+    return principal
+
+
+@contextmanager
+def counting_attempts(node: Node, way: str) -> Iterator[None]:
+    """
+    Take whoever is refused inside from the budget of the address.
+
+    Raises:
+        TooManyAttempts: in place of Unauthenticated, when the budget is empty.
+    """
+    try:
+        yield
+    except Unauthenticated:
+        metrics.WRONG_ATTEMPTS.labels(way).inc()
+        try:
+            node.limits.spend(remote_address() or "")
+        except TooManyAttempts as refusal:
+            if refusal.first:
+                log.warning("wrong attempts are answered with 429 for now", way=way, remote=remote_address())
+            raise
+        raise
+
+
+def remote_address() -> str | None:
+    """
+    Return the address that the request came from, as far as it can be known.
+
+    Whoever may open the Unix socket is the web server of this machine, and says whom it speaks for: the last entry is
+    its own. Over TCP the same header is anyone's claim, and the connection itself tells.
+    """
+    said = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    return request.remote_addr or said[:64] or None
 
 
 def read_body() -> bytes:

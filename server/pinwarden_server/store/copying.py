@@ -19,19 +19,26 @@ from pinwarden_server.store.tables import (
     EVERY_OTHER,
     Moment,
     Words,
+    accounts,
     audit_head,
     leases,
     metadata,
+    one_time_links,
     reservations,
+    sessions,
     unsettled,
+    used_id_tokens,
 )
 from pinwarden_server.store.tables import tokens as tokens_table
 from pinwarden_server.store.writer import Transaction
 
 Values = dict[str, Any]
 LONG_AGO = datetime.fromtimestamp(0, UTC)
-# In an order in which each row finds those that it refers to. Who renews at the moment is nothing to keep.
-TABLES: Mapping[str, Table] = {table.name: table for table in metadata.sorted_tables if table is not leases}
+# Who renews at the moment, and who has logged in for some hours, is nothing to keep.
+_PASSING = (leases, one_time_links, sessions, used_id_tokens)
+# In an order in which each row finds those that it refers to.
+TABLES: Mapping[str, Table] = {table.name: table for table in metadata.sorted_tables if table not in _PASSING}
+_WITH_DIGESTS = (tokens_table, accounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ def read_everything(reader: Reader, *, tokens: bool) -> Iterator[tuple[str, Valu
     """Yield every row of every table, as JSON values, from one look; StoreUnavailable at any of them."""
     with store_failures(), reader.engine.begin() as connection:
         for name, table in TABLES.items():
-            if tokens or table is not tokens_table:
+            if tokens or table not in _WITH_DIGESTS:
                 yield from ((name, values) for values in _rows(connection, table))
 
 

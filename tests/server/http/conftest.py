@@ -29,6 +29,7 @@ from pinwarden_server.installation import Installation, init_development
 from pinwarden_server.node import Node, open_site
 
 START_SECONDS = 30.0
+MANY = 100_000  # wrong attempts in a minute, where they are not what is tested
 # What every problem document has, whether or not there is something to say.
 MEMBERS = {"type", "title", "status", "detail", "expected", "got", "violations"}
 COMMAND = [sys.executable, "-P", "-c", "from pinwarden_server.cli import server; server()"]
@@ -158,7 +159,8 @@ def installation(tmp_path: Path) -> Installation:
 def serving(installation: Installation, *, now: datetime | None = None, **changes: Any) -> Iterator[Service]:
     """Yield the application on *installation* at *now*; *changes* are fields of its settings."""
     clock = Clock(now) if now else Clock()
-    settings = replace(installation.settings(), **changes)
+    # Whole modules are wrong on purpose, from one address.
+    settings = replace(installation.settings(), **{"wrong_attempts_per_minute": MANY, **changes})
     node = Node(settings, open_site(settings, with_signers=True), clock=clock)
     app = create_app(settings, node=node)
     service = Service(installation, app, clock, installation.admin_token.read_text().strip())
@@ -211,7 +213,8 @@ class Running(Words):
         self.run_dir = Path(environment.get("PINWARDEN_SERVER_RUN_DIR", installation.settings().run_dir))
         self.log_file = installation.folder / f"log-{time.monotonic_ns()}"
         config = ["--config", str(installation.config)]
-        environ = {**os.environ, "PINWARDEN_SERVER_CONFIG": str(installation.config), **environment}
+        config_file = {"PINWARDEN_SERVER_CONFIG": str(installation.config)}
+        environ = {**os.environ, "PINWARDEN_SERVER_WRONG_ATTEMPTS_PER_MINUTE": str(MANY), **config_file, **environment}
         with self.log_file.open("wb") as log:
             arguments = command or [*COMMAND, *config, "run"]
             self.process = subprocess.Popen(arguments, stdout=log, stderr=log, env=environ, cwd=installation.folder)

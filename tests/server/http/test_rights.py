@@ -30,6 +30,7 @@ class Route:
     @property
     def path(self) -> str:
         filled = self.rule.replace("<name>", "payments").replace("<version>", "1.1")
+        filled = filled.replace("<session_id>", "0123456789abcdef")
         return filled.replace("<token_id>", "0123456789abcdef").replace("<change_id>", "7777")
 
     @property
@@ -62,11 +63,16 @@ ROUTES = [
     Route("GET", "/admin/v1/tokens", Right.TOKENS, 200),
     Route("POST", "/admin/v1/tokens", Right.TOKENS, 422, b"{}"),
     Route("DELETE", "/admin/v1/tokens/<token_id>", Right.TOKENS, 404),
+    Route("POST", "/admin/v1/one-time-links", Right.TOKENS, 422, b"{}"),
+    Route("GET", "/admin/v1/sessions", Right.TOKENS, 200),
+    Route("DELETE", "/admin/v1/sessions/<session_id>", Right.TOKENS, 404),
+    Route("DELETE", "/admin/v1/sessions/current", Right.READ, 404),
     Route("GET", "/metrics", Right.METRICS, 200),
     Route("GET", "/statusz", Right.METRICS, 200),
 ]
 OPEN = {
     "/openapi.json",
+    "/admin/v1/logins",
     "/livez",
     "/readyz",
     "/v1/bundles/<name>/<root>",

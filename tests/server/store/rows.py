@@ -7,6 +7,7 @@ from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope,
 from pinwarden_server import audit
 from pinwarden_server.errors import Tag
 from pinwarden_server.store import ChangeRow, ChangeSignature, Store, TokenRow, Transaction, VersionRow
+from pinwarden_server.store.logins import AccountRow, LinkRow, SessionRow
 from pinwarden_server.store.writer import TimestampRow
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -81,6 +82,44 @@ def token(name: str, **changes: Any) -> TokenRow:
         "revoked_at": None,
     }
     return TokenRow(**(fields | changes))
+
+
+def session(name: str, **changes: Any) -> SessionRow:
+    fields: dict[str, Any] = {
+        "id": name,
+        "owner": "alice",
+        "way": "link",
+        "role": "editor",
+        "names": ("pay-*", "shop"),
+        "authenticated_at": NOW,
+        "expires_at": LATER,
+    }
+    return SessionRow(**(fields | changes))
+
+
+def link(name: str, **changes: Any) -> LinkRow:
+    fields: dict[str, Any] = {
+        "id": name,
+        "owner": "alice",
+        "role": "editor",
+        "names": ("pay-*", "shop"),
+        "created_at": NOW,
+        "created_by": "token:root",
+        "expires_at": LATER,
+    }
+    return LinkRow(**(fields | changes))
+
+
+def account(name: str, **changes: Any) -> AccountRow:
+    fields: dict[str, Any] = {
+        "name": name,
+        "password_hash": "$argon2id$",
+        "role": "admin",
+        "names": ("*",),
+        "created_at": NOW,
+        "created_by": "system:command",
+    }
+    return AccountRow(**(fields | changes))
 
 
 def audited(transaction: Transaction, subject: str = "payments", **detail: object) -> int:

@@ -25,10 +25,11 @@ from pinwarden_server.restore import TIMESTAMPS_AHEAD, floor_at, floor_of, judge
 from pinwarden_server.site import Act, Published, Site
 from pinwarden_server.store import Store, open_store
 from pinwarden_server.store.copying import Floor, read_everything, unsettled_names
+from pinwarden_server.store.logins import append_account, append_link, append_session, spend_id_token
 from pinwarden_server.store.tables import audit_head, versions
 from tests.postgres import Postgres
 from tests.server.store.conftest import linguistic
-from tests.server.store.rows import NOW, SIGNATURE, audited, change, token
+from tests.server.store.rows import NOW, SIGNATURE, account, audited, change, link, session, token
 
 BY = Act("tester", NOW + timedelta(hours=1))
 SECRET = b"\xab" * 32
@@ -49,6 +50,10 @@ def full(site: Site) -> Site:
     renew_timestamp(site, "orders", NOW + timedelta(minutes=1))
     with site.store.writer.transaction() as transaction:
         transaction.append_token(token("first"), SECRET)
+        append_account(transaction, account("breaker"))
+        append_session(transaction, session("now"), SECRET)
+        append_link(transaction, link("soon"), SECRET)
+        spend_id_token(transaction, "d" * 64, NOW)
         transaction.append_attempt("alice", "key", fingerprint="f", answer='{"ü":1}', at=NOW)
         transaction.append_change(change(audited(transaction), "payments", base=(1, 2), signatures=(SIGNATURE,)))
     site.store.writer.take_lease("renewal", "one", now=NOW, until=NOW)
@@ -108,7 +113,11 @@ def test_a_backup_has_no_token_unless_asked_for(full: Site, file: Path) -> None:
     assert content(full.store, tokens=False) == list(read_backup(file))
     secret = b64encode(SECRET).decode()
     assert secret not in file.read_text()
-    assert "tokens" not in {name for name, _ in read_backup(file)}
+    assert {"tokens", "accounts"} & {name for name, _ in read_backup(file)} == set()
+    with_tokens = file.with_name("with-tokens.jsonl")
+    made = make_backup(full.store.reader, with_tokens, now=NOW, tokens=True)
+    assert (made.rows["tokens"], made.rows["accounts"]) == (1, 1)
+    assert {"sessions", "one_time_links", "used_id_tokens"} & made.rows.keys() == set()
 
 
 def test_a_backup_never_replaces_a_file(full: Site, file: Path) -> None:
@@ -144,7 +153,7 @@ DAMAGES: dict[str, Callable[[Lines], Lines]] = {
     "no JSON": lambda lines: [b"\x00\xff\n"],
     "nothing": lambda lines: [],
     "another format version": lambda lines: [lines[0].replace(b'"version":1', b'"version":2'), *lines[1:]],
-    "another schema": lambda lines: [lines[0].replace(b'"schema":"0004"', b'"schema":"0002"'), *lines[1:]],
+    "another schema": lambda lines: [lines[0].replace(b'"schema":"0006_logins"', b'"schema":"0002"'), *lines[1:]],
     "a line that is no row": lambda lines: [lines[0], b"[1]\n", *lines[1:]],
     "a row of no table": lambda lines: [lines[0], b'{"table":"sqlite_master","row":{}}\n', *lines[1:]],
 }

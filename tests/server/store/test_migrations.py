@@ -14,10 +14,11 @@ from sqlalchemy import BigInteger, MetaData, String, Table, inspect, select
 from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.store import Store, check_schema, migrate, open_store
 from pinwarden_server.store.engines import open_engine
+from pinwarden_server.store.logins import append_account, append_link, append_session, spend_id_token
 from pinwarden_server.store.schema import _config
 from pinwarden_server.store.tables import Moment, Whole, Words, metadata
 from tests.postgres import Postgres
-from tests.server.store.rows import NOW, SIGNATURE, audited, change, publish, root, token
+from tests.server.store.rows import NOW, SIGNATURE, account, audited, change, link, publish, root, session, token
 
 REVISIONS = [step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 LAST = REVISIONS[-1]
@@ -55,12 +56,16 @@ def fill(store: Store) -> None:
     with store.writer.transaction() as transaction:
         transaction.append_root(1, root(1), NOW)
         transaction.append_token(token("first"), b"\xff" * 32)
+        append_session(transaction, session("first"), b"\xff" * 32)
+        append_link(transaction, link("first"), b"\xff" * 32)
+        append_account(transaction, account("alice"))
+        spend_id_token(transaction, "d" * 64, NOW)
         transaction.append_attempt("alice", "key", fingerprint="f", answer="{}", at=NOW)
         transaction.append_change(change(audited(transaction), "payments", signatures=(SIGNATURE,)))
 
 
 def test_the_steps_have_one_line_of_descent() -> None:
-    assert REVISIONS == ["0001", "0002", "0003", "0004"]
+    assert REVISIONS == ["0001", "0002", "0003", "0004", "0006_logins"]
 
 
 def test_the_steps_make_exactly_the_tables_that_queries_are_built_from(store: Store) -> None:

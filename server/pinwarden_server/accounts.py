@@ -1,0 +1,119 @@
+"""
+Local accounts with a password, for the day when no administrator and no issuer lets anybody in.
+
+It may import libsodium, the store, ``audit`` and ``sessions``. A password is hashed by Argon2id, as many at a time as
+memory is meant for; a name that does not exist costs the same work as one that does.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from threading import BoundedSemaphore
+
+from nacl.exceptions import InvalidkeyError
+from nacl.pwhash import argon2id
+from sqlalchemy.exc import IntegrityError
+
+from pinwarden_server import audit
+from pinwarden_server.errors import Conflict, NotFound, TooManyAttempts, Unauthenticated
+from pinwarden_server.sessions import Grant, Session, begin_session
+from pinwarden_server.site import Act
+from pinwarden_server.store import Store
+from pinwarden_server.store.logins import (
+    AccountRow,
+    append_account,
+    find_account,
+    is_account,
+    remove_account,
+    revoke_sessions_of,
+)
+
+# RFC 9106's choice for little memory: 3 passes over 64 MiB. A stored hash keeps the work that it was made with.
+PASSES, MEMORY_BYTES = 3, 64 * 1024 * 1024
+HASHES_AT_ONCE = 2  # in one worker
+MIN_PASSWORD_CHARACTERS, MAX_PASSWORD_BYTES = 12, 1024
+# Of a password that was thrown away, with the work of today.
+_NOBODYS = b"$argon2id$v=19$m=65536,t=3,p=1$URTTPCEOe8MLWEofxFHBBA$1LSLyRBjNFzCjMA3tBcLLdYvrnDImPwtn20tMz6kWDA"
+_hashing = BoundedSemaphore(HASHES_AT_ONCE)
+
+
+def add_account(store: Store, name: str, password: bytes, grant: tuple[str, tuple[str, ...]], by: Act) -> AccountRow:
+    """
+    Make an account.
+
+    Args:
+        grant: role and pin sets of its sessions.
+
+    Raises:
+        Conflict: there is one of that name.
+    """
+    role, names = grant
+    hashed = argon2id.str(password, opslimit=PASSES, memlimit=MEMORY_BYTES).decode("ascii")
+    row = AccountRow(name, hashed, role, names, by.at.replace(microsecond=0), by.actor)
+    try:
+        with store.writer.transaction() as transaction:
+            append_account(transaction, row)
+            detail = {"role": role, "names": list(names)}
+            audit.append(transaction, at=by.at, actor=by.actor, action="account.add", subject=name, detail=detail)
+    except IntegrityError as error:
+        raise Conflict(f"there is an account {name!r}", hint="Remove it first, or choose another name.") from error
+    return row
+
+
+def delete_account(store: Store, name: str, by: Act) -> int:
+    """Remove an account and end its sessions; return how many that were. NotFound when there is none."""
+    with store.writer.transaction() as transaction:
+        if not remove_account(transaction, name):
+            raise NotFound(f"no account {name[:40]!r}", hint="`pinwarden server account list` lists those that exist.")
+        ended = revoke_sessions_of(transaction, name, "account", by.at)
+        detail = {"sessions": ended}
+        audit.append(transaction, at=by.at, actor=by.actor, action="account.remove", subject=name, detail=detail)
+    return ended
+
+
+def log_in(store: Store, name: str, password: str, now: datetime, *, lifetime: timedelta) -> Session:
+    """
+    Return a session of the account *name*.
+
+    Raises:
+        Unauthenticated: no such account, or not its password; which of them is not told.
+        TooManyAttempts: other passwords are being judged; nothing was hashed.
+    """
+    account = find_account(store.reader, name)
+    given = password.encode("utf-8", "surrogatepass")
+    with _one_of_few():
+        right = _verifies(account.password_hash.encode("ascii") if account else _NOBODYS, given)
+    if not right or account is None:
+        raise _no_account()
+    grant = Grant(account.name, "account", account.role, account.names, lifetime)
+    with store.writer.transaction() as transaction:
+        if not is_account(transaction, account):  # it was removed while its password was judged
+            raise _no_account()
+        return begin_session(transaction, grant, now, {})
+
+
+def _no_account() -> Unauthenticated:
+    return Unauthenticated(
+        "no account with that password",
+        expected="the name and the password of a local account",
+        hint="`pinwarden server account list`, on the server, shows the names.",
+    )
+
+
+def _verifies(hashed: bytes, password: bytes) -> bool:
+    if len(password) > MAX_PASSWORD_BYTES:
+        password = b""  # no account has an empty one; the work is the same
+    try:
+        return bool(argon2id.verify(hashed, password))
+    except InvalidkeyError:
+        return False
+
+
+@contextmanager
+def _one_of_few() -> Iterator[None]:
+    if not _hashing.acquire(blocking=False):
+        raise TooManyAttempts("other passwords are being judged", retry_after=1, hint="Repeat the request in a second.")
+    try:
+        yield
+    finally:
+        _hashing.release()

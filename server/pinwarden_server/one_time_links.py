@@ -1,0 +1,109 @@
+"""
+One-time links: an administrator hands one to a person, who redeems it for a session, once and soon.
+
+It may import the store, ``audit`` and ``sessions``. The code is in the fragment of the link, which no browser and no
+client sends along, so no access log has it; the store keeps a digest.
+"""
+
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from pinwarden.errors import ConfigError
+from pinwarden_server import audit
+from pinwarden_server.auth import matches
+from pinwarden_server.errors import Unauthenticated
+from pinwarden_server.login_drafts import LinkDraft
+from pinwarden_server.sessions import Grant, Session, begin_session
+from pinwarden_server.settings import Settings
+from pinwarden_server.site import Act
+from pinwarden_server.store import Store
+from pinwarden_server.store.logins import LinkRow, append_link, find_link, redeem_link
+
+_CODE = re.compile(r"pwl_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedLink:
+    """A new one-time link; *code* is shown this once."""
+
+    row: LinkRow
+    code: str
+
+    def url(self, base: str) -> str:
+        """Return the link for people, below the address *base* of the admin side."""
+        return f"{base.rstrip('/')}/#{self.code}"
+
+
+def issue_link(store: Store, draft: LinkDraft, by: Act) -> IssuedLink:
+    """Make a one-time link and return it with its code."""
+    identity, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+    now = by.at.replace(microsecond=0)
+    ends = now + timedelta(seconds=draft.lifetime_seconds)
+    row = LinkRow(identity, draft.owner, draft.role, draft.names, now, by.actor, ends)
+    detail = {
+        "owner": draft.owner,
+        "role": draft.role,
+        "names": list(draft.names),
+        "lifetime_seconds": draft.lifetime_seconds,
+    }
+    with store.writer.transaction() as transaction:
+        append_link(transaction, row, sha256(secret.encode()).digest())
+        audit.append(transaction, at=by.at, actor=by.actor, action="link.issue", subject=identity, detail=detail)
+    return IssuedLink(row, f"pwl_{identity}_{secret}")
+
+
+def redeem(store: Store, code: str, now: datetime, *, lifetime: timedelta) -> Session:
+    """
+    Return the session that the link with *code* stands for; nobody gets another one for it.
+
+    Raises:
+        Unauthenticated: no such link, or it was redeemed, or has expired; which of them is not told.
+    """
+    match = _CODE.fullmatch(code)
+    found = find_link(store.reader, match[1]) if match else None
+    if match is None or not matches(match[2], found and found[1]) or found is None:
+        raise _worthless()
+    row = found[0]
+    with store.writer.transaction() as transaction:
+        if not redeem_link(transaction, row.id, now):
+            raise _worthless()
+        grant = Grant(row.owner, "link", row.role, row.names, lifetime)
+        return begin_session(transaction, grant, now, {"link": row.id})
+
+
+def admin_url(settings: Settings) -> str:
+    """
+    Return the address that people reach the admin side by, for links.
+
+    Raises:
+        ConfigError: no setting tells it.
+    """
+    if settings.admin_url is not None:
+        return settings.admin_url
+    # Without TLS in front the server listens on this machine alone; a running one has written where.
+    for first in () if settings.tls_terminated_in_front else _listening(settings):
+        if first.startswith("http://"):
+            return first
+    raise ConfigError(
+        "nobody knows by which address people reach this server",
+        hint="Set admin_url, such as https://pins.example.com:8443.",
+    )
+
+
+def _listening(settings: Settings) -> list[str]:
+    try:
+        return [str(address) for address in json.loads((settings.run_dir / "addresses.json").read_text("utf-8"))]
+    except (OSError, ValueError):
+        return [f"http://{address}" for address in settings.bind if not address.startswith("unix:")]
+
+
+def _worthless() -> Unauthenticated:
+    return Unauthenticated(
+        "no link that can be redeemed",
+        expected="the code of a one-time link, within its life, for the first time",
+        hint="Ask for a new link. If nobody but you had this one and you never used it, tell your administrator.",
+    )

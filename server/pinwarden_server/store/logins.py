@@ -1,0 +1,214 @@
+"""
+Sessions, one-time links, local accounts and spent ID tokens, as the store keeps them.
+
+It may import ``tables`` and SQLAlchemy. Secrets come as digests and leave as digests; a link is spent in the statement
+that finds it unspent, so two redeemers at once cannot both have it.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, Select, and_, delete, insert, select, update
+
+from pinwarden.strict_json import format_time
+from pinwarden_server.store.failures import store_failures
+from pinwarden_server.store.reader import Reader
+from pinwarden_server.store.tables import accounts, is_text, one_time_links, sessions, used_id_tokens
+from pinwarden_server.store.writer import Transaction
+
+KEPT_AFTER_THE_END = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """
+    A login that holds for some hours, without its secret.
+
+    Attributes:
+        owner: the person or job.
+        way: ``link``, ``account`` or ``oidc``.
+        revoked_at: when it was ended before its time.
+    """
+
+    id: str
+    owner: str
+    way: str
+    role: str
+    names: tuple[str, ...]
+    authenticated_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the row as the admin API shows it; nothing in it helps to get in."""
+        return {
+            "id": self.id,
+            "owner": self.owner,
+            "way": self.way,
+            "role": self.role,
+            "names": list(self.names),
+            "authenticated_at": format_time(self.authenticated_at),
+            "expires_at": format_time(self.expires_at),
+            "revoked_at": self.revoked_at and format_time(self.revoked_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A one-time link without its secret."""
+
+    id: str
+    owner: str
+    role: str
+    names: tuple[str, ...]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+    redeemed_at: datetime | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the row as the admin API shows it; nothing in it helps to get in."""
+        return {
+            "id": self.id,
+            "owner": self.owner,
+            "role": self.role,
+            "names": list(self.names),
+            "created_at": format_time(self.created_at),
+            "created_by": self.created_by,
+            "expires_at": format_time(self.expires_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """A local account; *password_hash* is Argon2id with its parameters and salt, in PHC form."""
+
+    name: str
+    password_hash: str
+    role: str
+    names: tuple[str, ...]
+    created_at: datetime
+    created_by: str
+
+
+def find_session(reader: Reader, identity: str) -> tuple[SessionRow, bytes] | None:
+    """Return a session and the digest of its secret, or None."""
+    row = _first(reader, select(sessions).where(is_text(sessions.c.id, identity)))
+    return None if row is None else (_session(row), row.secret_sha256)
+
+
+def list_sessions(reader: Reader) -> list[SessionRow]:
+    """Return every session that was not forgotten yet, ended ones included, the oldest login first."""
+    query = select(sessions).order_by(sessions.c.authenticated_at, sessions.c.id)
+    with store_failures(), reader.engine.begin() as connection:
+        return [_session(row) for row in connection.execute(query)]
+
+
+def find_link(reader: Reader, identity: str) -> tuple[LinkRow, bytes] | None:
+    """Return a one-time link and the digest of its secret, or None."""
+    row = _first(reader, select(one_time_links).where(is_text(one_time_links.c.id, identity)))
+    if row is None:
+        return None
+    columns = {name: value for name, value in row._mapping.items() if name not in ("secret_sha256", "names")}
+    return LinkRow(**columns, names=tuple(json.loads(row.names))), row.secret_sha256
+
+
+def find_account(reader: Reader, name: str) -> AccountRow | None:
+    """Return the account *name*, or None."""
+    row = _first(reader, select(accounts).where(is_text(accounts.c.name, name)))
+    return None if row is None else _account(row)
+
+
+def list_accounts(reader: Reader) -> list[AccountRow]:
+    """Return every account, by name."""
+    with store_failures(), reader.engine.begin() as connection:
+        return [_account(row) for row in connection.execute(select(accounts).order_by(accounts.c.name))]
+
+
+def append_session(transaction: Transaction, row: SessionRow, secret_sha256: bytes) -> None:
+    """Add a session."""
+    values = {**_values(row, "id", "owner", "way", "role", "authenticated_at", "expires_at"), "names": _names(row)}
+    transaction.run(insert(sessions).values(secret_sha256=secret_sha256, **values))
+
+
+def revoke_session(transaction: Transaction, identity: str, at: datetime) -> bool:
+    """End a session; False when it does not exist or was ended before."""
+    which = and_(is_text(sessions.c.id, identity), sessions.c.revoked_at.is_(None))
+    return transaction.count(update(sessions).where(which).values(revoked_at=at)) == 1
+
+
+def revoke_sessions_of(transaction: Transaction, owner: str, way: str, at: datetime) -> int:
+    """End every session of *owner* that began that *way*; return how many."""
+    which = and_(sessions.c.owner == owner, sessions.c.way == way, sessions.c.revoked_at.is_(None))
+    return transaction.count(update(sessions).where(which).values(revoked_at=at))
+
+
+def append_link(transaction: Transaction, row: LinkRow, secret_sha256: bytes) -> None:
+    """Add a one-time link."""
+    values = {**_values(row, "id", "owner", "role", "created_at", "created_by", "expires_at"), "names": _names(row)}
+    transaction.run(insert(one_time_links).values(secret_sha256=secret_sha256, **values))
+
+
+def redeem_link(transaction: Transaction, identity: str, at: datetime) -> bool:
+    """Spend a link; False when it was spent, has expired or is not there: then nobody may be let in for it."""
+    unspent = and_(
+        one_time_links.c.id == identity, one_time_links.c.redeemed_at.is_(None), one_time_links.c.expires_at > at
+    )
+    return transaction.count(update(one_time_links).where(unspent).values(redeemed_at=at)) == 1
+
+
+def append_account(transaction: Transaction, row: AccountRow) -> None:
+    """Add an account; IntegrityError when there is one of that name."""
+    values = {**_values(row, "name", "password_hash", "role", "created_at", "created_by"), "names": _names(row)}
+    transaction.run(insert(accounts).values(**values))
+
+
+def is_account(transaction: Transaction, row: AccountRow) -> bool:
+    """Tell whether that very account is there, as this transaction sees it."""
+    same = and_(accounts.c.name == row.name, accounts.c.password_hash == row.password_hash)
+    return transaction.exists(select(accounts.c.name).where(same))
+
+
+def remove_account(transaction: Transaction, name: str) -> bool:
+    """Remove an account; False when there is none."""
+    return transaction.count(delete(accounts).where(is_text(accounts.c.name, name))) == 1
+
+
+def spend_id_token(transaction: Transaction, digest: str, expires_at: datetime) -> None:
+    """Remember that an ID token was exchanged; IntegrityError when it was before."""
+    transaction.run(insert(used_id_tokens).values(digest=digest, expires_at=expires_at))
+
+
+def forget_logins(transaction: Transaction, now: datetime) -> None:
+    """Drop what ended long ago, and the ID tokens that nobody would take any more; the audit log keeps the logins."""
+    for table, before in (
+        (sessions, now - KEPT_AFTER_THE_END),
+        (one_time_links, now - KEPT_AFTER_THE_END),
+        (used_id_tokens, now),
+    ):
+        transaction.run(delete(table).where(table.c.expires_at < before))
+
+
+def _first(reader: Reader, query: Select[Any]) -> Row[Any] | None:
+    with store_failures(), reader.engine.begin() as connection:
+        return connection.execute(query).first()
+
+
+def _session(row: Row[Any]) -> SessionRow:
+    columns = {name: value for name, value in row._mapping.items() if name not in ("secret_sha256", "names")}
+    return SessionRow(**columns, names=tuple(json.loads(row.names)))
+
+
+def _account(row: Row[Any]) -> AccountRow:
+    columns = {name: value for name, value in row._mapping.items() if name != "names"}
+    return AccountRow(**columns, names=tuple(json.loads(row.names)))
+
+
+def _names(row: SessionRow | LinkRow | AccountRow) -> str:
+    return json.dumps(list(row.names))
+
+
+def _values(row: object, *columns: str) -> dict[str, Any]:
+    return {column: getattr(row, column) for column in columns}

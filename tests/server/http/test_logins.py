@@ -1,0 +1,408 @@
+"""Logging in by a one-time link or an account, what a session may do for how long, and step-up."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pinwarden_server import accounts
+from pinwarden_server.operations import OPERATIONS
+from pinwarden_server.site import Act
+from pinwarden_server.store.logins import find_session
+
+if TYPE_CHECKING:
+    from tests.server.http.conftest import Service
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def desk(installation, serve):
+    """A service whose links lead to an address, and where an address may be wrong ten times a minute."""
+    return serve(installation, admin_url="https://pins.example.com:8443", wrong_attempts_per_minute=10)
+
+
+def link(service: "Service", owner: str = "alice", role: str = "editor", **more: Any) -> str:
+    """Return the code of a new one-time link."""
+    answer = service.ask("POST", "/admin/v1/one-time-links", body={"owner": owner, "role": role, **more})
+    assert answer.status_code == 201, answer.text
+    base, code = answer.json["url"].split("#")
+    assert base == "https://pins.example.com:8443/"
+    return str(code)
+
+
+def log_in(service: "Service", **body: str) -> Any:
+    return service.client.post("/admin/v1/logins", json=body)
+
+
+def session(service: "Service", **grant: Any) -> dict[str, Any]:
+    """Return a session that has just begun by a link."""
+    answer = log_in(service, link=link(service, **grant))
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json)
+
+
+def account(service: "Service", name: str = "breaker", role: str = "admin", password: str = PASSWORD) -> None:
+    by = Act("system:command", service.clock())
+    accounts.add_account(service.node.site.store, name, password.encode(), (role, ("*",)), by)
+
+
+def audit(service: "Service", since: int = 0) -> list[dict[str, Any]]:
+    rows = service.ask("GET", "/admin/v1/audit").json["rows"]
+    return [row for row in rows if row["seq"] > since]
+
+
+def test_a_link_is_redeemed_for_a_session_that_may_what_was_granted_and_no_more(desk):
+    begun = session(desk, owner="alice@example.com", role="editor", names=["pay*"])
+    shown = {name: begun[name] for name in ("owner", "way", "role", "names", "revoked_at")}
+    assert shown == {
+        "owner": "alice@example.com",
+        "way": "link",
+        "role": "editor",
+        "names": ["pay*"],
+        "revoked_at": None,
+    }
+    put = {"body": desk.draft(), "If_None_Match": "*", "token": begun["token"]}
+    assert desk.ask("PUT", "/admin/v1/pinsets/payments", **put).status_code == 201
+    assert desk.ask("PUT", "/admin/v1/pinsets/orders", **put).status_code == 403
+    assert desk.ask("GET", "/admin/v1/tokens", token=begun["token"]).status_code == 403
+
+
+def test_a_link_lets_in_once(desk):
+    code = link(desk)
+    assert log_in(desk, link=code).status_code == 201
+    before = desk.stored()
+    desk.problem(log_in(desk, link=code), 401, "unauthenticated")
+    assert desk.stored() == before
+
+
+def test_of_many_redeemers_at_once_one_gets_in(desk):
+    for _ in range(3):
+        code, gate = link(desk), threading.Barrier(4)
+
+        def redeem(_: int, code: str = code, gate: threading.Barrier = gate) -> int:
+            gate.wait()
+            return int(log_in(desk, link=code).status_code)
+
+        with ThreadPoolExecutor(4) as redeemers:
+            assert sorted(redeemers.map(redeem, range(4))) == [201, 401, 401, 401]
+        desk.clock.advance(minutes=1)  # so that the budget of wrong attempts is whole again
+
+
+def test_a_link_ends_by_itself(desk):
+    code, longer = link(desk), link(desk, lifetime_seconds=3600)
+    desk.clock.advance(minutes=15)
+    assert log_in(desk, link=code).status_code == 401
+    assert log_in(desk, link=longer).status_code == 201
+
+
+def test_worthless_codes_are_refused_alike_and_spend_nothing(desk):
+    good = link(desk)
+    spent = link(desk)
+    log_in(desk, link=spent)
+    before = desk.stored()
+    worthless = ["", "pwl_", good[:-1], f"{good}x", f"{good[:-43]}{'A' * 43}", f"pwl_{'0' * 16}_{'A' * 43}", spent]
+    answers = {log_in(desk, link=code).data for code in worthless}
+    assert (len(answers), desk.stored()) == (1, before)
+    assert log_in(desk, link=good).status_code == 201
+
+
+def test_a_good_link_is_taken_while_its_address_has_to_wait(desk):
+    good = link(desk)
+    found = [log_in(desk, link=f"pwl_{'0' * 16}_{'A' * 43}").status_code for _ in range(12)]
+    assert found == [401] * 10 + [429] * 2
+    assert log_in(desk, link=good).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"owner": "alice"},
+        {"role": "editor"},
+        {"owner": "", "role": "editor"},
+        {"owner": "a b", "role": "editor"},
+        {"owner": "alice\n", "role": "editor"},
+        {"owner": "alice", "role": "king"},
+        {"owner": "alice", "role": "editor", "names": []},
+        {"owner": "alice", "role": "editor", "names": ["A b"]},
+        {"owner": "alice", "role": "editor", "lifetime_seconds": 86401},
+        {"owner": "alice", "role": "editor", "lifetime_seconds": 59},
+    ],
+)
+def test_an_impossible_link_is_refused(desk, body: dict[str, Any]):
+    before = desk.stored()
+    desk.problem(desk.ask("POST", "/admin/v1/one-time-links", body=body), 422, "invalid")
+    assert desk.stored() == before
+
+
+def test_a_link_is_not_made_where_nobody_knows_its_address(installation, serve):
+    service = serve(installation, tls_terminated_in_front=True)
+    before = service.stored()
+    answer = service.ask("POST", "/admin/v1/one-time-links", body={"owner": "alice", "role": "reader"})
+    document = service.problem(answer, 409, "conflict")
+    assert ("admin_url" in document["detail"], service.stored()) == (True, before)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"account": "a"},
+        {"password": "b"},
+        {"link": "a", "oidc_token": "b"},
+        {"link": "a", "account": "a", "password": "b"},
+        {"link": 7},
+        {"link": None},
+        {"token": "x"},
+    ],
+)
+def test_a_login_takes_exactly_one_way_in(desk, body: dict[str, Any]):
+    before = desk.stored()
+    desk.problem(log_in(desk, **body), 422, "invalid")
+    assert desk.stored() == before
+
+
+def test_no_refusal_repeats_a_secret(desk):
+    secret = "canary-93a1"
+    bodies = [{"link": secret, "password": secret}, {"link": [secret]}, {"account": "a", "password": {"x": secret}}]
+    bodies += [{"link": secret}, {"account": "a", "password": secret}, {"oidc_token": secret}]
+    answers = [log_in(desk, **body) for body in bodies]
+    assert [answer.status_code for answer in answers] == [422, 422, 422, 401, 401, 401]
+    assert all(secret not in answer.text for answer in answers)
+
+
+def test_an_account_lets_in_by_its_password_alone(desk):
+    account(desk)
+    answer = log_in(desk, account="breaker", password=PASSWORD)
+    assert (answer.status_code, answer.json["owner"], answer.json["way"]) == (201, "breaker", "account")
+    assert desk.ask("GET", "/admin/v1/tokens", token=answer.json["token"]).status_code == 200
+    wrong = [("breaker", PASSWORD + "x"), ("breaker", ""), ("nobody", PASSWORD), ("breaker\0", PASSWORD), ("", "")]
+    wrong.append(("breaker", "x" * 5000))
+    answers = {log_in(desk, account=name, password=password).data for name, password in wrong}
+    assert len(answers) == 1
+
+
+def test_a_name_that_does_not_exist_costs_the_work_of_one_that_does(desk, monkeypatch):
+    work = []
+
+    def verify(hashed: bytes, password: bytes) -> bool:
+        work.append(hashed.rpartition(b"$")[0].rpartition(b"$")[0])
+        return False
+
+    account(desk)
+    monkeypatch.setattr(accounts.argon2id, "verify", verify)
+    for name in ("breaker", "nobody"):
+        assert log_in(desk, account=name, password="x").status_code == 401
+    assert work == [b"$argon2id$v=19$m=65536,t=3,p=1"] * 2
+
+
+def test_a_password_is_not_judged_while_its_address_has_to_wait(desk, monkeypatch):
+    account(desk)
+    for _ in range(10):
+        desk.ask("GET", "/admin/v1/roots", token="pw_x")
+    monkeypatch.setattr(accounts.argon2id, "verify", lambda *_: pytest.fail("a password was judged"))
+    before = desk.stored()
+    desk.problem(log_in(desk, account="breaker", password=PASSWORD), 429, "too-many-attempts")
+    assert desk.stored() == before
+
+
+def test_only_so_many_passwords_are_judged_at_once_as_memory_is_meant_for(desk, monkeypatch):
+    account(desk)
+    inside, leave, most = threading.Semaphore(0), threading.Event(), []
+
+    def verify(hashed: bytes, password: bytes) -> bool:
+        most.append(1)
+        inside.release()
+        assert leave.wait(20)
+        return True
+
+    monkeypatch.setattr(accounts.argon2id, "verify", verify)
+    with ThreadPoolExecutor(2) as patient:
+        judged = [patient.submit(log_in, desk, account="breaker", password=PASSWORD) for _ in range(2)]
+        assert all(inside.acquire(timeout=20) for _ in range(2))
+        refused = log_in(desk, account="breaker", password=PASSWORD)
+        leave.set()
+    assert [each.result().status_code for each in judged] == [201, 201]
+    desk.problem(refused, 429, "too-many-attempts")
+    assert (refused.headers["Retry-After"], len(most)) == ("1", 2)
+
+
+def test_a_removed_account_lets_nobody_in_and_its_sessions_end(desk):
+    account(desk)
+    token = log_in(desk, account="breaker", password=PASSWORD).json["token"]
+    other = session(desk, owner="breaker")["token"]
+    store = desk.node.site.store
+    assert accounts.delete_account(store, "breaker", Act("system:command", desk.clock())) == 1
+    assert desk.ask("GET", "/admin/v1/roots", token=token).status_code == 401
+    assert desk.ask("GET", "/admin/v1/roots", token=other).status_code == 200  # of a link, for the same person
+    assert log_in(desk, account="breaker", password=PASSWORD).status_code == 401
+
+
+def test_an_account_that_is_removed_while_its_password_is_judged_lets_nobody_in(desk, monkeypatch):
+    def verify(hashed: bytes, password: bytes) -> bool:
+        accounts.delete_account(desk.node.site.store, "breaker", Act("system:command", desk.clock()))
+        return True
+
+    account(desk)
+    monkeypatch.setattr(accounts.argon2id, "verify", verify)
+    desk.problem(log_in(desk, account="breaker", password=PASSWORD), 401, "unauthenticated")
+    assert desk.ask("GET", "/admin/v1/sessions").json == {"sessions": []}
+
+
+def test_a_session_ends_by_itself(installation, serve):
+    service = serve(installation, admin_url="https://pins.example.com:8443", session_lifetime_seconds=600)
+    token = session(service)["token"]
+    service.clock.advance(seconds=599)
+    assert service.ask("GET", "/admin/v1/roots", token=token).status_code == 200
+    service.clock.advance(seconds=2)
+    assert service.ask("GET", "/admin/v1/roots", token=token).status_code == 401
+
+
+def test_whoever_logs_out_is_out_at_once(desk):
+    token = session(desk)["token"]
+    ended = desk.ask("DELETE", "/admin/v1/sessions/current", token=token)
+    assert (ended.status_code, ended.json["revoked_at"] is not None) == (200, True)
+    assert desk.ask("GET", "/admin/v1/roots", token=token).status_code == 401
+
+
+def test_an_administrator_lists_and_ends_sessions(desk):
+    begun = session(desk, owner="mallory")
+    shown = {name: value for name, value in begun.items() if name != "token"}
+    assert desk.ask("GET", "/admin/v1/sessions").json == {"sessions": [shown]}
+    first = desk.ask("DELETE", f"/admin/v1/sessions/{begun['id']}")
+    before = desk.stored()
+    again = desk.ask("DELETE", f"/admin/v1/sessions/{begun['id']}")
+    assert (first.status_code, again.status_code, again.json, desk.stored()) == (200, 200, first.json, before)
+    assert desk.ask("GET", "/admin/v1/roots", token=begun["token"]).status_code == 401
+
+
+@pytest.mark.parametrize("role", ["reader", "editor", "approver", "operator", "admin"])
+def test_a_session_has_the_rights_of_its_role(desk, role: str):
+    token, session_ = desk.token(role), session(desk, role=role)["token"]
+    paths = ["/admin/v1/pinsets", "/admin/v1/audit", "/admin/v1/tokens", "/admin/v1/sessions", "/metrics", "/statusz"]
+    wanted = [desk.ask("GET", path, token=token).status_code for path in paths]
+    assert [desk.ask("GET", path, token=session_).status_code for path in paths] == wanted
+
+
+def test_a_token_is_no_session_and_a_session_no_token(desk):
+    token, begun = desk.token("admin"), session(desk, role="admin")
+    swapped = [f"pws{token[2:]}", f"pw{begun['token'][3:]}"]
+    assert [desk.ask("GET", "/admin/v1/roots", token=each).status_code for each in swapped] == [401, 401]
+
+
+def test_everything_about_logins_is_in_the_audit_log_without_a_secret(desk):
+    account(desk)
+    since = desk.ask("GET", "/admin/v1/audit").json["next"]
+    code = link(desk, owner="alice", role="editor", names=["pay*"])
+    begun = log_in(desk, link=code).json
+    by_password = log_in(desk, account="breaker", password=PASSWORD).json
+    desk.ask("DELETE", "/admin/v1/sessions/current", token=begun["token"])
+    rows = audit(desk, since)
+    assert [(row["actor"].partition(":")[0], row["action"], row["subject"]) for row in rows] == [
+        ("token", "link.issue", code.split("_")[1]),
+        ("session", "session.begin", "alice"),
+        ("session", "session.begin", "breaker"),
+        ("session", "session.end", begun["id"]),
+    ]
+    assert rows[1]["detail"] == {
+        "session": begun["id"],
+        "way": "link",
+        "role": "editor",
+        "names": ["pay*"],
+        "link": code.split("_")[1],
+    }
+    kept = json.dumps(rows).encode() + (desk.installation.folder / "pinwarden.db").read_bytes()
+    for secret in (code, begun["token"], by_password["token"]):
+        assert secret.split("_", 2)[2].encode() not in kept
+    assert PASSWORD.encode() not in kept
+
+
+def test_what_ended_long_ago_is_forgotten_by_the_renewal(desk):
+    begun, reader = session(desk), desk.node.site.store.reader
+    desk.clock.advance(days=7)
+    desk.node.renewer.tick()
+    assert find_session(reader, begun["id"]) is not None
+    desk.clock.advance(hours=9)  # it lived for eight
+    desk.node.renewer.tick()
+    assert find_session(reader, begun["id"]) is None
+
+
+STEPPED = {(each.method, each.path) for each in OPERATIONS if each.step_up}
+
+
+def test_the_operations_that_need_a_recent_login_are_those_that_publish_or_hand_out_rights():
+    assert {
+        ("PUT", "/admin/v1/pinsets/{name}"),
+        ("POST", "/admin/v1/pinsets/{name}/rollback"),
+        ("POST", "/admin/v1/pinsets/{name}/renewal"),
+        ("POST", "/admin/v1/roots"),
+        ("POST", "/admin/v1/tokens"),
+        ("POST", "/admin/v1/one-time-links"),
+    } == STEPPED
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.right], ids=lambda each: each.id)
+def test_an_old_session_is_challenged_exactly_where_the_table_says(desk, operation):
+    old = session(desk, role="admin")["token"]
+    fresh = session(desk, role="admin")["token"]
+    desk.clock.advance(seconds=901)
+    names = {"name": "payments", "version": "1", "change_id": "7", "token_id": "0" * 16, "session_id": "0" * 16}
+    path, before = operation.path.format(**names), desk.stored()
+    answer = desk.ask(operation.method, path, token=old, body=b"{" if operation.body else None)
+    if not operation.step_up:
+        assert answer.status_code not in (401, 403, 500), answer.text
+        return
+    document = desk.problem(answer, 401, "step-up-needed")
+    assert answer.headers["WWW-Authenticate"] == (
+        'Bearer realm="pinwarden", error="insufficient_user_authentication", max_age="900"'
+    )
+    assert (document["max_age"], document["expected"], document["got"]) == (
+        900,
+        "a login at most 900 seconds ago",
+        "901 seconds ago",
+    )
+    assert ("`pinwarden login` again" in document["detail"], desk.stored()) == (True, before)
+    desk.clock.advance(seconds=-1)
+    assert desk.ask(operation.method, path, token=fresh, body=b"{").status_code not in (401, 403)
+
+
+def test_a_new_login_publishes_what_an_old_one_could_not(desk):
+    old = session(desk)["token"]
+    desk.clock.advance(hours=1)
+    put = {"body": desk.draft(), "If_None_Match": "*"}
+    assert desk.ask("PUT", "/admin/v1/pinsets/payments", token=old, **put).status_code == 401
+    fresh = session(desk)["token"]
+    assert desk.ask("PUT", "/admin/v1/pinsets/payments", token=fresh, **put).status_code == 201
+    assert desk.ask("GET", "/admin/v1/pinsets", token=old).status_code == 200
+
+
+def test_whoever_may_not_do_it_anyway_is_not_asked_to_log_in_again(desk):
+    old = session(desk, role="reader")["token"]
+    desk.clock.advance(hours=1)
+    answer = desk.ask("PUT", "/admin/v1/pinsets/payments", token=old, body=desk.draft(), If_None_Match="*")
+    desk.problem(answer, 403, "forbidden")
+
+
+def test_tokens_of_machines_are_never_challenged(desk):
+    token = desk.token("editor", seconds=7 * 24 * 3600)
+    desk.clock.advance(days=6)
+    answer = desk.ask("PUT", "/admin/v1/pinsets/payments", token=token, body=desk.draft(), If_None_Match="*")
+    assert answer.status_code == 201
+
+
+def test_step_up_is_turned_off_by_zero(installation, serve):
+    service = serve(installation, admin_url="https://pins.example.com:8443", step_up_seconds=0)
+    token = session(service)["token"]
+    service.clock.advance(hours=7)
+    answer = service.ask("PUT", "/admin/v1/pinsets/payments", token=token, body=service.draft(), If_None_Match="*")
+    assert answer.status_code == 201
+
+
+def test_a_refused_step_up_spends_no_budget_of_wrong_attempts(desk):
+    old = session(desk)["token"]
+    desk.clock.advance(hours=1)
+    put = {"body": desk.draft(), "If_None_Match": "*", "token": old}
+    found = [desk.ask("PUT", "/admin/v1/pinsets/payments", **put).json["type"].rpartition(":")[2] for _ in range(12)]
+    assert found == ["step-up-needed"] * 12
