@@ -142,10 +142,25 @@ def drip(target: socket.socket, piece: bytes) -> None:
 
 
 def test_a_line_on_which_bytes_drip_ends_when_its_time_is_over(real: Any, authority: Any) -> None:
+    with real.client() as client:
+        client.set(cache_at(real.url, authority)._key("newest"), b"x" * 800)  # one answer
     with relay(real.port, drip) as port:
         start = time.monotonic()
         assert "gave no whole answer in time" in failure(f"redis://127.0.0.1:{port}", authority)
         assert time.monotonic() - start < 30  # it would have taken 40 s to the end
+
+
+def late(target: socket.socket, piece: bytes) -> None:
+    """Pass everything on just before the time for one answer is over."""
+    time.sleep(limits.ANSWER_SECONDS * 0.8)
+    target.sendall(piece)
+
+
+def test_answers_that_are_each_in_time_do_not_add_up(real: Any, authority: Any) -> None:
+    with real.client() as client:  # a line whose roots take five more questions
+        client.set(cache_at(real.url, authority)._key("newest"), b"pinwarden-1 1.1 1.1 300\n")
+    with relay(real.port, late) as port:
+        assert "gave no whole answer in time" in failure(f"redis://127.0.0.1:{port}", authority)
 
 
 # What it answers, and our words for it.
