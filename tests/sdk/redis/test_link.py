@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import signal
 import socket
 import ssl
@@ -98,11 +99,19 @@ def relay(port: int, pass_on: Callable[[socket.socket, bytes], None], context: A
     listener = socket.create_server(("127.0.0.1", 0))
     open_ones: list[socket.socket] = [listener]
 
-    def carry(source: socket.socket, target: socket.socket, by: Callable[[socket.socket, bytes], None]) -> None:
+    def carry(near: socket.socket, far: socket.socket) -> None:
+        # One thread for both ways: two in one TLS connection disturb each other.
+        ways = {near: (far, pass_all), far: (near, pass_on)}
         with suppress(OSError):
-            while piece := source.recv(65536):
-                by(target, piece)
-        for one in (source, target):
+            while True:
+                pending = isinstance(near, ssl.SSLSocket) and near.pending()
+                for source in [near] if pending else select.select(list(ways), [], [])[0]:
+                    target, by = ways[source]
+                    piece = source.recv(65536)
+                    if not piece:
+                        raise ConnectionAbortedError
+                    by(target, piece)
+        for one in ways:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
@@ -116,8 +125,7 @@ def relay(port: int, pass_on: Callable[[socket.socket, bytes], None], context: A
                         near = context.wrap_socket(near, server_side=True)
                     far = socket.create_connection(("127.0.0.1", port))
                     open_ones.extend((near, far))
-                    for route in ((near, far, pass_all), (far, near, pass_on)):
-                        threading.Thread(target=carry, args=route, daemon=True).start()
+                    threading.Thread(target=carry, args=(near, far), daemon=True).start()
 
     threading.Thread(target=listen, daemon=True).start()
     try:
