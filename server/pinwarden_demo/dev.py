@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pinwarden.strict_json import encode_base64
-from pinwarden_demo.certificates import PrivateCA, new_key, pin_of_key
+from pinwarden.testing.certificates import PrivateCA, new_key, pin_of_key
 from pinwarden_demo.environment import closing_undisturbed, temporary_folder
 from pinwarden_demo.errors import CannotStart
 from pinwarden_demo.names import LOOPBACK
@@ -144,7 +144,7 @@ def open_workbench(folder: Path | None, port: int) -> Iterator[Workbench]:
         server = PinServer(place / "server")
         exits.callback(server.stop)
         server.start(port=port)
-        ca = PrivateCA(place / "tls", "Pinwarden dev CA")
+        ca = PrivateCA("Pinwarden dev CA")
         (place / "ca.pem").write_bytes(ca.pem)
         host, impostor = ca.issue(HOST), ca.issue(HOST)
         wires = [Wire(Service(identity)) for identity in (host, impostor)]
@@ -176,7 +176,7 @@ def _place(folder: Path | None, exits: ExitStack) -> Path:
     """Return the folder, ready and ours alone until *exits* end."""
     place = temporary_folder("pinwarden-dev-", exits, keep=False) if folder is None else folder.absolute()
     try:
-        (place / "tls").mkdir(mode=0o700, parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = exits.enter_context((place / "lock").open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -184,8 +184,6 @@ def _place(folder: Path | None, exits: ExitStack) -> Path:
         raise CannotStart(f"another `pinwarden dev` uses {place}", hint=hint) from error
     except OSError as error:
         raise CannotStart(f"folder {place} cannot be used: {error.strerror}") from error
-    for former in (place / "tls").glob("*.pem"):
-        former.unlink()  # each start makes its TLS keys anew
     return place
 
 

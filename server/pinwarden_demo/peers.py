@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pinwarden.strict_json import encode_base64
-from pinwarden_demo.certificates import Identity
+from pinwarden.testing.certificates import Identity
 from pinwarden_demo.errors import CannotMeasure
 
 PATIENCE_SECONDS = 10.0

@@ -16,7 +16,7 @@ from typing import Any
 from pinwarden import PinClient
 from pinwarden.spki import pin_of
 from pinwarden.strict_json import encode_base64
-from pinwarden_demo.certificates import Identity, PrivateCA
+from pinwarden.testing.certificates import Identity, PrivateCA
 from pinwarden_demo.client_process import Application, ClientProcess
 from pinwarden_demo.environment import closing_undisturbed, temporary_folder
 from pinwarden_demo.names import ZONE, names_on_loopback
@@ -72,8 +72,8 @@ class Stage:
         self.server = PinServer(folder / "server")
         exits.callback(self.server.kill)  # its folder goes too, so nothing in it is worth a graceful end
         self.server.start()
-        self.ca = PrivateCA(folder, "Demo company CA")
-        self.proxy_ca = PrivateCA(folder, "Interception proxy CA")
+        self.ca = PrivateCA("Demo company CA")
+        self.proxy_ca = PrivateCA("Interception proxy CA")
         self.trusted = folder / "trusted-cas.pem"
         self.trusted.write_bytes(self.ca.pem + self.proxy_ca.pem)
         self.payments, self.orders = (self._host(f"{name}{ZONE}") for name in HOSTS)

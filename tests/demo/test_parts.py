@@ -4,7 +4,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,8 @@ from pinwarden.bundle import Bundle
 from pinwarden.documents import PinSet
 from pinwarden.spki import pin_of
 from pinwarden.testing import InsecureForProductionWarning, ThrowawayAuthority
+from pinwarden.testing.certificates import PrivateCA, new_key, pin_of_key
 from pinwarden.trust import advance_bundle, begin
-from pinwarden_demo.certificates import PrivateCA, new_key, pin_of_key
 from pinwarden_demo.hostile import of_a_foreign_authority, with_one_bit_flipped
 from pinwarden_demo.libraries import LIBRARIES, Result, call, every_library, play_round
 from pinwarden_demo.load import SteadyLoad
@@ -29,8 +28,8 @@ NAME = "api.demo.test"
 class Scene:
     """One service behind a wire, an interceptor of it, and a context that trusts the CAs of both."""
 
-    def __init__(self, folder: Path) -> None:
-        self.ca, other = PrivateCA(folder, "one"), PrivateCA(folder, "other")
+    def __init__(self) -> None:
+        self.ca, other = PrivateCA("one"), PrivateCA("other")
         self.service = Service(self.ca.issue(NAME))
         self.context = ssl.create_default_context(cadata=(self.ca.pem + other.pem).decode())
         trust = ssl.create_default_context(cadata=self.ca.pem.decode())
@@ -40,9 +39,9 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene() -> Iterator[Scene]:
     """A scene inside the zone of the demo's names."""
-    made = Scene(tmp_path)
+    made = Scene()
     with names_on_loopback():
         yield made
     made.wire.close()
@@ -66,9 +65,9 @@ def test_names_of_the_zone_are_this_machine_and_only_inside_the_block():
         socket.getaddrinfo(NAME, 443)
 
 
-def test_a_pin_is_the_same_before_and_after_the_certificate_exists(tmp_path):
+def test_a_pin_is_the_same_before_and_after_the_certificate_exists():
     key = new_key()
-    identity = PrivateCA(tmp_path, "one").issue(NAME, key)
+    identity = PrivateCA("one").issue(NAME, key=key)
     assert pin_of_key(key) == identity.pin == pin_of(identity.certificate)
 
 
@@ -95,7 +94,7 @@ def test_a_round_counts_bytes_connections_and_errors_by_their_names(scene):
     good = play_round(every_library(scene.context, scene.url), scene.service)
     assert (good.sent, good.through, good.errors, good.met) == (4, 4, {}, 4)
     assert good.bytes_read == scene.service.bytes_read
-    expired = scene.ca.issue(NAME, scene.service.identity.key, expired=True)
+    expired = scene.ca.issue(NAME, key=scene.service.identity.key, expired=True)
     with scene.service.presenting(expired):
         bad = play_round(every_library(scene.context, scene.url), scene.service)
     assert (bad.through, bad.errors, bad.bytes_read, bad.met) == (0, {"SSLCertVerificationError": 4}, 0, 4)

@@ -43,6 +43,12 @@ TESTS: dict[str, tuple[str, ...]] = {
     "witness": ("tests/sdk/test_reports.py", "tests/sdk"),
     "reports": ("tests/sdk/test_reports.py", "tests/sdk"),
     "delivery": ("tests/sdk/test_reports.py", "tests/sdk"),
+    "cache_redis/scripts": ("tests/sdk/redis/test_documents.py", "tests/sdk/redis"),
+    "cache_redis/cache": ("tests/sdk/redis/test_documents.py", "tests/sdk/redis"),
+    "cache_redis/line": ("tests/sdk/redis/test_link.py", "tests/sdk/redis"),
+    "cache_redis/link": ("tests/sdk/redis/test_link.py", "tests/sdk/redis"),
+    "cache_redis/fleet": ("tests/sdk/redis/test_fleet.py", "tests/sdk/redis"),
+    "cache_redis/hints": ("tests/sdk/redis/test_fleet.py", "tests/sdk/redis"),
     "tls/gate": (
         "tests/tls/test_hole_1_2_bytes.py",
         "tests/tls/test_hole_5_6_7_checks.py",

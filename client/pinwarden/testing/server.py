@@ -59,10 +59,10 @@ class LocalServer:
 
     def rekey(self) -> bytes:
         """Present a new key from the same CA on connections that come from now on, and return its pin."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.num_tickets = 0  # an unread ticket turns a client's close into a reset, which may overtake what it sent
-        self.pin = self._ca.issue(self._names, context)
-        self._context = context
+        identity = self._ca.issue(*self._names)
+        # An unread ticket turns a client's close into a reset, which may overtake what it sent.
+        identity.context.num_tickets = 0
+        self._context, self.pin = identity.context, identity.pin
         return self.pin
 
     def context(self) -> ssl.SSLContext:

@@ -44,7 +44,7 @@ def measure(stage: Stage, sabotaged: bool) -> Facts:
         warnings.simplefilter("ignore")  # urllib3 complains about the sabotage, and rightly so
         per_context = play_round(every_library(context, *urls), *services)
         process_wide = play_round(process.every_library(*urls), *services)
-        expired = stage.ca.issue(payments.name, payments.service.identity.key, expired=True)
+        expired = stage.ca.issue(payments.name, key=payments.service.identity.key, expired=True)
         with payments.service.presenting(expired):
             return Facts(
                 per_context=per_context,

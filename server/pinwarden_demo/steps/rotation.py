@@ -10,7 +10,7 @@ from functools import partial
 
 from pinwarden import PinClient
 from pinwarden.strict_json import encode_base64
-from pinwarden_demo.certificates import Identity, new_key, pin_of_key
+from pinwarden.testing.certificates import Identity, new_key, pin_of_key
 from pinwarden_demo.libraries import Round, call, play_round
 from pinwarden_demo.load import SteadyLoad
 from pinwarden_demo.stage import Stage

@@ -12,7 +12,8 @@ from tests.mutants.table.envelopes import ENVELOPES
 from tests.mutants.table.life import LIFE
 from tests.mutants.table.network import NETWORK
 from tests.mutants.table.parsing import PARSING
+from tests.mutants.table.redis import REDIS
 from tests.mutants.table.tls import TLS
 from tests.mutants.table.trust import TRUST
 
-MUTANTS: list[Mutant] = [*PARSING, *ENVELOPES, *DOCUMENTS, *TRUST, *ENFORCEMENT, *TLS, *NETWORK, *LIFE]
+MUTANTS: list[Mutant] = [*PARSING, *ENVELOPES, *DOCUMENTS, *TRUST, *ENFORCEMENT, *TLS, *NETWORK, *LIFE, *REDIS]

@@ -25,6 +25,7 @@ LIFE = [
     reports("E7", "reports without number, while the receiver is away", "        if len(self._queue) >= MAX_WAITING or not", "        if not"),
     reports("E7", "hosts without number, remembered for an hour", "            if len(self._last) >= MAX_KEYS:\n                return False\n", ""),
     reports("E7", "a receiver that is away, asked without a pause", "            self._due = now + max(pause, result.retry_after or 0.0)", "            self._due = now"),
+    reports("E7", "certificates that the application did not offer", "finding if self._certificates else finding.without_certificates()", "finding"),
     delivery("E10", "a receiver with any certificate", "context.wrap_socket(line, server_hostname=connection.host)", "ssl._create_unverified_context().wrap_socket(line)"),
     delivery("E7", "a redirect taken for an answer", "not 200 <= status < 300", "not 200 <= status < 400"),
     delivery("E7", "a report lost because the receiver is busy", "                if status >= 500 or status in _LATER:", "                if False:"),
