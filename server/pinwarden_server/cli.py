@@ -126,6 +126,8 @@ def renew(config: Path | None) -> None:
         raise Conflict("a worker renews right now", hint="Nothing is to be done: it renews what is due.")
     for name in done.renewed:
         click.echo(name)
+    if done.unsigned:
+        click.echo(f"warning: the end of the audit log was not signed: {done.unsigned}", err=True)
     if done.failed:
         for name, why in done.failed.items():
             click.echo(f"warning: {name}: {why}", err=True)
@@ -188,12 +190,12 @@ def revoke(config: Path | None, token_id: str) -> None:
 @server.command("verify-audit")
 @click.pass_obj
 def verify_audit(config: Path | None) -> None:
-    """Walk the audit chain; print how many rows it has and the hash of the last one, to be kept elsewhere."""
-    from pinwarden_server.audit import verify_chain
+    """Walk the audit chain and its checkpoints; print its rows and the hash of the last one, to be kept elsewhere."""
+    from pinwarden_server.checkpoints import verify_store
 
     with _Opened(load_settings(config=config), with_signers=False) as site:
-        report = verify_chain(site.store.reader)
-    click.echo(f"{report.rows} {report.head}")
+        verified = verify_store(site.store.reader)
+    click.echo(f"{verified.chain.rows} {verified.chain.head}")
 
 
 @server.command("settings")

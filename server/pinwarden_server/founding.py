@@ -10,6 +10,7 @@ from itertools import count
 from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints, trust
+from pinwarden.checkpoint import CHECKPOINT_ADDRESS
 from pinwarden.documents import Root, Timestamp
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.errors import UntrustedError
@@ -17,6 +18,7 @@ from pinwarden.history import SEGMENT_ENTRIES
 from pinwarden_server import audit, history
 from pinwarden_server.errors import BadDraft, Conflict, Tag, Violation
 from pinwarden_server.public_files import (
+    checkpoint_file,
     pinset_files,
     root_files,
     segment_address,
@@ -28,7 +30,7 @@ from pinwarden_server.site import Act, Site
 
 failpoints.register("reconcile.first-file-renamed", "reconcile.tree-renamed", "reconcile.tree-synced")
 
-_ROOTS_LOCK = "_roots"  # no pin set can have this name
+_ROOTS_LOCK, _CHECKPOINT_LOCK = "_roots", "_checkpoint"  # no pin set can have these names
 
 
 def found(site: Site, root_json: bytes, by: Act) -> Root:
@@ -76,6 +78,7 @@ def reconcile(site: Site, *, rebuild: bool = False) -> int:
     site.tree.sweep()
     roots = site.store.reader.roots()
     written = _write(site, _ROOTS_LOCK, lambda: root_files(roots), rebuild=rebuild)
+    written |= serve_checkpoint(site, rebuild=rebuild)
     for current in site.store.reader.all_current():
         tags = site.store.reader.version_tags(current.name)
         written |= _reconcile_versions(site, current.name, tags, rebuild=rebuild)
@@ -98,6 +101,16 @@ def reconcile_pinset(site: Site, name: str, *, versions: Iterable[Tag] = ()) -> 
     written |= _reconcile_current(site, name, roots, rebuild=False)
     site.bell.ring(name)
     return len(written)
+
+
+def serve_checkpoint(site: Site, *, rebuild: bool = False) -> set[str]:
+    """Make the file of the newest checkpoint what the store says; nothing before the first."""
+
+    def files() -> dict[str, PublicFile]:
+        newest = site.store.reader.newest_checkpoint()
+        return {CHECKPOINT_ADDRESS: checkpoint_file(newest.envelope)} if newest else {}
+
+    return _write(site, _CHECKPOINT_LOCK, files, rebuild=rebuild)
 
 
 def _reconcile_current(site: Site, name: str, roots: tuple[Envelope, ...], *, rebuild: bool) -> set[str]:

@@ -139,6 +139,7 @@ def open_site(settings: Settings, *, with_signers: bool) -> Site:
         own_hosts=settings.own_hosts,
         pinset_lifetime=timedelta(seconds=settings.pinset_lifetime_seconds),
         timestamp_lifetime=timedelta(seconds=settings.timestamp_lifetime_seconds),
+        checkpoint_interval=timedelta(seconds=settings.checkpoint_interval_seconds),
     )
     bell = Bell.open(settings.run_dir / "bell")
     return Site(open_store(settings.database_url), PublishedTree(settings.tree_dir), bell, signers, policy)

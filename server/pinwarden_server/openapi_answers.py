@@ -204,6 +204,10 @@ ANSWERS: dict[str, Schema] = {
         ),
         next=COUNT,
     ),
+    "CheckpointPage": record(
+        checkpoints=each(record(size=COUNT, hash=DIGEST, issued=TIME, root=COUNT, envelope=ref("Envelope"))),
+        next=COUNT,
+    ),
     "Root": _ROOT,
     "RootList": record(roots=each(ref("Root"))),
     "PublishedRoot": record(

@@ -36,6 +36,7 @@ class Settings:
     pinset_lifetime_seconds: int
     timestamp_lifetime_seconds: int
     renewal_interval_seconds: int
+    checkpoint_interval_seconds: int
     shutdown_seconds: int
     log_level: str
 
@@ -128,6 +129,12 @@ TABLE = SettingsTable(
         Setting("pinset_lifetime_seconds", integer(3600, 90 * DAY), 30 * DAY, "Lifetime of pin sets that name none."),
         Setting("timestamp_lifetime_seconds", integer(600, 7 * DAY), 3 * DAY, "Lifetime of timestamps."),
         Setting("renewal_interval_seconds", integer(1, 3600), 60, "How often a worker looks for what is due."),
+        Setting(
+            "checkpoint_interval_seconds",
+            integer(60, 7 * DAY),
+            3600,
+            "How often the end of the audit log is signed, when rows were added; after a new root at once.",
+        ),
         Setting("shutdown_seconds", integer(1, 600), 30, "How long requests under way may take after SIGTERM."),
         Setting("log_level", choice("debug", "info", "warning", "error"), "info", "Least severity that is logged."),
     ),

@@ -193,9 +193,10 @@ def test_a_database_of_the_version_before_gets_the_same_history(house: House) ->
     assert len(before) == 4
     with closing(sqlite3.connect(house.installation.folder / "pinwarden.db")) as connection:
         connection.executescript(
-            "DROP TABLE history; DROP TABLE unsettled; UPDATE alembic_version SET version_num = '0002'"
+            "DROP TABLE history; DROP TABLE unsettled; DROP TABLE checkpoints;"
+            "UPDATE alembic_version SET version_num = '0002'"
         )
-    assert migrate(url) == "0004"
+    assert migrate(url) == "0007_checkpoints"
     assert rows(house) == before
 
 

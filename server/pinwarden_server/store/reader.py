@@ -9,21 +9,24 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, and_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, func, or_, select
 
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.history import SEGMENT_ENTRIES, Entry
 from pinwarden_server.errors import NotFound, Tag
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.rows import (
+    AuditFilter,
     AuditRow,
     ChangeRow,
     ChangeSignature,
+    CheckpointRow,
     Current,
     Summary,
     TokenRow,
     VersionRow,
     as_change,
+    as_checkpoint,
     as_current,
     as_entry,
     as_token,
@@ -33,8 +36,10 @@ from pinwarden_server.store.tables import (
     attempts,
     audit,
     audit_head,
+    begins_with,
     change_signatures,
     changes,
+    checkpoints,
     history,
     is_text,
     pinsets,
@@ -42,6 +47,9 @@ from pinwarden_server.store.tables import (
     tokens,
     versions,
 )
+
+# Rooms of the actions whose subject is a pin set.
+_ABOUT_PINSETS = ("pinset.", "timestamp.", "change.", "store.floor")
 
 
 class Reader:
@@ -161,9 +169,11 @@ class Reader:
             )
         return list(timestamps), list(documents)
 
-    def audit(self, *, after: int = 0, limit: int = 100) -> list[AuditRow]:
-        """Return the audit rows that follow number *after*, oldest first."""
+    def audit(self, *, after: int = 0, limit: int = 100, only: AuditFilter | None = None) -> list[AuditRow]:
+        """Return the audit rows that follow number *after*, oldest first; those that *only* lets through."""
         query = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
+        if only is not None:
+            query = query.where(*_conditions(only))
         with self._look() as connection:
             return [AuditRow(*row) for row in connection.execute(query)]
 
@@ -172,6 +182,25 @@ class Reader:
         with self._look() as connection:
             row = connection.execute(select(audit_head.c.seq, audit_head.c.hash)).one()
         return row[0], row[1]
+
+    def audit_ends(self) -> tuple[int, int]:
+        """Return the number of the last audit row, and how many of them the newest checkpoint covers; 0 for none."""
+        newest = select(func.max(checkpoints.c.size)).scalar_subquery()
+        with self._look() as connection:
+            row = connection.execute(select(audit_head.c.seq, newest)).one()
+        return row[0], row[1] or 0
+
+    def checkpoints(self, *, after: int = 0, limit: int = 100) -> list[CheckpointRow]:
+        """Return the checkpoints of the chain that cover more than *after* rows, the shortest first."""
+        query = select(checkpoints).where(checkpoints.c.size > after).order_by(checkpoints.c.size).limit(limit)
+        with self._look() as connection:
+            return [as_checkpoint(row) for row in connection.execute(query)]
+
+    def newest_checkpoint(self) -> CheckpointRow | None:
+        """Return the checkpoint that covers most rows, None before the first."""
+        with self._look() as connection:
+            row = connection.execute(select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1)).first()
+        return None if row is None else as_checkpoint(row)
 
     def tokens(self) -> list[TokenRow]:
         """Return every token, revoked ones included, oldest first."""
@@ -242,6 +271,20 @@ def signatures_of(connection: Connection, numbers: list[int]) -> dict[int, tuple
     for row in connection.execute(query.order_by(change_signatures.c.at, change_signatures.c.keyid)):
         found[row.change_id] = (*found.get(row.change_id, ()), ChangeSignature(row.keyid, row.sig, row.at, row.actor))
     return found
+
+
+def _conditions(only: AuditFilter) -> Iterator[ColumnElement[bool]]:
+    if only.name is not None:
+        # Rows of tokens, roots and the store have subjects of their own, which may be spelt like a pin set.
+        yield is_text(audit.c.subject, only.name)
+        yield or_(*(begins_with(audit.c.action, room) for room in _ABOUT_PINSETS))
+    for column, wanted in ((audit.c.actor, only.actor), (audit.c.action, only.action)):
+        if wanted is not None:
+            yield begins_with(column, wanted[:-1]) if wanted.endswith("*") else is_text(column, wanted)
+    if only.since is not None:
+        yield audit.c.at >= only.since
+    if only.until is not None:
+        yield audit.c.at < only.until
 
 
 def _is_current() -> Any:

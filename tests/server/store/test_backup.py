@@ -144,7 +144,7 @@ DAMAGES: dict[str, Callable[[Lines], Lines]] = {
     "no JSON": lambda lines: [b"\x00\xff\n"],
     "nothing": lambda lines: [],
     "another format version": lambda lines: [lines[0].replace(b'"version":1', b'"version":2'), *lines[1:]],
-    "another schema": lambda lines: [lines[0].replace(b'"schema":"0004"', b'"schema":"0002"'), *lines[1:]],
+    "another schema": lambda lines: [lines[0].replace(b'"schema":"0007_checkpoints"', b'"schema":"0002"'), *lines[1:]],
     "a line that is no row": lambda lines: [lines[0], b"[1]\n", *lines[1:]],
     "a row of no table": lambda lines: [lines[0], b'{"table":"sqlite_master","row":{}}\n', *lines[1:]],
 }
@@ -265,7 +265,9 @@ def test_nothing_is_published_or_renewed_before_its_floor_is_set(full: Site, fil
     later = NOW + timedelta(days=20)
     done = Renewer(site, holder="one", clock=lambda: later).tick()
     assert (done.renewed, sorted(done.failed)) == ((), ["orders", "payments"])
-    assert [row for row in content(empty) if row[0] != "attempts"] == [row for row in before if row[0] != "attempts"]
+    # A signed end of the audit log is no publication: that the store was restored should be covered soon.
+    besides = ("attempts", "checkpoints")
+    assert [row for row in content(empty) if row[0] not in besides] == [row for row in before if row[0] not in besides]
     assert reconcile(site) >= 0  # what is in the backup is served
 
 

@@ -17,7 +17,7 @@ from pinwarden_server.store.engines import open_engine
 from pinwarden_server.store.schema import _config
 from pinwarden_server.store.tables import Moment, Whole, Words, metadata
 from tests.postgres import Postgres
-from tests.server.store.rows import NOW, SIGNATURE, audited, change, publish, root, token
+from tests.server.store.rows import NOW, SIGNATURE, audited, change, checkpoint, publish, root, token
 
 REVISIONS = [step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 LAST = REVISIONS[-1]
@@ -56,11 +56,12 @@ def fill(store: Store) -> None:
         transaction.append_root(1, root(1), NOW)
         transaction.append_token(token("first"), b"\xff" * 32)
         transaction.append_attempt("alice", "key", fingerprint="f", answer="{}", at=NOW)
+        transaction.append_checkpoint(checkpoint(1))
         transaction.append_change(change(audited(transaction), "payments", signatures=(SIGNATURE,)))
 
 
 def test_the_steps_have_one_line_of_descent() -> None:
-    assert REVISIONS == ["0001", "0002", "0003", "0004"]
+    assert REVISIONS == ["0001", "0002", "0003", "0004", "0007_checkpoints"]
 
 
 def test_the_steps_make_exactly_the_tables_that_queries_are_built_from(store: Store) -> None:
