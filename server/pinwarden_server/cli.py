@@ -142,10 +142,18 @@ def renew(config: Path | None) -> None:
 @click.pass_obj
 def publish_tree(config: Path | None) -> None:
     """Write every public file again from the database, and tell the workers."""
-    from pinwarden_server.founding import reconcile
+    from pinwarden_server.founding import reconcile, withheld
 
     with _Opened(load_settings(config=config), with_signers=False) as site:
         click.echo(f"{reconcile(site, rebuild=True)} files in {site.tree.folder}")
+        kept = withheld(site)
+    if kept:
+        raise Conflict(
+            f"the published files of {', '.join(kept)} are newer than the store, which was restored from a backup",
+            expected="their floors, which say what clients may hold",
+            holds="Those files stayed as they were; everything else was written.",
+            hint=f"Set the floors: `pinwarden server restore --floor-from {site.tree.folder}`. Then repeat this.",
+        )
 
 
 @server.command("token")

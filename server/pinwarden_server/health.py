@@ -24,6 +24,7 @@ from pinwarden_server.node import Node
 from pinwarden_server.published_state import published_documents, published_root
 
 OK, AWAY, NOTHING_PUBLISHED, NONE_OPEN, NOT_RUNNING = "ok", "away", "nothing published", "none open", "not running"
+MISSING = "missing"
 EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -61,6 +62,7 @@ def components_of(node: Node) -> dict[str, str]:
         "reads": OK if node.table.get("/v1/roots/1") is not None else NOTHING_PUBLISHED,
         "store": OK if node.store_trouble() is None else AWAY,
         "signers": OK if node.site.signers.keyids else NONE_OPEN,
+        "floors": MISSING if node.waits_for_floors() else OK,
         "renewal": OK if node.renewer.is_running else NOT_RUNNING,
     }
 
