@@ -127,7 +127,7 @@ def late_checkpoint(since: datetime | None, interval: timedelta, now: datetime) 
             Level.WARNING,
             due,
             f"rows of the audit log have waited for a signed checkpoint for {waits}: rewriting them would not show",
-            "The log says why none was signed; `pinwarden server verify-audit` looks at the rows.",
+            "The log says why none was signed; `pinwarden server doctor` looks at rows and keys.",
         )
     ]
 

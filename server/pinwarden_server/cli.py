@@ -18,6 +18,7 @@ from pinwarden.cli.refusals import CONFLICT, UNAVAILABLE, ExitCodes, RefusingGro
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden_server.cli_api import openapi, rights
 from pinwarden_server.cli_backup import backup, restore
+from pinwarden_server.doctor.cli import doctor
 from pinwarden_server.errors import Conflict, NotServedYet, SignerUnavailable, StoreUnavailable
 from pinwarden_server.settings import CONFIG_VARIABLE, TABLE, Settings, load_settings, shown
 
@@ -224,6 +225,7 @@ def settings(config: Path | None, as_json: bool, table: bool) -> None:
         click.echo(f"{name} = {json.dumps(value) if value is not None else '(not set)'}")
 
 
+server.add_command(doctor)
 server.add_command(backup)
 server.add_command(restore)
 server.add_command(rights)

@@ -26,7 +26,7 @@ from pinwarden_server.public_files import (
     version_address,
     version_file,
 )
-from pinwarden_server.published_tree import PublicFile
+from pinwarden_server.published_tree import PublicFile, PublishedTree
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import Current
 from pinwarden_server.store.copying import unsettled_names
@@ -90,7 +90,7 @@ def reconcile(site: Site, *, rebuild: bool = False) -> int:
     for current in site.store.reader.all_current():
         tags = site.store.reader.version_tags(current.name)
         written |= _reconcile_versions(site, current.name, tags, rebuild=rebuild)
-        if current.name in waiting and is_newer_in_tree(site, current):
+        if current.name in waiting and is_newer_in_tree(site.tree, current):
             log.warning("the published files of %s are newer than the restored store, and stay", current.name)
             continue
         written |= _reconcile_history(site, current.name, _authority(roots), rebuild=rebuild)
@@ -104,13 +104,15 @@ def withheld(site: Site) -> list[str]:
     waiting = unsettled_names(site.store.reader)
     if not waiting:
         return []
-    return [one.name for one in site.store.reader.all_current() if one.name in waiting and is_newer_in_tree(site, one)]
+    return [
+        one.name for one in site.store.reader.all_current() if one.name in waiting and is_newer_in_tree(site.tree, one)
+    ]
 
 
-def is_newer_in_tree(site: Site, current: Current) -> bool:
+def is_newer_in_tree(tree: PublishedTree, current: Current) -> bool:
     """Tell whether the tree has a newer timestamp of a name than *current*, the one in force in the store."""
     try:
-        body = site.tree.path_of(f"/v1/pinsets/{current.name}/timestamp").read_bytes()
+        body = tree.path_of(f"/v1/pinsets/{current.name}/timestamp").read_bytes()
         stamp = Timestamp.parse(Envelope.parse(body, expect=TIMESTAMP_TYPE).payload)
     except (OSError, UntrustedError):
         return False  # nothing there that a client could have seen
@@ -136,7 +138,7 @@ def reconcile_pinset(site: Site, name: str, *, versions: Iterable[Tag] = ()) -> 
     """
     roots = site.store.reader.roots()
     written = _reconcile_versions(site, name, versions, rebuild=False)
-    if name in unsettled_names(site.store.reader) and is_newer_in_tree(site, site.store.reader.current(name)):
+    if name in unsettled_names(site.store.reader) and is_newer_in_tree(site.tree, site.store.reader.current(name)):
         return len(written)
     written |= _add_segments(site, name, _authority(roots))
     written |= _reconcile_current(site, name, roots, rebuild=False)

@@ -41,12 +41,15 @@ class Settings:
     log_level: str
 
 
-def load_settings(environ: Mapping[str, str] = os.environ, *, config: Path | None = None) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] = os.environ, *, config: Path | None = None, checked: bool = True
+) -> Settings:
     """
     Return the settings of *environ* over those of the TOML file *config* over the defaults.
 
     Args:
         environ: ``PINWARDEN_SERVER_<NAME>`` each; ``PINWARDEN_SERVER_CONFIG`` names the file when *config* does not.
+        checked: refuse settings with which no server may start; the doctor looks at those too.
 
     Raises:
         ConfigError: an unknown name, an impossible value, a file that cannot be read; the first one found.
@@ -55,7 +58,8 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, config: Path | Non
     values["database_url"] = values["database_url"] or f"sqlite:///{values['data_dir'] / 'pinwarden.db'}"
     for name, below in (("tree_dir", "published"), ("run_dir", "run")):
         values[name] = values[name] or values["data_dir"] / below
-    return _checked(Settings(**values))
+    settings = Settings(**values)
+    return _checked(settings) if checked else settings
 
 
 def is_loopback(address: str) -> bool:
