@@ -87,11 +87,14 @@ def verify_store(reader: Reader) -> Verified:
     envelopes = reader.roots()
     roots = {root.version: root for root in (Root.parse(envelope.payload) for envelope in envelopes)}
     chain = verify_chain(reader)
-    count, newest = 0, None
-    for row in _checkpoints(reader):
+    newest: Checkpoint | None = None
+    try:
+        rows = _checkpoints(reader)
+    except UntrustedError as error:
+        raise AuditBroken(f"a checkpoint is none: {error.what}", seq=chain.rows) from error
+    for row in rows:
         newest = _judge(reader, row, roots, newest)
-        count += 1
-    return Verified(chain, count, newest, waits_since(reader))
+    return Verified(chain, len(rows), newest, waits_since(reader))
 
 
 def _is_due(newest: CheckpointRow | None, rows: int, root: int, interval: timedelta, now: datetime) -> bool:

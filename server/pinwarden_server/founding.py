@@ -85,8 +85,7 @@ def reconcile(site: Site, *, rebuild: bool = False) -> int:
     site.tree.sweep()
     roots, waiting = site.store.reader.roots(), unsettled_names(site.store.reader)
     written = _write(site, _ROOTS_LOCK, lambda: root_files(roots), rebuild=rebuild)
-    if not (waiting and _is_longer_in_tree(site)):
-        written |= serve_checkpoint(site, rebuild=rebuild)
+    written |= serve_checkpoint(site, rebuild=rebuild)
     for current in site.store.reader.all_current():
         tags = site.store.reader.version_tags(current.name)
         written |= _reconcile_versions(site, current.name, tags, rebuild=rebuild)
@@ -147,7 +146,13 @@ def reconcile_pinset(site: Site, name: str, *, versions: Iterable[Tag] = ()) -> 
 
 
 def serve_checkpoint(site: Site, *, rebuild: bool = False) -> set[str]:
-    """Make the file of the newest checkpoint what the store says; nothing before the first."""
+    """
+    Make the file of the newest checkpoint what the store says; nothing before the first.
+
+    As for documents, one that covers more than a restored store knows stays until floors are set.
+    """
+    if _is_longer_in_tree(site) and unsettled_names(site.store.reader):
+        return set()
 
     def files() -> dict[str, PublicFile]:
         newest = site.store.reader.newest_checkpoint()

@@ -4,14 +4,12 @@ What the doctor makes of the facts: a table of checks, each of which says ok, wa
 It may import the facts and the alerts. It does no I/O and reads no clock: the facts have their time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pinwarden_server.doctor import checks_keys, checks_machine, checks_store
 from pinwarden_server.doctor.facts import Facts
-from pinwarden_server.doctor.finding import Finding, State
-
-Verdicts = Iterator[tuple[State, str, str]]
+from pinwarden_server.doctor.finding import Finding, Verdicts
 
 
 @dataclass(frozen=True, slots=True)

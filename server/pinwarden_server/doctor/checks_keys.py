@@ -1,16 +1,16 @@
-"""Checks of keys and of what they signed. It may import the facts and the alerts; it does no I/O."""
+"""Checks of keys and of what they signed. It may import the facts and the alerts.
 
-from collections.abc import Iterator
+Each is a row of the table in ``checks``, which says what it looks at and when it warns. None does I/O.
+"""
+
 from datetime import timedelta
 
 from pinwarden.documents import Grant, Role, Root
 from pinwarden.strict_json import format_time
 from pinwarden_server.alerts import Level, alerts_of
 from pinwarden_server.doctor.facts import Facts
-from pinwarden_server.doctor.finding import State
+from pinwarden_server.doctor.finding import BAD, OK, WARN, Verdicts
 
-OK, WARN, BAD = State.OK, State.WARN, State.BAD
-Verdicts = Iterator[tuple[State, str, str]]
 PINSET_DAYS = timedelta(days=3)
 
 

@@ -1,4 +1,7 @@
-"""Checks of files, network, disks, processes and backups. It may import the facts and the settings; it does no I/O."""
+"""Checks of files, network, disks, processes and backups. It may import the facts and the settings.
+
+Each is a row of the table in ``checks``, which says what it looks at and when it warns. None does I/O.
+"""
 
 import shlex
 from collections.abc import Iterator
@@ -8,11 +11,9 @@ from itertools import pairwise
 from pinwarden.strict_json import format_time
 from pinwarden_server.doctor.facts import Facts
 from pinwarden_server.doctor.facts_machine import SECRET, FileFact
-from pinwarden_server.doctor.finding import State
+from pinwarden_server.doctor.finding import BAD, OK, WARN, State, Verdicts
 from pinwarden_server.settings import is_loopback
 
-OK, WARN, BAD = State.OK, State.WARN, State.BAD
-Verdicts = Iterator[tuple[State, str, str]]
 MEGABYTE = 1_000_000
 BACKUP_AGE = timedelta(hours=26)
 # Shares and bytes below which a disk is worth a warning, and below which it is bad.

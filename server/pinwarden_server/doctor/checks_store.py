@@ -1,6 +1,8 @@
-"""Checks of what the database says. It may import the facts; it does no I/O."""
+"""Checks of what the database says. It may import the facts.
 
-from collections.abc import Iterator
+Each is a row of the table in ``checks``, which says what it looks at and when it warns. None does I/O.
+"""
+
 from datetime import timedelta
 
 from pinwarden.strict_json import format_time
@@ -9,10 +11,8 @@ from pinwarden_server.checkpoints import Verified
 from pinwarden_server.doctor.facts import Facts
 from pinwarden_server.doctor.facts_machine import NETWORK_FILE_SYSTEMS
 from pinwarden_server.doctor.facts_store import MOST_FILES, StoreFacts
-from pinwarden_server.doctor.finding import State
+from pinwarden_server.doctor.finding import BAD, OK, WARN, Verdicts
 
-OK, WARN, BAD = State.OK, State.WARN, State.BAD
-Verdicts = Iterator[tuple[State, str, str]]
 UNASKED = (OK, "not judged: the database was not asked", "")
 SKEW_WARN, SKEW_BAD = 5.0, 60.0
 TOKEN_DAYS = timedelta(days=14)

@@ -150,8 +150,13 @@ def look_at_workers(settings: Settings) -> Iterator[WorkerFact]:
 
 def look_at_backup(path: Path) -> BackupFact:
     """Return what *path* is, or the newest file in it when it is a folder."""
-    newest = max(path.iterdir(), key=lambda file: file.stat().st_mtime, default=path) if path.is_dir() else path
+    newest = path
     try:
+        if path.is_dir():
+            files = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
+            if not files:
+                return BackupFact(path, 0, None, "no file is in it")
+            newest = max(files, key=lambda file: file.stat().st_mtime)
         mode = stat.S_IMODE(newest.stat().st_mode)
         with newest.open("rb") as file:
             head = file.readline(MAX_LINE_BYTES)

@@ -1,5 +1,6 @@
 """What the doctor says of one thing: a value. It may import nothing of ours."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,6 +11,11 @@ class State(StrEnum):
     OK = "ok"
     WARN = "warn"
     BAD = "bad"
+
+
+OK, WARN, BAD = State.OK, State.WARN, State.BAD
+# What a check yields, once or more often: the state, what was found, and what to do.
+Verdicts = Iterator[tuple[State, str, str]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, func, or_, select
+from sqlalchemy import Connection, Engine, Select, and_, func, select
 
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.history import SEGMENT_ENTRIES, Entry
 from pinwarden_server.errors import NotFound, Tag
 from pinwarden_server.store.failures import store_failures
+from pinwarden_server.store.filters import conditions
 from pinwarden_server.store.rows import (
     AuditFilter,
     AuditRow,
@@ -36,7 +37,6 @@ from pinwarden_server.store.tables import (
     attempts,
     audit,
     audit_head,
-    begins_with,
     change_signatures,
     changes,
     checkpoints,
@@ -47,9 +47,6 @@ from pinwarden_server.store.tables import (
     tokens,
     versions,
 )
-
-# Rooms of the actions whose subject is a pin set.
-_ABOUT_PINSETS = ("pinset.", "timestamp.", "change.", "store.floor")
 
 
 class Reader:
@@ -173,7 +170,7 @@ class Reader:
         """Return the audit rows that follow number *after*, oldest first; those that *only* lets through."""
         query = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
         if only is not None:
-            query = query.where(*_conditions(only))
+            query = query.where(*conditions(only))
         with self._look() as connection:
             return [AuditRow(*row) for row in connection.execute(query)]
 
@@ -271,20 +268,6 @@ def signatures_of(connection: Connection, numbers: list[int]) -> dict[int, tuple
     for row in connection.execute(query.order_by(change_signatures.c.at, change_signatures.c.keyid)):
         found[row.change_id] = (*found.get(row.change_id, ()), ChangeSignature(row.keyid, row.sig, row.at, row.actor))
     return found
-
-
-def _conditions(only: AuditFilter) -> Iterator[ColumnElement[bool]]:
-    if only.name is not None:
-        # Rows of tokens, roots and the store have subjects of their own, which may be spelt like a pin set.
-        yield is_text(audit.c.subject, only.name)
-        yield or_(*(begins_with(audit.c.action, room) for room in _ABOUT_PINSETS))
-    for column, wanted in ((audit.c.actor, only.actor), (audit.c.action, only.action)):
-        if wanted is not None:
-            yield begins_with(column, wanted[:-1]) if wanted.endswith("*") else is_text(column, wanted)
-    if only.since is not None:
-        yield audit.c.at >= only.since
-    if only.until is not None:
-        yield audit.c.at < only.until
 
 
 def _is_current() -> Any:

@@ -16,6 +16,7 @@ from sqlalchemy import update
 from pinwarden.testing import pinned
 from pinwarden_server import audit
 from pinwarden_server.backup import make_backup, read_backup
+from pinwarden_server.checkpoints import make_checkpoint
 from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import AuditBroken, BackupRefused, Conflict, FloorMissing, StoreUnavailable
 from pinwarden_server.founding import reconcile
@@ -52,6 +53,7 @@ def full(site: Site) -> Site:
         transaction.append_attempt("alice", "key", fingerprint="f", answer='{"ü":1}', at=NOW)
         transaction.append_change(change(audited(transaction), "payments", base=(1, 2), signatures=(SIGNATURE,)))
     site.store.writer.take_lease("renewal", "one", now=NOW, until=NOW)
+    assert make_checkpoint(site, NOW) is not None
     return site
 
 
@@ -198,6 +200,9 @@ FORGERIES: dict[str, Callable[[str, dict[str, Any]], dict[str, Any] | None]] = {
     "a column of another type": lambda t, r: {**r, "seq": "1"} if t == "audit" and r["seq"] == 1 else r,
     "a column that is missing": lambda t, r: {"seq": 1} if t == "audit" and r["seq"] == 1 else r,
     "a number beyond every database": lambda t, r: {**r, "issued": 2**70} if t == "reservations" else r,
+    "a checkpoint of another row": lambda t, r: {**r, "size": 2} if t == "checkpoints" else r,
+    "a checkpoint that nobody signed": lambda t, r: {**r, "envelope": _resigned(r)} if t == "checkpoints" else r,
+    "a checkpoint that is none": lambda t, r: {**r, "envelope": "e30="} if t == "checkpoints" else r,
     "no base64": lambda t, r: {**r, "envelope": "?"} if t == "roots" else r,
 }
 
