@@ -25,8 +25,9 @@ from pinwarden.strict_json import (
 ROOT_TYPE = "application/vnd.pinwarden.root.v1+json"
 PINSET_TYPE = "application/vnd.pinwarden.pinset.v1+json"
 TIMESTAMP_TYPE = "application/vnd.pinwarden.timestamp.v1+json"
+CHECKPOINT_TYPE = "application/vnd.pinwarden.audit-checkpoint.v1+json"  # of a server's audit log; clients ask for none
 
-PAYLOAD_LIMITS = {ROOT_TYPE: 16 * 1024, PINSET_TYPE: 1024 * 1024, TIMESTAMP_TYPE: 4 * 1024}
+PAYLOAD_LIMITS = {ROOT_TYPE: 16 * 1024, PINSET_TYPE: 1024 * 1024, TIMESTAMP_TYPE: 4 * 1024, CHECKPOINT_TYPE: 4 * 1024}
 MAX_SIGNATURES = 16
 # Base64 grows a payload by a third; the rest is room for 16 signatures and for fields of later versions.
 ENVELOPE_LIMITS = {kind: limit * 4 // 3 + 16 * 1024 for kind, limit in PAYLOAD_LIMITS.items()}

@@ -2,7 +2,7 @@
 ``pinwarden audit history``: watch a server from a second machine, and find out when it tells two stories.
 
 It may import click and this package. It asks as clients do, needs no token, and exits with 1 for every finding. Its
-sibling ``audit show``, which asks the admin API, hangs on the same group.
+siblings, which ask the admin API about its audit log, hang on the same group.
 """
 
 from contextlib import ExitStack
@@ -26,13 +26,16 @@ from pinwarden.owned_files import replace
 from pinwarden.strict_json import format_time
 from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE
+from pinwarden_ops.cli_audit_export import export
 from pinwarden_ops.cli_audit_show import show
+from pinwarden_ops.cli_audit_verify import verify
 from pinwarden_ops.commands import OpsGroup
 from pinwarden_ops.history_compare import spell
 from pinwarden_ops.history_fetch import Vantage
-from pinwarden_ops.history_memory import Memory, default_folder
+from pinwarden_ops.history_memory import Memory
 from pinwarden_ops.history_view import MAX_VIEW_BYTES, View, digest_of, parse_view
 from pinwarden_ops.history_watch import Report, Watch
+from pinwarden_ops.memory_files import default_folder
 from pinwarden_ops.settings import TABLE
 
 WAIT_SECONDS = 180  # twice as long as caches may show something old, and a little more
@@ -50,6 +53,8 @@ def audit() -> None:
 
 
 audit.add_command(show)
+audit.add_command(export)
+audit.add_command(verify)
 
 
 @audit.command("history")

@@ -4,20 +4,17 @@
 It may import click and this package. It asks and changes nothing, and shows no row that does not hold together.
 """
 
-from collections.abc import Iterator
-
 import click
 
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json, print_table
 from pinwarden.cli.refusals import say
 from pinwarden.errors import MalformedError
-from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.audit_chain import Place, Row, follow, parse_place, read_row
+from pinwarden_ops.audit_chain import Place, Row, follow, parse_place
+from pinwarden_ops.audit_pages import fetch_rows
 from pinwarden_ops.commands import JSON, OpsCommand, examples, with_api
 
-PAGE = 500
 DETAILS = ("version", "replaces", "reason")
 
 
@@ -47,7 +44,7 @@ def show(api: AdminClient, after: Place | None, limit: int, json_wanted: bool) -
     found out. Exits with 1 when rows were changed, removed, added or moved.
     """
     known = after or Place()
-    rows = list(follow(known, _fetch(api, known.seq, limit)))
+    rows = list(follow(known, fetch_rows(api, after=known.seq, limit=limit)))
     end = rows[-1].place if rows else known
     if json_wanted:
         print_json({"rows": [row.told for row in rows], "end": str(end)})
@@ -67,16 +64,6 @@ def show(api: AdminClient, after: Place | None, limit: int, json_wanted: bool) -
         ],
     )
     say("note", f"{len(rows)} rows hold together; the log was seen up to {end}")
-
-
-def _fetch(api: AdminClient, after: int, limit: int) -> Iterator[Row]:
-    while limit > 0:
-        answer = api.ask("GET", f"/audit?after={after}&limit={min(limit, PAGE)}")
-        rows = Fields(answer.value, "answer").each("rows", read_row)[:limit]
-        yield from rows
-        if len(rows) < min(limit, PAGE):
-            return
-        after, limit = rows[-1].seq, limit - len(rows)
 
 
 def _what(row: Row) -> str:

@@ -22,14 +22,15 @@ Tag = tuple[int, int]
 
 FORMAT = "1"
 DAY = timedelta(days=1)
-PINSET, TIMESTAMP = "pinset", "timestamp"
+PINSET, TIMESTAMP, CHECKPOINT = "pinset", "timestamp", "checkpoint"
+LOG = "*"  # stands for the audit log where pin sets have their name; none is spelt so
 APPROVED, ALONE = "approved", "alone"
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE signatures (
     seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,           -- seconds since 1970
-    kind TEXT NOT NULL,            -- pinset, timestamp
+    kind TEXT NOT NULL,            -- pinset, timestamp, checkpoint
     how TEXT NOT NULL,             -- approved by people, or alone
     name TEXT NOT NULL,
     epoch INTEGER NOT NULL,
@@ -61,7 +62,8 @@ class Signed:
         how: ``approved`` by people, or signed ``alone``.
         content: of pin sets, the digest of what a renewal leaves as it is; empty for timestamps.
         approved_life: of pin sets, the seconds of life that people approved for this content.
-        named: of timestamps, (epoch, version) of the pin set, and the digest of its payload in *named_sha256*.
+        named: of timestamps, (epoch, version) of the pin set, and the digest of its payload in *named_sha256*; of
+            checkpoints, *version* is the number of the last row, and *named_sha256* its hash.
     """
 
     kind: str
@@ -93,15 +95,18 @@ class Past:
         pinset, timestamp: the highest of each kind that was signed, or None.
         stamped: the pin set that the highest timestamp names, when it was signed here: it may be in force.
         named: the pin set that a timestamp under judgement names, when it was signed here.
-        pinsets_alone, timestamps_alone: how many were signed without people within a day.
+        checkpoint: of the audit log, the longest end that was signed, or None.
+        pinsets_alone, timestamps_alone, checkpoints_alone: how many were signed without people within a day.
     """
 
     pinset: Signed | None = None
     timestamp: Signed | None = None
     stamped: Signed | None = None
     named: Signed | None = None
+    checkpoint: Signed | None = None
     pinsets_alone: int = 0
     timestamps_alone: int = 0
+    checkpoints_alone: int = 0
 
 
 class Journal:
@@ -171,8 +176,10 @@ class Journal:
                 timestamp=timestamp,
                 stamped=self._find(name, timestamp.named if timestamp else None),
                 named=self._find(name, named),
+                checkpoint=self._newest(CHECKPOINT, name),
                 pinsets_alone=self._count_alone(PINSET, name, now - DAY),
                 timestamps_alone=self._count_alone(TIMESTAMP, name, now - DAY),
+                checkpoints_alone=self._count_alone(CHECKPOINT, name, now - DAY),
             )
 
     def append(self, signed: Signed, *, keyid: str, at: datetime) -> None:

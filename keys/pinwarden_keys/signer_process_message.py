@@ -8,19 +8,29 @@ approved it, or what time it is.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pinwarden.checkpoint import Checkpoint
 from pinwarden.documents import PinSet, Timestamp
-from pinwarden.envelope import PAYLOAD_LIMITS, PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, Signature, pae
+from pinwarden.envelope import (
+    CHECKPOINT_TYPE,
+    PAYLOAD_LIMITS,
+    PINSET_TYPE,
+    ROOT_TYPE,
+    TIMESTAMP_TYPE,
+    Envelope,
+    Signature,
+    pae,
+)
 from pinwarden.errors import UntrustedError
 from pinwarden_keys.errors import SigningRefusedError
 from pinwarden_keys.signer import CHALLENGE, CHALLENGE_BYTES
-from pinwarden_keys.signer_process_journal import Tag
+from pinwarden_keys.signer_process_journal import LOG, Tag
 
 # What each rule refuses, as docs/signer-process.md lists it.
 RULES = {
     "frame": "the request is not one that a signer process takes",
     "caller": "the request comes from another user",
     "key": "no such key is here, or the root does not name it for this document",
-    "type": "the message is neither a challenge nor a pin set nor a timestamp",
+    "type": "the message is neither a challenge nor a pin set, a timestamp or a checkpoint",
     "form": "the document is spelt otherwise than this program would spell it",
     "name": "no section of the settings covers the name, or it covers timestamps alone",
     "version": "the version does not rise, rises too far, or has another content already",
@@ -29,6 +39,7 @@ RULES = {
     "approval": "the content is new, and too few people approved it",
     "rate": "too many were signed without people within a day",
     "pinset": "the timestamp does not name the pin set that was signed last",
+    "log": "the checkpoint does not go on from the one signed last, or names another root",
 }
 
 
@@ -61,9 +72,9 @@ def open_message(
     Return the document that signing *message* would sign.
 
     Raises:
-        SigningRefusedError: it is no DSSE message of a pin set or a timestamp, or not spelt as one.
+        SigningRefusedError: it is no DSSE message of a pin set, a timestamp or a checkpoint.
     """
-    for payload_type in (PINSET_TYPE, TIMESTAMP_TYPE, ROOT_TYPE):
+    for payload_type in (PINSET_TYPE, TIMESTAMP_TYPE, CHECKPOINT_TYPE, ROOT_TYPE):
         head = pae(payload_type, b"").removesuffix(b"0 ")
         _, space, payload = message.removeprefix(head).partition(b" ")
         if not message.startswith(head) or not space or pae(payload_type, payload) != message:
@@ -75,8 +86,8 @@ def open_message(
     raise refused(
         "type",
         "the message is nothing that is signed here",
-        expected="a pin set or a timestamp, in its DSSE frame",
-        got=f"{len(message)} bytes that are neither",
+        expected="a pin set, a timestamp or a checkpoint, in its DSSE frame",
+        got=f"{len(message)} bytes that are none of them",
     )
 
 
@@ -84,9 +95,13 @@ def subject_of(asked: Asked) -> tuple[str, Tag | None]:
     """
     Return the name of the pin set that *asked* is about, and the version that it names when it is a timestamp.
 
+    A checkpoint is about the audit log, which has a name here that no pin set can have.
+
     Raises:
         SigningRefusedError: it is no document of its kind.
     """
+    if asked.payload_type == CHECKPOINT_TYPE:
+        return LOG, None
     try:
         if asked.payload_type == PINSET_TYPE:
             return PinSet.parse(asked.payload).name, None
@@ -96,7 +111,7 @@ def subject_of(asked: Asked) -> tuple[str, Tag | None]:
     return stamp.name, (stamp.pinset.epoch, stamp.pinset.version)
 
 
-def check_spelling(document: PinSet | Timestamp, payload: bytes) -> None:
+def check_spelling(document: PinSet | Timestamp | Checkpoint, payload: bytes) -> None:
     """Refuse *payload* unless it is spelt as this program spells what it understands of it."""
     if document.encode() != payload:
         raise refused(

@@ -1,5 +1,6 @@
 """
-What a signer process signs: pin sets that people approved, their renewals, and the timestamps that name these.
+What a signer process signs: pin sets that people approved, their renewals, the timestamps that name these, and
+checkpoints.
 
 It may import layer 0, ``unsigned`` and the journal's values. It touches no file, socket, clock or key, and takes
 nothing from whoever asks but the bytes to be signed and the signatures of people.
@@ -11,12 +12,13 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from pinwarden.documents import Grant, PinSet, Timestamp, TimestampRole
-from pinwarden.envelope import TIMESTAMP_TYPE, Envelope, is_signature, pae
+from pinwarden.envelope import CHECKPOINT_TYPE, PINSET_TYPE, TIMESTAMP_TYPE, Envelope, is_signature, pae
 from pinwarden.errors import UntrustedError
 from pinwarden.strict_json import format_time
 from pinwarden.trust import TrustState
 from pinwarden_keys.errors import SigningRefusedError
 from pinwarden_keys.signer import Approvers
+from pinwarden_keys.signer_process_checkpoint import judge_checkpoint
 from pinwarden_keys.signer_process_journal import ALONE, APPROVED, PINSET, TIMESTAMP, Past, Signed, Tag
 from pinwarden_keys.signer_process_message import Asked, check_spelling, clients_refuse, refused
 from pinwarden_keys.unsigned import judge_unsigned_pinset
@@ -64,7 +66,7 @@ def judge(asked: Asked, state: TrustState, rule: Rule | None, past: Past, *, now
         SigningRefusedError: by one of the process's rules, or the step at which clients would refuse.
     """
     try:
-        role = state.root.timestamp if asked.payload_type == TIMESTAMP_TYPE else state.root.grant_for(state.name)
+        role = state.root.grant_for(state.name) if asked.payload_type == PINSET_TYPE else state.root.timestamp
         if asked.keyid not in role.keys:
             raise refused(
                 "key",
@@ -73,6 +75,8 @@ def judge(asked: Asked, state: TrustState, rule: Rule | None, past: Past, *, now
                 got=asked.keyid[:16],
                 hint=_NEWER_ROOT,
             )
+        if asked.payload_type == CHECKPOINT_TYPE:
+            return judge_checkpoint(asked, state, past, skew=CLOCK_SKEW, now=now)
         if rule is None:
             raise refused("name", f"no section covers pin set {state.name!r}", hint="Add its name to the settings.")
         if asked.payload_type == TIMESTAMP_TYPE:

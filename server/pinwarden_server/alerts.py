@@ -1,12 +1,13 @@
 """
-What ends unless people act: the root, pin sets whose keys are not on this server, and timestamps that nothing renewed.
+What ends unless people act: the root, pin sets whose keys are not on this server, timestamps that nothing renewed, and
+the time in which the end of the audit log is signed.
 
 It may import layer 0, the published documents and the signers. It judges values and writes log lines; it renews nothing
 and stores nothing.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -51,7 +52,7 @@ class Alert:
     One thing that people must do in time.
 
     Attributes:
-        subject: ``root``, or ``pinset`` or ``timestamp`` and a name.
+        subject: ``root``, ``audit``, or ``pinset`` or ``timestamp`` and a name.
         message, hint: what ends when and what that means; what to do.
     """
 
@@ -109,6 +110,28 @@ def current_alerts(table: PublicTable, signers: Signers, now: datetime) -> list[
     return [] if root is None else list(alerts_of(root, published_documents(table), signers, now))
 
 
+def late_checkpoint(since: datetime | None, interval: timedelta, now: datetime) -> list[Alert]:
+    """
+    Return what is to be said of audit rows that no checkpoint covers.
+
+    Args:
+        since: when the oldest of them was written, or None.
+    """
+    due = since + 2 * interval if since else now
+    if since is None or now < due:
+        return []
+    waits = _length(now - since)
+    return [
+        Alert(
+            "audit",
+            Level.WARNING,
+            due,
+            f"rows of the audit log have waited for a signed checkpoint for {waits}: rewriting them would not show",
+            "The log says why none was signed; `pinwarden server doctor` looks at rows and keys.",
+        )
+    ]
+
+
 class AlertLog:
     """Writes a line for each alert: once a day, and at once when it becomes more urgent."""
 
@@ -118,12 +141,12 @@ class AlertLog:
         self._looked: datetime | None = None
         self._said: dict[str, tuple[Level, datetime]] = {}
 
-    def look(self, now: datetime) -> list[Alert]:
-        """Look once an hour at most; log what is due, and return that."""
+    def look(self, now: datetime, others: Sequence[Alert] = ()) -> list[Alert]:
+        """Look once an hour at most, at *others* as well; log what is due, and return that."""
         if self._looked is not None and timedelta(0) <= now - self._looked < LOOK_EVERY:
             return []
         self._looked = now
-        alerts = current_alerts(self._table, self._signers, now)
+        alerts = [*current_alerts(self._table, self._signers, now), *others]
         due = [alert for alert in alerts if self._is_due(alert, now)]
         # What is over may come back, and is news then.
         self._said = {alert.subject: self._said[alert.subject] for alert in alerts if alert not in due}
@@ -158,6 +181,8 @@ def _is_online(root: Root, name: str, signers: Signers) -> bool:
 
 
 def _spell(left: timedelta) -> str:
-    if left <= timedelta(0):
-        return "is past its end"
-    return f"ends in {left.days} days" if left.days else f"ends in {int(left.total_seconds() // 3600)} hours"
+    return "is past its end" if left <= timedelta(0) else f"ends in {_length(left)}"
+
+
+def _length(span: timedelta) -> str:
+    return f"{span.days} days" if span.days else f"{int(span.total_seconds() // 3600)} hours"

@@ -58,17 +58,20 @@ def link(row: AuditRow) -> str:
     return sha256(encode(fields)).hexdigest()
 
 
-def verify_chain(reader: Reader) -> ChainReport:
+def verify_chain(reader: Reader, *, since: tuple[int, str] = (0, BEFORE_THE_FIRST)) -> ChainReport:
     """
-    Walk the whole chain and return what it ends in.
+    Walk the chain and return what it ends in.
 
     That nobody replaced the chain as a whole is not judged here: compare ``head`` with one that was kept elsewhere.
+
+    Args:
+        since: number and hash of a row; only what follows is judged, and that it follows.
 
     Raises:
         AuditBroken: a row was changed, removed, added or moved, or the end was cut off.
     """
-    end, previous, seq = reader.audit_head(), BEFORE_THE_FIRST, 0
-    for row in _rows(reader):
+    end, (seq, previous) = reader.audit_head(), since
+    for row in rows_after(reader, seq):
         if seq == end[0]:
             break  # written after the end was read
         seq += 1
@@ -84,8 +87,8 @@ def verify_chain(reader: Reader) -> ChainReport:
     return ChainReport(seq, previous)
 
 
-def _rows(reader: Reader) -> Iterator[AuditRow]:
-    after = 0
+def rows_after(reader: Reader, after: int) -> Iterator[AuditRow]:
+    """Yield the rows that follow number *after*, a few at a time; what is committed meanwhile comes too."""
     while rows := reader.audit(after=after, limit=_PAGE):
         yield from rows
         after = rows[-1].seq

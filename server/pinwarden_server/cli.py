@@ -19,6 +19,7 @@ from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden_server.cli_api import openapi, rights
 from pinwarden_server.cli_backup import backup, restore
 from pinwarden_server.cli_logins import account, one_time_url
+from pinwarden_server.doctor.cli import doctor
 from pinwarden_server.errors import Conflict, NotServedYet, SignerUnavailable, StoreUnavailable
 from pinwarden_server.settings import CONFIG_VARIABLE, TABLE, Settings, load_settings, shown
 
@@ -127,6 +128,8 @@ def renew(config: Path | None) -> None:
         raise Conflict("a worker renews right now", hint="Nothing is to be done: it renews what is due.")
     for name in done.renewed:
         click.echo(name)
+    if done.unsigned:
+        click.echo(f"warning: the end of the audit log was not signed: {done.unsigned}", err=True)
     if done.failed:
         for name, why in done.failed.items():
             click.echo(f"warning: {name}: {why}", err=True)
@@ -141,10 +144,18 @@ def renew(config: Path | None) -> None:
 @click.pass_obj
 def publish_tree(config: Path | None) -> None:
     """Write every public file again from the database, and tell the workers."""
-    from pinwarden_server.founding import reconcile
+    from pinwarden_server.founding import reconcile, withheld
 
     with _Opened(load_settings(config=config), with_signers=False) as site:
         click.echo(f"{reconcile(site, rebuild=True)} files in {site.tree.folder}")
+        kept = withheld(site)
+    if kept:
+        raise Conflict(
+            f"the published files of {', '.join(kept)} are newer than the store, which was restored from a backup",
+            expected="their floors, which say what clients may hold",
+            holds="Those files stayed as they were; everything else was written.",
+            hint=f"Set the floors: `pinwarden server restore --floor-from {site.tree.folder}`. Then repeat this.",
+        )
 
 
 @server.command("token")
@@ -192,12 +203,12 @@ def revoke(config: Path | None, token_id: str) -> None:
 @server.command("verify-audit")
 @click.pass_obj
 def verify_audit(config: Path | None) -> None:
-    """Walk the audit chain; print how many rows it has and the hash of the last one, to be kept elsewhere."""
-    from pinwarden_server.audit import verify_chain
+    """Walk the audit chain and its checkpoints; print its rows and the hash of the last one, to be kept elsewhere."""
+    from pinwarden_server.checkpoints import verify_store
 
     with _Opened(load_settings(config=config), with_signers=False) as site:
-        report = verify_chain(site.store.reader)
-    click.echo(f"{report.rows} {report.head}")
+        verified = verify_store(site.store.reader)
+    click.echo(f"{verified.chain.rows} {verified.chain.head}")
 
 
 @server.command("settings")
@@ -218,6 +229,7 @@ def settings(config: Path | None, as_json: bool, table: bool) -> None:
         click.echo(f"{name} = {json.dumps(value) if value is not None else '(not set)'}")
 
 
+server.add_command(doctor)
 server.add_command(backup)
 server.add_command(restore)
 server.add_command(one_time_url)

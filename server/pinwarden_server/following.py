@@ -16,7 +16,7 @@ from threading import Event, Thread
 
 from pinwarden.errors import PinwardenError
 from pinwarden_server.errors import Tag
-from pinwarden_server.founding import reconcile, reconcile_pinset
+from pinwarden_server.founding import reconcile, reconcile_pinset, serve_checkpoint
 from pinwarden_server.site import Site
 from pinwarden_server.store import AuditRow
 from pinwarden_server.tags import parse_tag
@@ -44,6 +44,7 @@ class Follower:
         self._site = site
         self._lock = lock
         self._seen: int | None = None
+        self._checkpoint: int | None = None
         self._stop = Event()
         self._thread: Thread | None = None
 
@@ -67,7 +68,10 @@ class Follower:
         Raises:
             StoreUnavailable: the database or the disk is away; the next look begins where this one did.
         """
-        head = self._site.store.reader.audit_head()[0]
+        head, checkpoint = self._site.store.reader.audit_ends()
+        if checkpoint != self._checkpoint:  # no audit row tells of it
+            serve_checkpoint(self._site)
+            self._checkpoint = checkpoint
         if self._seen == head:
             return 0
         if self._seen is None or not 0 <= head - self._seen <= _AT_MOST:

@@ -4,31 +4,37 @@ The authority's first root, and the published tree made from the store.
 It may import the store, the tree and the bell. It signs nothing: roots come from a ceremony, documents from publishing.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from itertools import count
 
 from sqlalchemy.exc import IntegrityError
 
 from pinwarden import failpoints, trust
+from pinwarden.checkpoint import CHECKPOINT_ADDRESS, Checkpoint
 from pinwarden.documents import Root, Timestamp
-from pinwarden.envelope import ROOT_TYPE, Envelope
+from pinwarden.envelope import CHECKPOINT_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import UntrustedError
 from pinwarden.history import SEGMENT_ENTRIES
 from pinwarden_server import audit, history
 from pinwarden_server.errors import BadDraft, Conflict, Tag, Violation
 from pinwarden_server.public_files import (
+    checkpoint_file,
     pinset_files,
     root_files,
     segment_address,
     version_address,
     version_file,
 )
-from pinwarden_server.published_tree import PublicFile
+from pinwarden_server.published_tree import PublicFile, PublishedTree
 from pinwarden_server.site import Act, Site
+from pinwarden_server.store import Current
+from pinwarden_server.store.copying import unsettled_names
 
+log = logging.getLogger("pinwarden.server")
 failpoints.register("reconcile.first-file-renamed", "reconcile.tree-renamed", "reconcile.tree-synced")
 
-_ROOTS_LOCK = "_roots"  # no pin set can have this name
+_ROOTS_LOCK, _CHECKPOINT_LOCK = "_roots", "_checkpoint"  # no pin set can have these names
 
 
 def found(site: Site, root_json: bytes, by: Act) -> Root:
@@ -67,6 +73,9 @@ def reconcile(site: Site, *, rebuild: bool = False) -> int:
     """
     Make the published tree what the store says, ring the bell for everything, and return how many files were written.
 
+    What is newer in the tree than in a store that was restored stays there until the floor of its name is set: the tree
+    knows what clients have seen.
+
     Args:
         rebuild: write every file, whatever stands there.
 
@@ -74,15 +83,49 @@ def reconcile(site: Site, *, rebuild: bool = False) -> int:
         StoreUnavailable: the database or the disk is away; the tree serves what it has.
     """
     site.tree.sweep()
-    roots = site.store.reader.roots()
+    roots, waiting = site.store.reader.roots(), unsettled_names(site.store.reader)
     written = _write(site, _ROOTS_LOCK, lambda: root_files(roots), rebuild=rebuild)
+    written |= serve_checkpoint(site, rebuild=rebuild)
     for current in site.store.reader.all_current():
         tags = site.store.reader.version_tags(current.name)
         written |= _reconcile_versions(site, current.name, tags, rebuild=rebuild)
+        if current.name in waiting and is_newer_in_tree(site.tree, current):
+            log.warning("the published files of %s are newer than the restored store, and stay", current.name)
+            continue
         written |= _reconcile_history(site, current.name, _authority(roots), rebuild=rebuild)
         written |= _reconcile_current(site, current.name, roots, rebuild=rebuild)
     site.bell.ring(None)
     return len(written)
+
+
+def withheld(site: Site) -> list[str]:
+    """Return the pin sets whose published files are newer than the store, which was restored and waits for floors."""
+    waiting = unsettled_names(site.store.reader)
+    if not waiting:
+        return []
+    return [
+        one.name for one in site.store.reader.all_current() if one.name in waiting and is_newer_in_tree(site.tree, one)
+    ]
+
+
+def is_newer_in_tree(tree: PublishedTree, current: Current) -> bool:
+    """Tell whether the tree has a newer timestamp of a name than *current*, the one in force in the store."""
+    try:
+        body = tree.path_of(f"/v1/pinsets/{current.name}/timestamp").read_bytes()
+        stamp = Timestamp.parse(Envelope.parse(body, expect=TIMESTAMP_TYPE).payload)
+    except (OSError, UntrustedError):
+        return False  # nothing there that a client could have seen
+    return (stamp.epoch, stamp.version) > current.timestamp_tag
+
+
+def _is_longer_in_tree(site: Site) -> bool:
+    newest = site.store.reader.newest_checkpoint()
+    try:
+        body = site.tree.path_of(CHECKPOINT_ADDRESS).read_bytes()
+        size = Checkpoint.parse(Envelope.parse(body, expect=CHECKPOINT_TYPE).payload).size
+    except (OSError, UntrustedError):
+        return False
+    return newest is None or size > newest.size
 
 
 def reconcile_pinset(site: Site, name: str, *, versions: Iterable[Tag] = ()) -> int:
@@ -94,10 +137,28 @@ def reconcile_pinset(site: Site, name: str, *, versions: Iterable[Tag] = ()) -> 
     """
     roots = site.store.reader.roots()
     written = _reconcile_versions(site, name, versions, rebuild=False)
+    if name in unsettled_names(site.store.reader) and is_newer_in_tree(site.tree, site.store.reader.current(name)):
+        return len(written)
     written |= _add_segments(site, name, _authority(roots))
     written |= _reconcile_current(site, name, roots, rebuild=False)
     site.bell.ring(name)
     return len(written)
+
+
+def serve_checkpoint(site: Site, *, rebuild: bool = False) -> set[str]:
+    """
+    Make the file of the newest checkpoint what the store says; nothing before the first.
+
+    As for documents, one that covers more than a restored store knows stays until floors are set.
+    """
+    if _is_longer_in_tree(site) and unsettled_names(site.store.reader):
+        return set()
+
+    def files() -> dict[str, PublicFile]:
+        newest = site.store.reader.newest_checkpoint()
+        return {CHECKPOINT_ADDRESS: checkpoint_file(newest.envelope)} if newest else {}
+
+    return _write(site, _CHECKPOINT_LOCK, files, rebuild=rebuild)
 
 
 def _reconcile_current(site: Site, name: str, roots: tuple[Envelope, ...], *, rebuild: bool) -> set[str]:

@@ -6,6 +6,7 @@ and times are for those who may see metrics.
 """
 
 import hmac
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -15,13 +16,15 @@ from pinwarden_keys.errors import KeysError
 from pinwarden_keys.passphrase import passphrase_file
 from pinwarden_server import metrics
 from pinwarden_server.admin_api.requests import allowed
-from pinwarden_server.alerts import current_alerts
+from pinwarden_server.alerts import Alert, current_alerts, late_checkpoint
 from pinwarden_server.auth import Right
+from pinwarden_server.checkpoints import waits_since
 from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.node import Node
 from pinwarden_server.published_state import published_documents, published_root
 
 OK, AWAY, NOTHING_PUBLISHED, NONE_OPEN, NOT_RUNNING = "ok", "away", "nothing published", "none open", "not running"
+MISSING = "missing"
 EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -60,6 +63,7 @@ def components_of(node: Node) -> dict[str, str]:
         "reads": OK if node.table.get("/v1/roots/1") is not None else NOTHING_PUBLISHED,
         "store": OK if node.store_trouble() is None else AWAY,
         "signers": OK if node.site.signers.keyids else NONE_OPEN,
+        "floors": MISSING if node.waits_for_floors() else OK,
         "renewal": OK if node.renewer.is_running else NOT_RUNNING,
     }
 
@@ -67,13 +71,14 @@ def components_of(node: Node) -> dict[str, str]:
 def status_of(node: Node) -> dict[str, Any]:
     """Return what an operator wants to see first: the components with reasons, what is urgent, and every expiry."""
     root, renewed, now = published_root(node.table), node.renewer.last_success, node.clock()
+    alerts = [*current_alerts(node.table, node.site.signers, now), *_audit_alerts(node, now)]
     return {
         "now": format_time(now),
         "components": components_of(node),
         "store_trouble": node.store_trouble(),
         "signers": sorted(node.site.signers.keyids),
         "last_renewal_of_this_worker": renewed and format_time(renewed),
-        "alerts": [alert.to_json() for alert in current_alerts(node.table, node.site.signers, now)],
+        "alerts": [alert.to_json() for alert in alerts],
         "root": root and {"authority": root.authority, "version": root.version, "expires": format_time(root.expires)},
         "pinsets": [
             {
@@ -86,6 +91,14 @@ def status_of(node: Node) -> dict[str, Any]:
             for documents in published_documents(node.table)
         ],
     }
+
+
+def _audit_alerts(node: Node, now: datetime) -> list[Alert]:
+    try:
+        since = waits_since(node.site.store.reader)
+    except StoreUnavailable:
+        return []  # what is wrong then is told as the trouble of the store
+    return late_checkpoint(since, node.site.policy.checkpoint_interval, now)
 
 
 def check_observer(node: Node) -> None:

@@ -7,6 +7,7 @@ development, and can be repeated: what is there already stays as it is.
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +26,9 @@ from pinwarden_keys import (
 )
 from pinwarden_keys.files import write_new
 from pinwarden_server.auth import Role, issue_token
+from pinwarden_server.checkpoints import make_checkpoint
 from pinwarden_server.drafts import TokenDraft
+from pinwarden_server.errors import SignerUnavailable, SigningRefused
 from pinwarden_server.founding import found
 from pinwarden_server.node import open_site
 from pinwarden_server.settings import Settings, load_settings
@@ -210,6 +213,10 @@ def _finish(installation: Installation, root_json: bytes | None, now: datetime) 
             if issued.token is None:
                 raise PinwardenError("the first token was made before and cannot be shown again")
             write_new(installation.admin_token, issued.token.encode() + b"\n", what="token file")
+        # The log can be held against its beginning from the first day on. Where a key is away, the renewer tries again,
+        # and says why it cannot.
+        with suppress(SignerUnavailable, SigningRefused):
+            make_checkpoint(site, now)
     finally:
         site.signers.close()
         site.store.close()

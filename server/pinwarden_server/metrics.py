@@ -39,6 +39,18 @@ RENEWED_AT = Gauge(
     multiprocess_mode="mostrecent",
     registry=COUNTED,
 )
+AUDIT_WAITS = Gauge(
+    "pinwarden_audit_checkpoint_age_seconds",
+    "How long the oldest audit row has waited that no signed checkpoint covers; 0 when all are covered.",
+    multiprocess_mode="mostrecent",
+    registry=COUNTED,
+)
+CHECKPOINTS = Counter(
+    "pinwarden_audit_checkpoints",
+    "Ends of the audit log that were to be signed, by outcome.",
+    ("outcome",),
+    registry=COUNTED,
+)
 
 
 class ExpiryCollector(Collector):

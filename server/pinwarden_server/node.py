@@ -29,6 +29,7 @@ from pinwarden_server.settings import Settings
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Policy, Site
 from pinwarden_server.store import check_schema, open_store
+from pinwarden_server.store.copying import unsettled_names
 
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0
 _LOOK_SECONDS = 2.0
@@ -71,7 +72,7 @@ class Node:
         self.follower = Follower(site, settings.run_dir / "following.lock") if site.store.is_shared else None
         self._stopping = Event()
         self._catching_up: Thread | None = None
-        self._looked_at: tuple[float, str | None] = (-_LOOK_SECONDS, None)
+        self._looked_at: tuple[float, str | None, bool] = (-_LOOK_SECONDS, None, False)
         self._looking = Lock()
 
     def start(self) -> None:
@@ -96,10 +97,17 @@ class Node:
 
     def store_trouble(self) -> str | None:
         """Return why the database cannot be used, or None; asked at most every two seconds, whoever asks."""
+        return self._look()[0]
+
+    def waits_for_floors(self) -> bool:
+        """Tell whether names wait for a floor after a restore, as far as the database can be asked; as often."""
+        return self._look()[1]
+
+    def _look(self) -> tuple[str | None, bool]:
         with self._looking:
             if monotonic() - self._looked_at[0] >= _LOOK_SECONDS:
-                self._looked_at = (monotonic(), _trouble(self.site))
-            return self._looked_at[1]
+                self._looked_at = (monotonic(), *_trouble(self.site))
+            return self._looked_at[1:]
 
     def _catch_up(self) -> None:
         pause = FIRST_RETRY_SECONDS
@@ -150,6 +158,7 @@ def open_site(settings: Settings, *, with_signers: bool) -> Site:
         own_hosts=settings.own_hosts,
         pinset_lifetime=timedelta(seconds=settings.pinset_lifetime_seconds),
         timestamp_lifetime=timedelta(seconds=settings.timestamp_lifetime_seconds),
+        checkpoint_interval=timedelta(seconds=settings.checkpoint_interval_seconds),
     )
     bell = Bell.open(settings.run_dir / "bell")
     return Site(open_store(settings.database_url), PublishedTree(settings.tree_dir), bell, signers, policy)
@@ -172,9 +181,9 @@ def _signers(settings: Settings) -> Signers:
     return Signers.open(settings.signers, passphrase=passphrase)
 
 
-def _trouble(site: Site) -> str | None:
+def _trouble(site: Site) -> tuple[str | None, bool]:
     try:
         check_schema(site.store)
+        return None, bool(unsettled_names(site.store.reader))
     except PinwardenError as error:
-        return str(error)
-    return None
+        return str(error), False

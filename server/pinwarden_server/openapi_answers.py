@@ -139,7 +139,7 @@ _TIMESTAMP = record(
     pinset=record(epoch=COUNT, version=COUNT, sha256=PIN, length=COUNT),
 )
 _ROOT = record(version=COUNT, authority=TEXT, **_LIFE, envelope=ref("Envelope"))
-_COMPONENTS = record(reads=TEXT, store=TEXT, signers=TEXT, renewal=TEXT)
+_COMPONENTS = record(reads=TEXT, store=TEXT, signers=TEXT, floors=TEXT, renewal=TEXT)
 _STATUS_PINSET = record(name=TEXT, version=TAG, expires=TIME, timestamp_version=COUNT, timestamp_expires=TIME)
 
 ANSWERS: dict[str, Schema] = {
@@ -213,6 +213,10 @@ ANSWERS: dict[str, Schema] = {
                 hash=DIGEST,
             )
         ),
+        next=COUNT,
+    ),
+    "CheckpointPage": record(
+        checkpoints=each(record(size=COUNT, hash=DIGEST, issued=TIME, root=COUNT, envelope=ref("Envelope"))),
         next=COUNT,
     ),
     "Root": _ROOT,

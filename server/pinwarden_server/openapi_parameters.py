@@ -9,7 +9,7 @@ from typing import Any
 
 from pinwarden_server.admin_api.pinsets import MAX_PAGE
 from pinwarden_server.changes_view import STATES
-from pinwarden_server.openapi_answers import TAG, TEXT, Schema, word
+from pinwarden_server.openapi_answers import TAG, TEXT, TIME, Schema, word
 from pinwarden_server.operation import Operation
 from pinwarden_server.problems import Kind
 
@@ -17,6 +17,7 @@ _MAX = 2**53 - 1
 _NAME: Schema = {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"}
 _NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": 10**16 - 1}
 _ETAG: Schema = {"type": "string", "pattern": r'^"[1-9][0-9]{0,15}\.[1-9][0-9]{0,15}"$', "examples": ['"1.7"']}
+_WORDS: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
 _TAG_OR_NUMBER: Schema = {"type": "string", "pattern": r"^([1-9][0-9]{0,15}\.)?[1-9][0-9]{0,15}$"}
 
 # By the segment of the path before the parameter where one name has two meanings.
@@ -37,6 +38,10 @@ _IN_QUERY: dict[str, tuple[Schema, str]] = {
     "after": ({"type": "integer", "minimum": 0, "maximum": _MAX, "default": 0}, "Number of the last row you have."),
     "name": (TEXT, "Only this pin set."),
     "state": (word(*STATES), "Only changes in this state."),
+    "actor": (_WORDS, "Only rows by this actor, or by those whose names begin so when it ends in *."),
+    "action": (_WORDS, "Only this action, or those that begin so when it ends in *."),
+    "since": (TIME, "Only rows of this time or later."),
+    "until": (TIME, "Only rows before this time."),
 }
 _KEY: Schema = {"type": "string", "pattern": "^[!-~]{1,128}$"}
 

@@ -6,6 +6,7 @@ It may import Flask and the public table. It never touches the database, the wri
 
 from flask import Blueprint, Response, request
 
+from pinwarden.checkpoint import CHECKPOINT_ADDRESS
 from pinwarden.history import SEGMENT_ENTRIES
 from pinwarden_server.errors import NotFound
 from pinwarden_server.fast_path import is_match, not_modified_headers
@@ -49,6 +50,11 @@ def public_api(table: PublicTable) -> Blueprint:
     def history_segment(name: str, segment: str) -> Response:
         hint = f"Segments have {SEGMENT_ENTRIES} entries; the newest one is at /v1/history/, under the name."
         return _answer(table, f"no full segment {segment[:20]!r} of the history of {name[:80]!r}", hint)
+
+    @public.get(CHECKPOINT_ADDRESS)
+    def checkpoint() -> Response:
+        hint = "The server signs the first one within a minute of its start, when a timestamp key is open."
+        return _answer(table, "no checkpoint of the audit log was signed yet", hint)
 
     return public
 

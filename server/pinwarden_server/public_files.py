@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from pinwarden.bundle import BUNDLE_MEDIA_TYPE, MAX_BUNDLE_ROOTS, Bundle
+from pinwarden.checkpoint import Checkpoint
 from pinwarden.documents import PinSet, Root, Timestamp
 from pinwarden.envelope import Envelope
 from pinwarden.history import HISTORY_MEDIA_TYPE
@@ -80,6 +81,13 @@ def segment_address(name: str, number: int) -> str:
     return f"/v1/pinsets/{name}/history/{number}"
 
 
+def checkpoint_file(envelope: Envelope) -> PublicFile:
+    """Return the file of the newest checkpoint of the audit log."""
+    checkpoint = Checkpoint.parse(envelope.payload)
+    # As for the documents: neither the time nor the size ever falls.
+    return PublicFile(envelope.to_bytes(), int(checkpoint.issued.timestamp()) + checkpoint.size)
+
+
 def media_type_of(address: str) -> str:
     """Return the media type of what an address serves."""
     if HISTORY_ADDRESS.fullmatch(address):
@@ -89,7 +97,7 @@ def media_type_of(address: str) -> str:
 
 def cache_control_of(address: str) -> str:
     """Return how long caches may keep what an address serves (spec section 4)."""
-    changes = address.startswith(("/v1/bundles/", "/v1/history/")) or address.endswith("/timestamp")
+    changes = address.startswith(("/v1/bundles/", "/v1/history/")) or address.endswith(("/timestamp", "/checkpoint"))
     return CHANGING if changes else IMMUTABLE
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from pinwarden.bundle import Bundle
+from pinwarden.checkpoint import CHECKPOINT_ADDRESS
 from pinwarden.documents import Timestamp
 from pinwarden.errors import UntrustedError
 from pinwarden_server.bell import Bell
@@ -67,7 +68,9 @@ class PublicTable:
         if self._counter[0] != self._generation:
             self._catch_up()
         entry = self._entries.get(path)
-        if entry is None and (VERSION_ADDRESS.fullmatch(path) or HISTORY_ADDRESS.fullmatch(path)):
+        if entry is None and (
+            VERSION_ADDRESS.fullmatch(path) or HISTORY_ADDRESS.fullmatch(path) or path == CHECKPOINT_ADDRESS
+        ):
             return self._read(path)  # what is much and asked for seldom stays on the disk
         return entry
 

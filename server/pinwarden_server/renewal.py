@@ -1,8 +1,8 @@
 """
-Renewal: timestamps and pin sets are signed again in time, by one worker of all.
+Renewal: timestamps and pin sets are signed again in time, and the end of the audit log, by one worker of all.
 
-It may import ``publishing`` and the store. It takes the same careful path as a publication, and one name's failure
-never keeps another from being renewed.
+It may import ``publishing``, ``checkpoints`` and the store. It takes the same careful path as a publication, and one
+name's failure never keeps another from being renewed.
 """
 
 import logging
@@ -13,7 +13,8 @@ from threading import Event, Thread
 
 from pinwarden import failpoints
 from pinwarden.errors import PinwardenError
-from pinwarden_server.errors import SignerUnavailable
+from pinwarden_server.checkpoints import make_checkpoint
+from pinwarden_server.errors import AuditBroken, SignerUnavailable
 from pinwarden_server.publishing import renew_pinset, renew_timestamp
 from pinwarden_server.site import Site
 from pinwarden_server.store.logins import forget_logins
@@ -27,11 +28,20 @@ failpoints.register("renew.leased")
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one look around did: the names renewed, and those that failed with the sentence that says why."""
+    """
+    What one look around did.
+
+    Attributes:
+        renewed, failed: names; those that failed with the sentence that says why.
+        checkpoint: how many audit rows a checkpoint covers that was signed now, or None.
+        unsigned: why the end of the audit log could not be signed, else empty.
+    """
 
     renewed: tuple[str, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
     leased: bool = True
+    checkpoint: int | None = None
+    unsigned: str = ""
 
 
 class Renewer:
@@ -98,7 +108,7 @@ class Renewer:
             forget_logins(transaction, now)
         if not failed:
             self.last_success = now
-        return Round(tuple(renewed), failed)
+        return Round(tuple(renewed), failed, True, *self._sign_audit_log(now))
 
     def _renew_due(self, now: datetime) -> tuple[list[str], dict[str, str]]:
         timestamps, pinsets = self._site.store.reader.due(now)
@@ -120,6 +130,21 @@ class Renewer:
             ):
                 renewed.append(name)
         return renewed, failed
+
+    def _sign_audit_log(self, now: datetime) -> tuple[int | None, str]:
+        """Sign a checkpoint when one is due; last, because pins wait for nothing that only watches."""
+        if self._stop.is_set():
+            return None, ""
+        try:
+            made = make_checkpoint(self._site, now)
+        except PinwardenError as error:
+            log.log(
+                logging.CRITICAL if isinstance(error, AuditBroken) else logging.WARNING,
+                "the end of the audit log was not signed: %s",
+                error,
+            )
+            return None, str(error)
+        return (made.size if made else None), ""
 
     def _attempt(self, renew: Callable[[], object], name: str, failed: dict[str, str]) -> bool:
         try:

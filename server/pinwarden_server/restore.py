@@ -22,6 +22,7 @@ from pinwarden.envelope import Envelope
 from pinwarden.errors import ExpiredError, PinwardenError, UntrustedError
 from pinwarden_server import audit
 from pinwarden_server.backup import read_backup
+from pinwarden_server.checkpoints import verify_store
 from pinwarden_server.errors import BackupRefused, Conflict, Tag, Unstorable
 from pinwarden_server.site import Act
 from pinwarden_server.store import (
@@ -96,7 +97,7 @@ def judge(reader: Reader) -> audit.ChainReport:
     Raises:
         BackupRefused: the row that is wrong, by name. AuditBroken: the chain is.
     """
-    chain = audit.verify_chain(reader)
+    chain = verify_store(reader).chain
     try:
         _judge_documents(reader)
     except UntrustedError as error:

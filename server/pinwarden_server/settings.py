@@ -46,16 +46,20 @@ class Settings:
     pinset_lifetime_seconds: int
     timestamp_lifetime_seconds: int
     renewal_interval_seconds: int
+    checkpoint_interval_seconds: int
     shutdown_seconds: int
     log_level: str
 
 
-def load_settings(environ: Mapping[str, str] = os.environ, *, config: Path | None = None) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] = os.environ, *, config: Path | None = None, checked: bool = True
+) -> Settings:
     """
     Return the settings of *environ* over those of the TOML file *config* over the defaults.
 
     Args:
         environ: ``PINWARDEN_SERVER_<NAME>`` each; ``PINWARDEN_SERVER_CONFIG`` names the file when *config* does not.
+        checked: refuse settings with which no server may start; the doctor looks at those too.
 
     Raises:
         ConfigError: an unknown name, an impossible value, a file that cannot be read; the first one found.
@@ -64,7 +68,8 @@ def load_settings(environ: Mapping[str, str] = os.environ, *, config: Path | Non
     values["database_url"] = values["database_url"] or f"sqlite:///{values['data_dir'] / 'pinwarden.db'}"
     for name, below in (("tree_dir", "published"), ("run_dir", "run")):
         values[name] = values[name] or values["data_dir"] / below
-    return _checked(Settings(**values))
+    settings = Settings(**values)
+    return _checked(settings) if checked else settings
 
 
 def is_loopback(address: str) -> bool:
@@ -178,6 +183,12 @@ TABLE = SettingsTable(
         Setting("pinset_lifetime_seconds", integer(3600, 90 * DAY), 30 * DAY, "Lifetime of pin sets that name none."),
         Setting("timestamp_lifetime_seconds", integer(600, 7 * DAY), 3 * DAY, "Lifetime of timestamps."),
         Setting("renewal_interval_seconds", integer(1, 3600), 60, "How often a worker looks for what is due."),
+        Setting(
+            "checkpoint_interval_seconds",
+            integer(60, 7 * DAY),
+            3600,
+            "How often the end of the audit log is signed, when rows were added; after a new root at once.",
+        ),
         Setting("shutdown_seconds", integer(1, 600), 30, "How long requests under way may take after SIGTERM."),
         Setting("log_level", choice("debug", "info", "warning", "error"), "info", "Least severity that is logged."),
     ),

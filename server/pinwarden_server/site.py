@@ -29,6 +29,7 @@ class Policy:
     own_hosts: tuple[str, ...] = ()
     pinset_lifetime: timedelta = timedelta(days=30)
     timestamp_lifetime: timedelta = timedelta(days=3)
+    checkpoint_interval: timedelta = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ HARMLESS = {
     "POST /admin/v1/changes/{change_id}/signatures": Harmless(422, body=b"{}"),
     "POST /admin/v1/changes/{change_id}/rejection": Harmless(422, body=b"{}"),
     "GET /admin/v1/audit": Harmless(200),
+    "GET /admin/v1/audit/checkpoints": Harmless(200),
     "GET /admin/v1/roots": Harmless(200),
     "GET /admin/v1/roots/{version}": Harmless(200),
     "POST /admin/v1/roots": Harmless(422, body=b"{}"),
@@ -63,6 +64,7 @@ HARMLESS = {
     "GET /v1/pinsets/{name}/timestamp": Harmless(200),
     "GET /v1/pinsets/{name}/versions/{tag}": Harmless(200),
     "GET /v1/roots/{version}": Harmless(200),
+    "GET /v1/audit/checkpoint": Harmless(200),
     "GET /v1/history/{name}": Harmless(200),
     "GET /v1/pinsets/{name}/history/{segment}": Harmless(404),  # there is none before a hundred versions
     "GET /openapi.json": Harmless(200),

@@ -163,7 +163,7 @@ def test_timestamps_are_renewed_meanwhile_and_pin_sets_are_not(office: "Office")
     number = office.propose("next", "spare", base="1.1")["id"]
     office.clock.advance(days=20)
     renewer = Renewer(office.node.site, holder="test", clock=office.clock)
-    assert renewer.tick() == Round(("payments",), {})
+    assert renewer.tick() == Round(("payments",), {}, checkpoint=office.node.site.store.reader.audit_head()[0])
     shown = office.ask("GET", "/admin/v1/pinsets/payments").json
     assert (shown["version"], shown["timestamp"]["version"]) == ("1.1", 4)
     # The change waits on: only its pin set's version counts, not the timestamp's.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from conftest import Office, Town
 
 NEW = {"changes", "change_signatures", "history"}
-LATER = {"unsettled", "sessions", "one_time_links", "accounts", "used_id_tokens"}
+LATER = {"unsettled", "checkpoints", "sessions", "one_time_links", "accounts", "used_id_tokens"}
 
 
 def step(town: "Town", revision: str) -> set[str]:
@@ -32,11 +32,11 @@ def test_down_drops_what_waits_and_nothing_else_and_up_brings_the_tables_back(of
     office.publish("live", "spare")
     office.sign(office.propose("next", "spare", base="1.1")["id"], office.town.people[0])
     kept = {table: office.rows(f"SELECT * FROM {table}") for table in ("versions", "audit", "pinsets", "reservations")}
-    before, history = step(office.town, "0006_logins"), office.rows("SELECT * FROM history")
+    before, history = step(office.town, "0007_checkpoints"), office.rows("SELECT * FROM history")
     assert step(office.town, "0001") == before - NEW - LATER
     assert {table: office.rows(f"SELECT * FROM {table}") for table in kept} == kept
-    assert migrate(office.installation.settings().database_url) == "0006_logins"
-    assert step(office.town, "0006_logins") == before
+    assert migrate(office.installation.settings().database_url) == "0007_checkpoints"
+    assert step(office.town, "0007_checkpoints") == before
     # Made again from the versions, to the byte: observers remember its hashes.
     assert office.rows("SELECT * FROM history") == history != []
     check_schema(office.node.site.store)

@@ -229,6 +229,8 @@ class Stage:
         """Remember that this version has this content; it must never be seen with another."""
         if payload not in self.seen:
             value = parse_object(payload, limit=len(payload), what="payload")
+            if value["type"] == "audit-checkpoint":
+                return self.see("audit log", (1, value["size"]), value["hash"])
             tag = (value["epoch"], value["version"])
             self.seen[payload] = self.see(f"{value['type']} {value['name']}", tag, sha256(payload).hexdigest())
         return self.seen[payload]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pinwarden import failpoints
-from pinwarden_server import founding, publishing, renewal, root_publishing
+from pinwarden.checkpoint import Checkpoint
+from pinwarden.envelope import CHECKPOINT_TYPE, Envelope
+from pinwarden_server import checkpoints, founding, publishing, renewal, root_publishing
 from pinwarden_server.tags import format_tag
 
 if TYPE_CHECKING:
@@ -68,6 +70,24 @@ def test_no_acknowledged_root_is_lost_and_none_is_named_unserved_when_publishing
         stage.acknowledge(stage.publish(site))
         site.store.close()
         stage.check()
+
+
+@pytest.mark.parametrize("point", RECONCILE_POINTS)
+def test_a_signed_end_of_the_audit_log_is_stored_before_it_is_served_and_served_after_a_death_at(
+    point: str, stage: "Stage", rounds: int
+) -> None:
+    for _ in range(rounds):
+        stage.now += timedelta(minutes=70)
+        stage.die_at(point, _renew(point))  # what a renewal itself writes passes other points
+        stage.check()
+        stage.now += timedelta(minutes=4)
+        site = stage.site()
+        stage.renew(site)
+        verified = checkpoints.verify_store(site.store.reader)
+        assert verified.newest is not None and verified.waits_since is None
+        served = Envelope.parse((stage.tree.folder / "v1/audit/checkpoint").read_bytes(), expect=CHECKPOINT_TYPE)
+        assert Checkpoint.parse(served.payload) == verified.newest
+        site.store.close()
 
 
 @pytest.mark.parametrize("point", RECONCILE_POINTS)

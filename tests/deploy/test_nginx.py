@@ -31,6 +31,7 @@ PUBLISHED = {
     "/v1/pinsets/payments/versions/1.1": (ENVELOPE, FOREVER),
     "/v1/roots/1": (ENVELOPE, FOREVER),
     "/v1/history/payments": (HISTORY, CHANGING),
+    "/v1/audit/checkpoint": (ENVELOPE, CHANGING),
 }
 published = pytest.mark.parametrize("path", PUBLISHED)
 # What only nginx sends with a file; docs/server.md names it.
@@ -128,7 +129,7 @@ def test_what_is_not_a_file_comes_from_the_memory_of_gunicorn(deploy):
     for path in PUBLISHED:
         (alone.base / "state/published" / path[1:]).unlink()
     # On the disk alone, because they are much and asked for seldom.
-    on_disk = {"/v1/pinsets/payments/versions/1.1", "/v1/history/payments"}
+    on_disk = {"/v1/pinsets/payments/versions/1.1", "/v1/history/payments", "/v1/audit/checkpoint"}
     for path in PUBLISHED.keys() - on_disk:
         answer = alone.ask("GET", alone.public + path)
         assert (answer.status, answer.data) == (200, kept[path])
@@ -239,7 +240,7 @@ def test_a_command_beside_the_service_rings_the_bell_of_its_workers(fresh):
     bell = fresh.base / "state/run/bell"
     rung = int.from_bytes(bell.read_bytes()[:8], sys.byteorder)
     done = subprocess.run([sys.executable, "-P", "-c", code, *arguments], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip()) == (0, f"6 files in {fresh.base}/state/published")
+    assert (done.returncode, done.stdout.strip()) == (0, f"7 files in {fresh.base}/state/published")
     assert int.from_bytes(bell.read_bytes()[:8], sys.byteorder) > rung
     assert fresh.publish(draft(2), If_Match=before).status == 200
 

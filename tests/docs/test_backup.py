@@ -4,19 +4,21 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from pinwarden import trust
 from pinwarden.bundle import Bundle
 from pinwarden.cli import pinwarden
 from pinwarden.testing import pinned
 from pinwarden_server import audit
+from pinwarden_server.checkpoints import make_checkpoint
 from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import FloorMissing
+from pinwarden_server.founding import reconcile, reconcile_pinset
 from pinwarden_server.installation import Installation, init_development
 from pinwarden_server.node import open_site
 from pinwarden_server.publishing import publish
@@ -87,6 +89,40 @@ def test_the_commands_of_the_page_bring_a_server_back_above_every_number_that_cl
         assert actions.count("store.restore") == 1
         assert audit.verify_chain(site.store.reader).rows == len(actions)
     assert put(made, "orders", b"today") == "1.2"
+
+
+def test_a_published_folder_that_survived_is_not_taken_back_by_a_restored_store(tmp_path: Path) -> None:
+    server, file = tmp_path / "server", tmp_path / "backup.jsonl"
+    made = init_development(server, bind=None, label="backup", now=datetime.now(UTC))
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(pinwarden, ["server", "--config", str(made.config), *words])
+
+    put(made, "payments", b"kept")
+    put(made, "orders", b"kept")
+    assert run("backup", str(file)).exit_code == 0
+    put(made, "payments", b"lost")
+    with opened(made) as site:
+        make_checkpoint(site, datetime.now(UTC) + timedelta(hours=2))
+    before = files_of(made)
+    for old in server.glob("pinwarden.db*"):
+        old.unlink()
+    assert run("restore", str(file)).exit_code == 0
+    done = run("publish-tree")
+    assert (done.exit_code, files_of(made)) == (4, before), done.output
+    assert "the published files of payments are newer than the store" in done.output
+    with opened(made) as site:
+        reconcile(site)  # as a server does that starts
+        reconcile_pinset(site, "payments")
+    assert files_of(made) == before
+    assert run("restore", "--floor-from", str(server / "published")).exit_code == 0
+    assert run("publish-tree").exit_code == 0
+    assert put(made, "payments", b"today") == "1.3"
+
+
+def files_of(installation: Installation) -> dict[str, bytes]:
+    folder = installation.settings().tree_dir / "v1"
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def bundle(installation: Installation, name: str) -> Bundle:

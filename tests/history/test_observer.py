@@ -12,8 +12,8 @@ import pytest
 
 from pinwarden.bundle import Bundle
 from pinwarden.history import MAX_SEGMENT_BYTES, End, Segment
-from pinwarden_ops.history_memory import MAX_EVIDENCE
 from pinwarden_ops.history_view import MAX_SEGMENTS, parse_view
+from pinwarden_ops.memory_files import MAX_EVIDENCE
 from tests.history.conftest import Post, relinked, served_history, show_history, told
 from tests.history.test_two_stories import BUNDLE, HISTORY, forge, show
 from tests.rotation.line import Line

@@ -10,9 +10,9 @@ from pinwarden.history import SEGMENT_ENTRIES
 from pinwarden_ops.cli_audit import WAIT_SECONDS
 from pinwarden_ops.history_compare import Kind
 from pinwarden_ops.history_fetch import HISTORY_SECONDS
-from pinwarden_ops.history_memory import MAX_EVIDENCE as MAX_FINDINGS
 from pinwarden_ops.history_view import MAX_SEGMENTS
 from pinwarden_ops.history_words import MEANS
+from pinwarden_ops.memory_files import MAX_EVIDENCE as MAX_FINDINGS
 from tests.history.conftest import Post, show_history
 from tests.history.test_served import seed
 from tests.history.test_two_stories import tell_another_story

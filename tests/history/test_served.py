@@ -192,11 +192,11 @@ def test_a_database_of_the_version_before_gets_the_same_history(house: House) ->
     before, url = rows(house), house.installation.settings().database_url
     assert len(before) == 4
     with closing(sqlite3.connect(house.installation.folder / "pinwarden.db")) as connection:
-        later = ("history", "unsettled", "sessions", "one_time_links", "accounts", "used_id_tokens")
+        later = ("history", "unsettled", "sessions", "one_time_links", "accounts", "used_id_tokens", "checkpoints")
         connection.executescript("; ".join(f"DROP TABLE {table}" for table in later))
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
         connection.commit()
-    assert migrate(url) == "0006_logins"
+    assert migrate(url) == "0007_checkpoints"
     assert rows(house) == before
 
 

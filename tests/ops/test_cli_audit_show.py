@@ -46,7 +46,7 @@ def test_the_log_is_shown_and_continues_where_it_was_left(shop: "Workshop", told
 
 
 def test_pages_are_walked_to_the_end(shop: "Workshop", told: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pinwarden_ops.cli_audit_show.PAGE", 2)
+    monkeypatch.setattr("pinwarden_ops.audit_pages.PAGE", 2)
     rows = json.loads(run(shop, "--json").stdout)["rows"]
     assert rows[: len(told["rows"])] == told["rows"]
 

@@ -95,7 +95,6 @@ def test_the_log_says_it_once_a_day_and_at_once_when_it_becomes_urgent(
 
 
 def alerts(house: House) -> list[dict[str, str]]:
-    """Return the alerts of /statusz."""
+    """Return the alerts of /statusz about documents; that the audit log waits to be signed is tests/audit's."""
     answer = house.http.request("GET", f"{house.line.url}/statusz", headers={"Authorization": f"Bearer {house.token}"})
-    found: list[dict[str, str]] = answer.json()["alerts"]
-    return found
+    return [alert for alert in answer.json()["alerts"] if alert["subject"] != "audit"]

@@ -25,6 +25,11 @@ def house(safe: Safe, clock: Clock, tmp_path: Path) -> Iterator[House]:
             yield house
 
 
+def documents(safe: Safe) -> list[tuple[object, ...]]:
+    """Return the journal without what was signed of the audit log."""
+    return [row for row in safe.rows() if row[2] != "checkpoint"]
+
+
 def in_force(house: House, name: str = "payments") -> PinSet:
     return PinSet.parse(Bundle.parse(house.client.get(f"/v1/bundles/{name}/1").data).pinset.payload)
 
@@ -147,9 +152,9 @@ def test_a_publication_that_failed_after_its_signatures_is_completed_by_the_same
     with monkeypatch.context() as broken:
         broken.setattr(changes, "bring_into_force", fail)
         house.problem(house.approve(number, BOB), 503, "store-unavailable")
-    assert (in_force(house).version, len(safe.rows())) == (1, 4)
+    assert (in_force(house).version, len(documents(safe))) == (1, 4)
     assert house.approve(number, BOB).json["version"] == "1.2"
-    assert len(safe.rows()) == 5  # one timestamp more, and no pin set
+    assert len(documents(safe)) == 5  # one timestamp more, and no pin set
 
 
 def test_a_worker_that_starts_before_the_process_finds_it_later(safe: Safe, clock: Clock, tmp_path: Path) -> None:

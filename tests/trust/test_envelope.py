@@ -8,6 +8,7 @@ import pytest
 
 from pinwarden.documents import Role
 from pinwarden.envelope import (
+    CHECKPOINT_TYPE,
     ENVELOPE_LIMITS,
     MAX_SIGNATURES,
     PAYLOAD_LIMITS,
@@ -199,7 +200,8 @@ def test_sixteen_signatures_are_read_and_seventeen_refused(refuses: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("payload_type", "limit"), [(ROOT_TYPE, 16 * 1024), (TIMESTAMP_TYPE, 4 * 1024), (PINSET_TYPE, 1024 * 1024)]
+    ("payload_type", "limit"),
+    [(ROOT_TYPE, 16 * 1024), (TIMESTAMP_TYPE, 4 * 1024), (CHECKPOINT_TYPE, 4 * 1024), (PINSET_TYPE, 1024 * 1024)],
 )
 def test_a_payload_is_refused_by_its_first_byte_too_many(refuses: Any, payload_type: str, limit: int) -> None:
     assert PAYLOAD_LIMITS[payload_type] == limit

@@ -5,7 +5,10 @@ It may import click and errors. It reads no more than it was told to, and judges
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -34,6 +37,20 @@ def read_source(path: Path, *, limit: int) -> bytes:
     if len(content) > limit:
         raise ConfigError(f"{spell_source(path)} is too large", expected=f"at most {limit} bytes")
     return content
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Yield *path*, or standard input, to be read piece by piece; ConfigError when it cannot be read."""
+    if path == STDIN:
+        yield sys.stdin.buffer
+        return
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    with file:
+        yield file
 
 
 def spell_source(path: Path) -> str:

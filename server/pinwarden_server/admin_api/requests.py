@@ -7,10 +7,13 @@ It may import Flask and ``auth``. It refuses what is unclear rather than choose 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import structlog
 from flask import g, request
 
+from pinwarden.errors import MalformedError
+from pinwarden.strict_json import parse_time
 from pinwarden_server import metrics
 from pinwarden_server.auth import Principal, Right, require, verify_token
 from pinwarden_server.drafts import MAX_BODY_BYTES
@@ -172,6 +175,24 @@ def number_of(name: str, *, default: int, low: int, high: int) -> int:
             f"query parameter {name!r} is impossible", kind=BAD_REQUEST, expected=expected, got=text[:40]
         )
     return int(text)
+
+
+def text_of(name: str, *, longest: int) -> str | None:
+    """Return the query parameter *name*, None when it is not there; RequestRefused for an empty or endless one."""
+    text = request.args.get(name)
+    if text is not None and not 1 <= len(text) <= longest:
+        expected, got = f"1 to {longest} characters", f"{len(text)} characters"
+        raise RequestRefused(f"query parameter {name!r} is impossible", kind=BAD_REQUEST, expected=expected, got=got)
+    return text
+
+
+def time_of(name: str) -> datetime | None:
+    """Return the query parameter *name* as an aware time, None when it is not there; RequestRefused."""
+    text = request.args.get(name)
+    try:
+        return None if text is None else parse_time(text, what=f"query parameter {name!r}")
+    except MalformedError as error:
+        raise RequestRefused(error.what, kind=BAD_REQUEST, expected="YYYY-MM-DDTHH:MM:SSZ", got=text) from None
 
 
 def check_query(*known: str) -> None:

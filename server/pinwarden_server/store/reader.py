@@ -9,21 +9,25 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, and_, select
+from sqlalchemy import Connection, Engine, Select, and_, func, select
 
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.history import SEGMENT_ENTRIES, Entry
 from pinwarden_server.errors import NotFound, Tag
 from pinwarden_server.store.failures import store_failures
+from pinwarden_server.store.filters import conditions
 from pinwarden_server.store.rows import (
+    AuditFilter,
     AuditRow,
     ChangeRow,
     ChangeSignature,
+    CheckpointRow,
     Current,
     Summary,
     TokenRow,
     VersionRow,
     as_change,
+    as_checkpoint,
     as_current,
     as_entry,
     as_token,
@@ -35,6 +39,7 @@ from pinwarden_server.store.tables import (
     audit_head,
     change_signatures,
     changes,
+    checkpoints,
     history,
     is_text,
     pinsets,
@@ -161,9 +166,11 @@ class Reader:
             )
         return list(timestamps), list(documents)
 
-    def audit(self, *, after: int = 0, limit: int = 100) -> list[AuditRow]:
-        """Return the audit rows that follow number *after*, oldest first."""
+    def audit(self, *, after: int = 0, limit: int = 100, only: AuditFilter | None = None) -> list[AuditRow]:
+        """Return the audit rows that follow number *after*, oldest first; those that *only* lets through."""
         query = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
+        if only is not None:
+            query = query.where(*conditions(only))
         with self._look() as connection:
             return [AuditRow(*row) for row in connection.execute(query)]
 
@@ -172,6 +179,25 @@ class Reader:
         with self._look() as connection:
             row = connection.execute(select(audit_head.c.seq, audit_head.c.hash)).one()
         return row[0], row[1]
+
+    def audit_ends(self) -> tuple[int, int]:
+        """Return the number of the last audit row, and how many of them the newest checkpoint covers; 0 for none."""
+        newest = select(func.max(checkpoints.c.size)).scalar_subquery()
+        with self._look() as connection:
+            row = connection.execute(select(audit_head.c.seq, newest)).one()
+        return row[0], row[1] or 0
+
+    def checkpoints(self, *, after: int = 0, limit: int = 100) -> list[CheckpointRow]:
+        """Return the checkpoints of the chain that cover more than *after* rows, the shortest first."""
+        query = select(checkpoints).where(checkpoints.c.size > after).order_by(checkpoints.c.size).limit(limit)
+        with self._look() as connection:
+            return [as_checkpoint(row) for row in connection.execute(query)]
+
+    def newest_checkpoint(self) -> CheckpointRow | None:
+        """Return the checkpoint that covers most rows, None before the first."""
+        with self._look() as connection:
+            row = connection.execute(select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1)).first()
+        return None if row is None else as_checkpoint(row)
 
     def tokens(self) -> list[TokenRow]:
         """Return every token, revoked ones included, oldest first."""

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from pinwarden.documents import PinSet
-from pinwarden.envelope import PINSET_TYPE, TIMESTAMP_TYPE, Envelope
+from pinwarden.envelope import CHECKPOINT_TYPE, PINSET_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.history import Entry
 from pinwarden.strict_json import format_time
 from pinwarden_server.errors import Tag
@@ -96,6 +96,24 @@ class VersionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """
+    Which audit rows somebody wants to see; None lets all through.
+
+    Attributes:
+        name: of a pin set.
+        actor, action: whole, or a beginning that ends in ``*``.
+        since, until: aware; the second one is excluded.
+    """
+
+    name: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRow:
     """One link of the audit chain; *detail* is the JSON text that was hashed."""
 
@@ -119,6 +137,27 @@ class AuditRow:
             "detail": json.loads(self.detail),
             "previous": self.previous,
             "hash": self.hash,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A signed end of the audit chain; the four values are those inside *envelope*."""
+
+    size: int
+    hash: str
+    issued: datetime
+    root_version: int
+    envelope: Envelope
+
+    def to_json(self) -> dict[str, object]:
+        """Return the row as the admin API shows it."""
+        return {
+            "size": self.size,
+            "hash": self.hash,
+            "issued": format_time(self.issued),
+            "root": self.root_version,
+            "envelope": self.envelope.to_json(),
         }
 
 
@@ -243,6 +282,12 @@ def as_entry(row: Row[Any]) -> Entry:
         previous=row.previous,
         hash=row.hash,
     )
+
+
+def as_checkpoint(row: Row[Any]) -> CheckpointRow:
+    """Return the value of a row of the checkpoints table."""
+    envelope = Envelope.parse(row.envelope, expect=CHECKPOINT_TYPE)
+    return CheckpointRow(row.size, row.hash, row.issued, row.root_version, envelope)
 
 
 def as_change(row: Row[Any], signatures: tuple[ChangeSignature, ...] = ()) -> ChangeRow:

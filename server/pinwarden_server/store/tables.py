@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     false,
+    func,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -99,6 +100,11 @@ def is_text(column: Column[str], text: str) -> ColumnElement[bool]:
     """Return the condition that *column* is *text*, which may be anything that somebody sent."""
     # What cannot be stored is not there; PostgreSQL would take no NUL, not even in a question.
     return column == text if cast("Words", column.type).fits(text) else false()
+
+
+def begins_with(column: Column[str], text: str) -> ColumnElement[bool]:
+    """Return the condition that *column* begins with *text*; LIKE would not tell capitals apart on every database."""
+    return is_text(cast("Column[str]", func.substr(column, 1, len(text), type_=column.type)), text)
 
 
 # Names are compared and listed alike by every node, whatever language its database speaks.
@@ -192,6 +198,18 @@ audit_head = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("seq", Whole, nullable=False),
     Column("hash", Words(64), nullable=False),
+)
+
+# Signed ends of the chain, one for each length that was signed. They are no part of it: a row for each would make the
+# chain longer, and the next one due.
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", Whole, primary_key=True, autoincrement=False),
+    Column("hash", Words(64), nullable=False),
+    Column("issued", Moment, nullable=False),
+    Column("root_version", Whole, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
 )
 
 tokens = Table(

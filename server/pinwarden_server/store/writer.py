@@ -23,7 +23,16 @@ from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.outcome import was_committed
 from pinwarden_server.store.postgres import announce
 from pinwarden_server.store.reader import history_query, signatures_of
-from pinwarden_server.store.rows import AuditRow, ChangeRow, ChangeSignature, TokenRow, VersionRow, as_change, as_entry
+from pinwarden_server.store.rows import (
+    AuditRow,
+    ChangeRow,
+    ChangeSignature,
+    CheckpointRow,
+    TokenRow,
+    VersionRow,
+    as_change,
+    as_entry,
+)
 from pinwarden_server.store.tables import (
     EVERY_OTHER,
     attempts,
@@ -31,6 +40,7 @@ from pinwarden_server.store.tables import (
     audit_head,
     change_signatures,
     changes,
+    checkpoints,
     history,
     is_text,
     leases,
@@ -351,6 +361,19 @@ class Transaction:
     def _outdate_changes(self, name: str) -> None:
         waiting = and_(changes.c.name == name, changes.c.state == "waiting")
         self.run(update(changes).where(waiting).values(state="stale"))
+
+    def append_checkpoint(self, row: CheckpointRow) -> None:
+        """Add a checkpoint, and let other nodes hear of it; IntegrityError when that length was signed before."""
+        self.run(
+            insert(checkpoints).values(
+                size=row.size,
+                hash=row.hash,
+                issued=row.issued,
+                root_version=row.root_version,
+                envelope=row.envelope.to_bytes(),
+            )
+        )
+        announce(self._connection)
 
     def append_token(self, row: TokenRow, secret_sha256: bytes) -> None:
         """Add a token."""

@@ -186,7 +186,8 @@ def test_hints_of_the_server_name_only_commands_and_pages_that_exist():
     named = {found for text in sources for found in re.findall(r"`pinwarden (server|root|keys) ([a-z-]+)", text)}
     assert {(group, word) for group, word in named if word not in groups[group]} == set()
     pages = {found for text in sources for found in re.findall(r"docs/[a-z-]+\.md", text)}
-    assert pages == {f"docs/{name}.md" for name in ("admin-api", "backup", "rights", "server", "signing-by-people")}
+    known = ("admin-api", "audit", "backup", "doctor", "rights", "server", "signers", "signing-by-people", "stores")
+    assert pages == {f"docs/{name}.md" for name in known}
     routes = {found for text in sources for found in re.findall(r"\b(?:GET|POST|PUT) (/admin/v1/[a-z]+) ", text)}
     assert routes == {f"/admin/v1/{name}" for name in ("changes", "pinsets", "roots", "sessions", "tokens")}
     assert len(named) > 5

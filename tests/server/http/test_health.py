@@ -8,6 +8,9 @@ import pytest
 from pinwarden_server import metrics, problems
 from pinwarden_server.fetch_counter import FetchCounter
 from pinwarden_server.installation import init_production
+from pinwarden_server.restore import set_floors
+from pinwarden_server.site import Act
+from pinwarden_server.store.copying import Floor, unsettle
 
 TOKEN = "a-token-for-the-scraper-alone"
 
@@ -34,14 +37,20 @@ def test_livez_says_that_the_process_answers_and_no_more(shared):
 
 def test_readyz_has_a_word_for_each_component(shared):
     answer = shared.client.get("/readyz")
-    components = {"reads": "ok", "store": "ok", "signers": "ok", "renewal": "not running"}
+    components = {"reads": "ok", "store": "ok", "signers": "ok", "floors": "ok", "renewal": "not running"}
     assert (answer.status_code, answer.json) == (200, {"ready": True, "publishing": True, "components": components})
 
 
 def test_a_server_without_a_root_is_alive_and_not_ready(tmp_path, serve):
     service = serve(init_production(tmp_path / "server", bind=None, root_json=None, now=datetime.now(UTC)))
     answer = service.client.get("/readyz")
-    components = {"reads": "nothing published", "store": "ok", "signers": "ok", "renewal": "not running"}
+    components = {
+        "reads": "nothing published",
+        "store": "ok",
+        "signers": "ok",
+        "floors": "ok",
+        "renewal": "not running",
+    }
     assert service.client.get("/livez").status_code == 200
     assert (answer.status_code, answer.json) == (503, {"ready": False, "publishing": False, "components": components})
     assert service.ask("GET", "/admin/v1/roots").json == {"roots": []}
@@ -245,3 +254,12 @@ def test_nothing_secret_is_among_the_metrics(service):
 
 def spelt(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_readyz_tells_that_a_restored_store_waits_for_floors_and_no_longer_once_they_are_set(service, serve):
+    with service.node.site.store.writer.transaction() as transaction:
+        unsettle(transaction)
+    waiting = serve(service.installation).client.get("/readyz")
+    assert (waiting.status_code, waiting.json["components"]["floors"]) == (200, "missing")
+    set_floors(service.node.site.store, {"*": Floor(7, 7)}, Act("tester", service.clock.now))
+    assert serve(service.installation).client.get("/readyz").json["components"]["floors"] == "ok"

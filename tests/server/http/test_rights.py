@@ -55,6 +55,7 @@ ROUTES = [
     Route("GET", "/admin/v1/changes/<change_id>", Right.READ, 404),
     Route("POST", "/admin/v1/changes/<change_id>/signatures", Right.SIGN, 404, b"{}"),
     Route("POST", "/admin/v1/changes/<change_id>/rejection", Right.SIGN, 404, b"{}"),
+    Route("GET", "/admin/v1/audit/checkpoints", Right.AUDIT, 200),
     Route("GET", "/admin/v1/roots", Right.READ, 200),
     Route("GET", "/admin/v1/roots/<version>", Right.READ, 404),
     Route("POST", "/admin/v1/roots", Right.ROOTS, 422, b"{}"),
@@ -71,6 +72,7 @@ ROUTES = [
     Route("GET", "/statusz", Right.METRICS, 200),
 ]
 OPEN = {
+    "/v1/audit/checkpoint",
     "/openapi.json",
     "/admin/v1/logins",
     "/livez",

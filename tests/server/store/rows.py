@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, Signature
+from pinwarden.envelope import CHECKPOINT_TYPE, PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, Signature
 from pinwarden_server import audit
 from pinwarden_server.errors import Tag
-from pinwarden_server.store import ChangeRow, ChangeSignature, Store, TokenRow, Transaction, VersionRow
+from pinwarden_server.store import ChangeRow, ChangeSignature, CheckpointRow, Store, TokenRow, Transaction, VersionRow
 from pinwarden_server.store.logins import AccountRow, LinkRow, SessionRow
 from pinwarden_server.store.writer import TimestampRow
 
@@ -67,6 +67,17 @@ def change(number: int, name: str, **changes: Any) -> ChangeRow:
         "wait_for": ("c" * 64,),
     }
     return ChangeRow(**(fields | changes))
+
+
+def checkpoint(size: int, **changes: Any) -> CheckpointRow:
+    fields: dict[str, Any] = {
+        "size": size,
+        "hash": "d" * 64,
+        "issued": NOW,
+        "root_version": 1,
+        "envelope": envelope(CHECKPOINT_TYPE),
+    }
+    return CheckpointRow(**(fields | changes))
 
 
 def token(name: str, **changes: Any) -> TokenRow:

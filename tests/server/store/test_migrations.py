@@ -18,7 +18,19 @@ from pinwarden_server.store.logins import append_account, append_link, append_se
 from pinwarden_server.store.schema import _config
 from pinwarden_server.store.tables import Moment, Whole, Words, metadata
 from tests.postgres import Postgres
-from tests.server.store.rows import NOW, SIGNATURE, account, audited, change, link, publish, root, session, token
+from tests.server.store.rows import (
+    NOW,
+    SIGNATURE,
+    account,
+    audited,
+    change,
+    checkpoint,
+    link,
+    publish,
+    root,
+    session,
+    token,
+)
 
 REVISIONS = [step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 LAST = REVISIONS[-1]
@@ -61,11 +73,12 @@ def fill(store: Store) -> None:
         append_account(transaction, account("alice"))
         spend_id_token(transaction, "d" * 64, NOW)
         transaction.append_attempt("alice", "key", fingerprint="f", answer="{}", at=NOW)
+        transaction.append_checkpoint(checkpoint(1))
         transaction.append_change(change(audited(transaction), "payments", signatures=(SIGNATURE,)))
 
 
 def test_the_steps_have_one_line_of_descent() -> None:
-    assert REVISIONS == ["0001", "0002", "0003", "0004", "0006_logins"]
+    assert REVISIONS == ["0001", "0002", "0003", "0004", "0006_logins", "0007_checkpoints"]
 
 
 def test_the_steps_make_exactly_the_tables_that_queries_are_built_from(store: Store) -> None:
