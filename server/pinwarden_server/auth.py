@@ -55,6 +55,9 @@ class Right(StrEnum):
     PREVIEW = "preview"
     PUBLISH = "publish"
     SIGN = "sign"
+    APPROVE = "approve"
+    BREAK_GLASS = "break glass"
+    POLICY = "policy"
     AUDIT = "audit"
     TOKENS = "tokens"
     METRICS = "metrics"
@@ -65,8 +68,20 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     Role.READER: frozenset({Right.READ}),
     # Handing in a signature needs a right so that strangers cannot fill the table; what it is worth, the key decides.
     Role.EDITOR: frozenset({Right.READ, Right.PREVIEW, Right.PUBLISH, Right.SIGN}),
-    Role.APPROVER: frozenset({Right.READ, Right.PREVIEW, Right.SIGN, Right.AUDIT}),
-    Role.OPERATOR: frozenset({Right.READ, Right.PREVIEW, Right.PUBLISH, Right.SIGN, Right.AUDIT, Right.METRICS}),
+    Role.APPROVER: frozenset({Right.READ, Right.PREVIEW, Right.SIGN, Right.APPROVE, Right.AUDIT}),
+    # Who may break the glass may approve as well: it is the lesser of the two. How many must, admins alone say.
+    Role.OPERATOR: frozenset(
+        {
+            Right.READ,
+            Right.PREVIEW,
+            Right.PUBLISH,
+            Right.SIGN,
+            Right.APPROVE,
+            Right.BREAK_GLASS,
+            Right.AUDIT,
+            Right.METRICS,
+        }
+    ),
     Role.ADMIN: frozenset(Right),
 }
 # The audit log, tokens, metrics and roots belong to no single pin set: a token for some of them does not reach these.
@@ -75,12 +90,13 @@ WIDE_RIGHTS = frozenset({Right.AUDIT, Right.TOKENS, Right.METRICS, Right.ROOTS})
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who makes a request, as the token says."""
+    """Who makes a request, as the token says; *owner* is the person, who may have several tokens."""
 
     token_id: str
     role: Role
     names: tuple[str, ...]
     label: str
+    owner: str = ""
 
     @property
     def actor(self) -> str:
@@ -126,7 +142,7 @@ def verify_token(store: Store, authorization: str | None, now: datetime) -> Prin
     if row.revoked_at is not None or now >= row.expires_at:
         raise _unauthenticated()
     _record_use(store, row, now)
-    return Principal(row.id, Role(row.role), row.names, row.label)
+    return Principal(row.id, Role(row.role), row.names, row.label, row.owner)
 
 
 def require(principal: Principal, right: Right, name: str | None = None) -> Principal:
@@ -167,6 +183,7 @@ def issue_token(store: Store, draft: TokenDraft, by: Act) -> IssuedToken:
     row = TokenRow(
         id=token_id,
         label=draft.label,
+        owner=draft.owner or token_id,
         role=draft.role,
         names=draft.names,
         created_at=by.at,
@@ -196,6 +213,7 @@ def revoke_token(store: Store, token_id: str, by: Act) -> TokenRow:
 def _store_token(store: Store, row: TokenRow, digest: bytes, by: Act) -> None:
     detail = {
         "label": row.label,
+        "owner": row.owner,
         "role": row.role,
         "names": list(row.names),
         "lifetime_seconds": int((row.expires_at - row.created_at).total_seconds()),

@@ -126,6 +126,8 @@ def renew(config: Path | None) -> None:
         raise Conflict("a worker renews right now", hint="Nothing is to be done: it renews what is due.")
     for name in done.renewed:
         click.echo(name)
+    for number, why in done.blocked.items():
+        click.echo(f"warning: change {number}: {why}", err=True)
     if done.failed:
         for name, why in done.failed.items():
             click.echo(f"warning: {name}: {why}", err=True)

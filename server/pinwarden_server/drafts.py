@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from pinwarden.documents import MAX_DENIED, MAX_HOSTS, MAX_PINS_PER_HOST, PIN_BY
 from pinwarden.envelope import ROOT_TYPE, Envelope, Signature
 from pinwarden.errors import MalformedError, UntrustedError
 from pinwarden.hosts import check_pattern
-from pinwarden.strict_json import decode_base64, parse_object
+from pinwarden.strict_json import decode_base64, parse_object, parse_time
 from pinwarden_server.errors import BadDraft, Violation
 
 SIGNATURE_BYTES = 64
@@ -58,16 +59,16 @@ NameText = Annotated[str, Meta(extra_json_schema={"pattern": rf"^({NAME_PATTERN}
 Force = Annotated[list[Annotated[str, Meta(pattern=r"^PIN[0-9]{3}\Z")]], Meta(max_length=32)]
 
 
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
+class StrictBody(msgspec.Struct, forbid_unknown_fields=True):
     """Base of the bodies: what is not named is refused."""
 
 
-class _PinBody(_Body):
+class _PinBody(StrictBody):
     sha256: PinText
     kind: Literal["leaf", "ca"] = "leaf"
 
 
-class _HostBody(_Body):
+class _HostBody(StrictBody):
     host: HostText
     pins: list[_PinBody]
     backups: list[_PinBody]
@@ -76,7 +77,11 @@ class _HostBody(_Body):
     on_expiry: Literal["refuse", "platform"] = "refuse"
 
 
-class _DraftBody(_Body):
+# Judged below, in better words, and against the clock by ``publishing``.
+TimeText = Annotated[str, Meta(extra_json_schema={"format": "date-time", "examples": ["2026-06-01T08:00:00Z"]})]
+
+
+class _DraftBody(StrictBody):
     hosts: Annotated[list[_HostBody], Meta(max_length=MAX_HOSTS)]
     deny: Annotated[list[PinText], Meta(max_length=MAX_DENIED)] = []
     on_stale: Literal["enforce", "refuse"] = "enforce"
@@ -84,44 +89,67 @@ class _DraftBody(_Body):
     lifetime_seconds: Seconds | None = None
     reason: Text = ""
     force: Force = []
+    not_before: TimeText | None = None
+    break_glass: bool = False
 
 
-class _RollbackBody(_Body):
+class _RollbackBody(StrictBody):
     to: Annotated[int, Meta(ge=1, le=2**53 - 1)]
     reason: Text = ""
     force: Force = []
+    not_before: TimeText | None = None
+    break_glass: bool = False
 
 
-class _RenewalBody(_Body):
+class _RenewalBody(StrictBody):
     lifetime_seconds: Seconds | None = None
     reason: Text = ""
     wait_for: Annotated[list[Keyid], Meta(max_length=16)] = []
 
 
-class _SignatureBody(_Body):
+class _SignatureBody(StrictBody):
     keyid: Keyid
     sig: SigText
 
 
-class _RejectionBody(_Body):
+class _RejectionBody(StrictBody):
     reason: Annotated[str, Meta(min_length=1, max_length=1000, pattern=WITHOUT_NUL)]
 
 
-class _RootBody(_Body):
+class _RootBody(StrictBody):
     root: dict[str, Any]
     reason: Text = ""
     force: Annotated[list[Annotated[str, Meta(pattern=r"^ROOT[0-9]{3}\Z")]], Meta(max_length=32)] = []
 
 
-class _TokenBody(_Body):
+class _TokenBody(StrictBody):
     role: Literal["reader", "editor", "approver", "operator", "admin"]
     lifetime_seconds: Seconds
     names: Annotated[list[NameText], Meta(min_length=1, max_length=32)] = msgspec.field(default_factory=lambda: ["*"])
     label: Annotated[str, Meta(max_length=200, pattern=WITHOUT_NUL)] = ""
+    # One spelling for each person: two would count as two people.
+    owner: Annotated[str, Meta(max_length=200, pattern=r"^([a-z0-9][a-z0-9._@+-]*)?\Z")] = ""
 
 
 BODIES = (_DraftBody, _RollbackBody, _RenewalBody, _SignatureBody, _RejectionBody, _RootBody, _TokenBody)
-Body = TypeVar("Body", bound=_Body)
+Body = TypeVar("Body", bound=StrictBody)
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """
+    How something shall be published.
+
+    Attributes:
+        not_before: not earlier than this; None: at once.
+        break_glass: without the approvals that it needs, to be reviewed afterwards.
+    """
+
+    not_before: datetime | None = None
+    break_glass: bool = False
+
+
+AT_ONCE = Manner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +163,7 @@ class Draft:
     lifetime_seconds: int | None = None
     reason: str = ""
     force: tuple[str, ...] = ()
+    manner: Manner = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +173,7 @@ class RollbackDraft:
     to: int
     reason: str = ""
     force: tuple[str, ...] = ()
+    manner: Manner = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +201,13 @@ class RootOffer:
 
 @dataclass(frozen=True, slots=True)
 class TokenDraft:
-    """A token that someone wants to hand out."""
+    """A token that someone wants to hand out; *owner* empty: nobody who has another one."""
 
     role: str
     lifetime_seconds: int
     names: tuple[str, ...] = ("*",)
     label: str = ""
+    owner: str = ""
 
 
 def parse_draft(body: bytes) -> Draft:
@@ -188,31 +219,32 @@ def parse_draft(body: bytes) -> Draft:
     Raises:
         BadDraft: not strict JSON, a wrong or unknown field, an impossible host or pin; with JSON pointers.
     """
-    raw = _convert(body, _DraftBody)
+    raw = convert(body, _DraftBody)
     violations: list[Violation] = []
     hosts = tuple(_host(entry, f"/hosts/{number}", violations) for number, entry in enumerate(raw.hosts))
     deny = tuple(_pin(text, f"/deny/{number}", violations) for number, text in enumerate(raw.deny))
     if violations:
         what, expected = "the draft has impossible hosts or pins", "hosts and pins that clients accept"
         raise BadDraft(what, violations=violations, expected=expected, got=_first(violations), hint=violations[0].hint)
-    return Draft(hosts, deny, raw.on_stale, raw.report_to, raw.lifetime_seconds, raw.reason, tuple(raw.force))
+    manner = _manner(raw)
+    return Draft(hosts, deny, raw.on_stale, raw.report_to, raw.lifetime_seconds, raw.reason, tuple(raw.force), manner)
 
 
 def parse_rollback(body: bytes) -> RollbackDraft:
     """Return which version shall come back; BadDraft."""
-    raw = _convert(body, _RollbackBody)
-    return RollbackDraft(raw.to, raw.reason, tuple(raw.force))
+    raw = convert(body, _RollbackBody)
+    return RollbackDraft(raw.to, raw.reason, tuple(raw.force), _manner(raw))
 
 
 def parse_renewal(body: bytes) -> RenewalDraft:
     """Return how long the content in force shall live anew; BadDraft."""
-    raw = _convert(body, _RenewalBody)
+    raw = convert(body, _RenewalBody)
     return RenewalDraft(raw.lifetime_seconds, raw.reason, tuple(dict.fromkeys(raw.wait_for)))
 
 
 def parse_signature(body: bytes) -> Signature:
     """Return the signature that *body* hands in, of which only the form is judged; BadDraft."""
-    raw = _convert(body, _SignatureBody)
+    raw = convert(body, _SignatureBody)
     try:
         return Signature(raw.keyid, decode_base64(raw.sig, what="sig", length=SIGNATURE_BYTES))
     except MalformedError as error:
@@ -222,7 +254,7 @@ def parse_signature(body: bytes) -> Signature:
 
 def parse_rejection(body: bytes) -> str:
     """Return why a change is rejected; BadDraft."""
-    reason = _convert(body, _RejectionBody).reason
+    reason = convert(body, _RejectionBody).reason
     if not reason.strip():
         what = "a rejection needs a reason"
         raise BadDraft(what, violations=[Violation("DRAFT", "/reason", what, "Say it to whoever proposed the change.")])
@@ -231,7 +263,7 @@ def parse_rejection(body: bytes) -> str:
 
 def parse_root_offer(body: bytes) -> RootOffer:
     """Return the root that *body* offers; BadDraft: it is no envelope of a root."""
-    raw = _convert(body, _RootBody)
+    raw = convert(body, _RootBody)
     try:
         envelope = Envelope.from_json(raw.root, expect=ROOT_TYPE)
     except UntrustedError as error:
@@ -243,7 +275,7 @@ def parse_root_offer(body: bytes) -> RootOffer:
 
 def parse_token_draft(body: bytes) -> TokenDraft:
     """Return the token that *body* asks for; BadDraft. Names are exact, or end in one ``*``."""
-    raw = _convert(body, _TokenBody)
+    raw = convert(body, _TokenBody)
     violations = [
         Violation(
             "DRAFT", f"/names/{number}", f"not a pin set name or pattern: {name[:80]!r}", "Use payments or pay-*."
@@ -254,10 +286,28 @@ def parse_token_draft(body: bytes) -> TokenDraft:
     if violations:
         what, expected = "the token names impossible pin sets", "names and patterns such as payments, pay-* or *"
         raise BadDraft(what, violations=violations, expected=expected, got=_first(violations))
-    return TokenDraft(raw.role, raw.lifetime_seconds, tuple(raw.names), raw.label)
+    return TokenDraft(raw.role, raw.lifetime_seconds, tuple(raw.names), raw.label, raw.owner)
 
 
-def _convert(body: bytes, kind: type[Body]) -> Body:
+def _manner(raw: _DraftBody | _RollbackBody) -> Manner:
+    try:
+        not_before = None if raw.not_before is None else parse_time(raw.not_before, what="not_before")
+    except MalformedError as error:
+        raise bad_field("/not_before", str(error.what), "Give a time in UTC, such as 2026-06-01T08:00:00Z.") from error
+    if raw.break_glass and not raw.reason.strip():
+        raise bad_field("/reason", "breaking the glass needs a reason", "Say it; it is audited and reviewed.")
+    if raw.break_glass and not_before is not None:
+        raise bad_field("/not_before", "who breaks the glass cannot wait", "Leave one of the two out.")
+    return Manner(not_before, raw.break_glass)
+
+
+def bad_field(pointer: str, what: str, hint: str, **values: Any) -> BadDraft:
+    """Return the error of one field that is impossible by what it says."""
+    return BadDraft(what, violations=[Violation("DRAFT", pointer, what, hint)], hint=hint, **values)
+
+
+def convert(body: bytes, kind: type[Body]) -> Body:
+    """Return *body* as the struct *kind*, through the one JSON gate; BadDraft with a JSON pointer."""
     try:
         value = parse_object(body, limit=MAX_BODY_BYTES, what="body")
     except MalformedError as error:

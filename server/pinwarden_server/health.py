@@ -15,7 +15,6 @@ from pinwarden_keys.errors import KeysError
 from pinwarden_keys.passphrase import passphrase_file
 from pinwarden_server import metrics
 from pinwarden_server.admin_api.requests import allowed
-from pinwarden_server.alerts import current_alerts
 from pinwarden_server.auth import Right
 from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.node import Node
@@ -48,7 +47,7 @@ def health(node: Node) -> Blueprint:
     @probes.get("/metrics")
     def scrape() -> Response:
         check_observer(node)
-        return Response(metrics.scrape(node.table, node.clock), content_type=EXPOSITION_TYPE)
+        return Response(metrics.scrape(node.table, node.clock, node.pending), content_type=EXPOSITION_TYPE)
 
     return probes
 
@@ -66,13 +65,15 @@ def components_of(node: Node) -> dict[str, str]:
 def status_of(node: Node) -> dict[str, Any]:
     """Return what an operator wants to see first: the components with reasons, what is urgent, and every expiry."""
     root, renewed, now = published_root(node.table), node.renewer.last_success, node.clock()
+    pending = node.pending()
     return {
         "now": format_time(now),
         "components": components_of(node),
         "store_trouble": node.store_trouble(),
         "signers": sorted(node.site.signers.keyids),
         "last_renewal_of_this_worker": renewed and format_time(renewed),
-        "alerts": [alert.to_json() for alert in current_alerts(node.table, node.site.signers, now)],
+        "alerts": [alert.to_json() for alert in node.alerts(now)],
+        "pending": pending and pending.to_json(),
         "root": root and {"authority": root.authority, "version": root.version, "expires": format_time(root.expires)},
         "pinsets": [
             {

@@ -16,11 +16,13 @@ from time import monotonic
 
 from pinwarden.errors import PinwardenError
 from pinwarden_keys import KeeperAwayError, passphrase_file
-from pinwarden_server.alerts import AlertLog
+from pinwarden_server.alerts import Alert, AlertLog, current_alerts
 from pinwarden_server.bell import Bell
+from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.following import Follower
 from pinwarden_server.founding import reconcile
 from pinwarden_server.measured_renewal import MeasuredRenewer
+from pinwarden_server.pending import Pending, pending_of
 from pinwarden_server.public_table import PublicTable
 from pinwarden_server.published_tree import PublishedTree
 from pinwarden_server.settings import Settings
@@ -57,7 +59,7 @@ class Node:
         # Containers may share their name and the number of their only process.
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         interval = float(settings.renewal_interval_seconds)
-        alerts = AlertLog(self.table, site.signers)
+        alerts = AlertLog(self.alerts)
         self.renewer = MeasuredRenewer(site, holder=holder, clock=clock, interval_seconds=interval, alerts=alerts)
         self.follower = Follower(site, settings.run_dir / "following.lock") if site.store.is_shared else None
         self._stopping = Event()
@@ -89,6 +91,20 @@ class Node:
             if monotonic() - self._looked_at[0] >= _LOOK_SECONDS:
                 self._looked_at = (monotonic(), _trouble(self.site))
             return self._looked_at[1]
+
+    def pending(self) -> Pending | None:
+        """Return what waits for people, None while the database is away."""
+        if self.store_trouble() is not None:
+            return None
+        try:
+            return pending_of(self.site, self.clock())
+        except StoreUnavailable:
+            return None
+
+    def alerts(self, now: datetime) -> list[Alert]:
+        """Return what must be done in time; while the database is away, what the published documents say."""
+        pending = self.pending()
+        return [*current_alerts(self.table, self.site.signers, now), *(pending.alerts(now) if pending else ())]
 
     def _catch_up(self) -> None:
         pause = FIRST_RETRY_SECONDS
@@ -139,6 +155,7 @@ def open_site(settings: Settings, *, with_signers: bool) -> Site:
         own_hosts=settings.own_hosts,
         pinset_lifetime=timedelta(seconds=settings.pinset_lifetime_seconds),
         timestamp_lifetime=timedelta(seconds=settings.timestamp_lifetime_seconds),
+        approvals_required=settings.approvals_required_default,
     )
     bell = Bell.open(settings.run_dir / "bell")
     return Site(open_store(settings.database_url), PublishedTree(settings.tree_dir), bell, signers, policy)

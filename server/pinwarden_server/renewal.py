@@ -1,5 +1,5 @@
 """
-Renewal: timestamps and pin sets are signed again in time, by one worker of all.
+Renewal: timestamps and pin sets are signed again in time, and what was scheduled is published, by one worker of all.
 
 It may import ``publishing`` and the store. It takes the same careful path as a publication, and one name's failure
 never keeps another from being renewed.
@@ -15,6 +15,7 @@ from pinwarden import failpoints
 from pinwarden.errors import PinwardenError
 from pinwarden_server.errors import SignerUnavailable
 from pinwarden_server.publishing import renew_pinset, renew_timestamp
+from pinwarden_server.schedule import publish_due
 from pinwarden_server.site import Site
 
 log = logging.getLogger("pinwarden.server")
@@ -26,11 +27,17 @@ failpoints.register("renew.leased")
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one look around did: the names renewed, and those that failed with the sentence that says why."""
+    """
+    What one look around did: the names renewed, and those that failed with the sentence that says why.
+
+    Attributes:
+        blocked: changes that were due and not published, by number, with the sentence that says why.
+    """
 
     renewed: tuple[str, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
     leased: bool = True
+    blocked: dict[int, str] = field(default_factory=dict)
 
 
 class Renewer:
@@ -91,12 +98,14 @@ class Renewer:
         if not self._site.store.writer.take_lease(LEASE, self._holder, now=now, until=until):
             return Round(leased=False)
         failpoints.hit("renew.leased")
+        # Before renewals: what waits for its time replaces what is in force, and need not be renewed again.
+        blocked = publish_due(self._site, now, is_stopping=self._stop.is_set)
         renewed, failed = self._renew_due(now)
         with self._site.store.writer.transaction() as transaction:
             transaction.forget_attempts(now - ATTEMPTS_ARE_KEPT)
         if not failed:
             self.last_success = now
-        return Round(tuple(renewed), failed)
+        return Round(tuple(renewed), failed, blocked=blocked)
 
     def _renew_due(self, now: datetime) -> tuple[list[str], dict[str, str]]:
         timestamps, pinsets = self._site.store.reader.due(now)

@@ -27,6 +27,7 @@ from pinwarden_server.store import VersionRow, migrate
 from pinwarden_server.tags import format_tag
 from tests.history.conftest import served_history
 from tests.rotation.stage import House, pin
+from tests.server.store.test_migrations import step
 
 CHANGING = "public, max-age=60, stale-while-revalidate=60, stale-if-error=300"
 FOREVER = "public, max-age=31536000, immutable"
@@ -191,11 +192,8 @@ def test_a_database_of_the_version_before_gets_the_same_history(house: House) ->
     house.publish("orders")
     before, url = rows(house), house.installation.settings().database_url
     assert len(before) == 4
-    with closing(sqlite3.connect(house.installation.folder / "pinwarden.db")) as connection:
-        connection.executescript(
-            "DROP TABLE history; DROP TABLE unsettled; UPDATE alembic_version SET version_num = '0002'"
-        )
-    assert migrate(url) == "0004"
+    step(url, "0002", down=True)
+    assert migrate(url) == "0005"
     assert rows(house) == before
 
 

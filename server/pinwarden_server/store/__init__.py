@@ -5,14 +5,17 @@ It may import SQLAlchemy, alembic and ``errors``; documents pass through as byte
 allowed, and a caller that only reads never holds a connection that could write.
 """
 
+from pinwarden_server.store.change_rows import ChangeApproval, ChangeReview, ChangeRow, ChangeSignature
 from pinwarden_server.store.engines import Store, open_store
 from pinwarden_server.store.reader import Reader
-from pinwarden_server.store.rows import AuditRow, ChangeRow, ChangeSignature, Current, Summary, TokenRow, VersionRow
+from pinwarden_server.store.rows import AuditRow, Current, Summary, TokenRow, VersionRow
 from pinwarden_server.store.schema import check_schema, migrate, schema_head, schema_of
 from pinwarden_server.store.writer import Reservation, Transaction, Writer
 
 __all__ = [
     "AuditRow",
+    "ChangeApproval",
+    "ChangeReview",
     "ChangeRow",
     "ChangeSignature",
     "Current",

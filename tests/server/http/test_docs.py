@@ -17,7 +17,7 @@ from pinwarden_keys.cli_root import root
 from pinwarden_server import problems, rules
 from pinwarden_server.auth import RIGHTS, WIDE_RIGHTS, Right
 from pinwarden_server.cli import server as commands
-from pinwarden_server.drafts import _Body, _DraftBody, _HostBody
+from pinwarden_server.drafts import StrictBody, _DraftBody, _HostBody
 from pinwarden_server.installation import init_development
 from pinwarden_server.settings import TABLE
 
@@ -120,9 +120,9 @@ def test_every_field_of_a_draft_is_documented_with_its_default():
     assert said == {**names, "lifetime_seconds": "pinset_lifetime_seconds"}
 
 
-def fields(body: type[_Body], prefix: str) -> dict[str, str]:
+def fields(body: type[StrictBody], prefix: str) -> dict[str, str]:
     """Return the fields of *body* with their defaults as the documentation spells them."""
-    spelt = {"": "empty", "None": "none", "[]": "none"}
+    spelt = {"": "empty", "None": "none", "[]": "none", "False": "false"}
     found = {}
     for field in msgspec.structs.fields(body):
         default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
@@ -186,7 +186,7 @@ def test_hints_of_the_server_name_only_commands_and_pages_that_exist():
     named = {found for text in sources for found in re.findall(r"`pinwarden (server|root|keys) ([a-z-]+)", text)}
     assert {(group, word) for group, word in named if word not in groups[group]} == set()
     pages = {found for text in sources for found in re.findall(r"docs/[a-z-]+\.md", text)}
-    assert pages == {f"docs/{name}.md" for name in ("admin-api", "backup", "server", "signing-by-people")}
+    assert pages == {f"docs/{name}.md" for name in ("admin-api", "approvals", "backup", "server", "signing-by-people")}
     routes = {found for text in sources for found in re.findall(r"\b(?:GET|POST|PUT) (/admin/v1/[a-z]+) ", text)}
     assert routes == {f"/admin/v1/{name}" for name in ("changes", "pinsets", "roots", "tokens")}
     assert len(named) > 5

@@ -344,7 +344,7 @@ def test_a_store_is_used_again_after_it_was_closed(store: Store) -> None:
     publish(store, "payments")
     store.close()
     assert [line.name for line in store.reader.pinsets()] == ["payments"]
-    assert migrate(store.url) == "0004"
+    assert migrate(store.url) == "0005"
     again = open_store(store.url)
     assert again.reader.current("payments") == store.reader.current("payments")
     again.close()
