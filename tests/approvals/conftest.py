@@ -18,10 +18,13 @@ import pytest
 from pinwarden.strict_json import decode_base64, format_time
 from pinwarden_server.installation import Installation, init_development
 from pinwarden_server.renewal import Renewer
+from tests.ops.conftest import api, token_file
 from tests.server.http.conftest import Service, serving
 
 NAME = "/admin/v1/pinsets/payments"
 ROLES = {"erin": "editor", "anna": "approver", "ben": "approver", "olga": "operator", "root": "admin"}
+
+__all__ = ["api", "token_file"]
 
 
 @dataclass
