@@ -28,7 +28,7 @@ from pinwarden_server.store.copying import Floor, read_everything, unsettled_nam
 from pinwarden_server.store.tables import audit_head, versions
 from tests.postgres import Postgres
 from tests.server.store.conftest import linguistic
-from tests.server.store.rows import NOW, SIGNATURE, audited, change, token
+from tests.server.store.rows import APPROVAL, NOW, REVIEW, SIGNATURE, audited, change, token
 
 BY = Act("tester", NOW + timedelta(hours=1))
 SECRET = b"\xab" * 32
@@ -50,7 +50,11 @@ def full(site: Site) -> Site:
     with site.store.writer.transaction() as transaction:
         transaction.append_token(token("first"), SECRET)
         transaction.append_attempt("alice", "key", fingerprint="f", answer='{"ü":1}', at=NOW)
-        transaction.append_change(change(audited(transaction), "payments", base=(1, 2), signatures=(SIGNATURE,)))
+        waits = {"base": (1, 2), "signatures": (SIGNATURE,), "approvals": (APPROVAL,)}
+        transaction.append_change(change(audited(transaction), "payments", **waits))
+        number = audited(transaction)
+        transaction.append_change(change(number, "payments", state="review"))
+        assert transaction.append_review(number, REVIEW)
     site.store.writer.take_lease("renewal", "one", now=NOW, until=NOW)
     return site
 
