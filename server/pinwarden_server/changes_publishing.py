@@ -18,7 +18,7 @@ from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import ApprovalsMissing, StaleVersion, Violation
 from pinwarden_server.publication import Change
 from pinwarden_server.publishing import (
-    EXTEND,
+    NEW_LIFE,
     RENEW,
     approvals_required,
     grant_of,
@@ -129,7 +129,7 @@ def publish_change(site: Site, row: ChangeRow, found: Standing, by: Act, deed: D
 
 def _lint_again(site: Site, row: ChangeRow, ground: Ground, content: PinSet) -> None:
     """Return when lint passes *content* as of now, with what was forced then; LintRefused."""
-    if row.action in (RENEW, EXTEND):
+    if row.action in (RENEW, NEW_LIFE):
         return  # the same content is in force already
     draft = Draft(content.hosts, content.deny, content.on_stale, content.report_to, None, row.reason, row.forced)
     rules.check(draft, surroundings(site, ground, content))
@@ -147,7 +147,7 @@ def _publication(row: ChangeRow, found: Standing, deed: Deed, by: Act) -> Change
         row.reason,
         row.forced,
         warnings,
-        same_content=row.action in (RENEW, EXTEND),
+        same_content=row.action in (RENEW, NEW_LIFE),
         exempt=is_exempt(row.action),
         waited=row.id,
         late_seconds=late,

@@ -84,7 +84,9 @@ _DEED = {"owner": TEXT, "actor": TEXT, "at": TIME, "reason": TEXT}
 _CHANGE = record(
     id=COUNT,
     name=TEXT,
-    action=word("pinset.create", "pinset.publish", "pinset.rollback", "pinset.renew", "pinset.extend", "policy.lower"),
+    action=word(
+        "pinset.create", "pinset.publish", "pinset.rollback", "pinset.renew", "pinset.lifetime", "policy.lower"
+    ),
     state=word(*STATES),
     waiting_for=each(word("signatures", "approvals", "time")),
     version=or_null(TAG),

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 RENEWAL = "system:renewal"
-RENEW, EXTEND = "pinset.renew", "pinset.extend"  # the same content, living no longer than before, or longer
+RENEW, NEW_LIFE = "pinset.renew", "pinset.lifetime"  # the same content, living as long as before, or not
 _ROUNDS = 5
 
 failpoints.register(*(f"publish.{step}" for step in STEPS))
@@ -127,7 +127,8 @@ def plan_renewal(site: Site, name: str, draft: RenewalDraft, expected: Tag, by: 
     """
     ground = survey_at(site, name, expected)
     now = PinSet.parse(_current(ground).pinset.payload)
-    lifetime = draft.lifetime_seconds or int(within(grant_of(ground), now.expires - now.issued).total_seconds())
+    was = now.expires - now.issued
+    lifetime = draft.lifetime_seconds or int(within(grant_of(ground), was).total_seconds())
     wanted = Draft(now.hosts, now.deny, now.on_stale, now.report_to, lifetime, draft.reason)
     content = draft_content(site, ground, wanted, by.at)
     around = surroundings(site, ground, content)
@@ -135,8 +136,8 @@ def plan_renewal(site: Site, name: str, draft: RenewalDraft, expected: Tag, by: 
         rules.check(wanted, around)
     warnings = tuple(replace(found, blocking=False) for found in rules.lint(wanted, around))
     _check_wait_for(draft.wait_for, around.grant)
-    # A longer life is more than the server would do by itself, and believed for longer when it is wrong.
-    action = RENEW if content.expires - content.issued <= now.expires - now.issued else EXTEND
+    # A longer life is believed for longer when it is wrong, and a short one ends before people can be asked again.
+    action = RENEW if draft.lifetime_seconds is None or content.expires - content.issued == was else NEW_LIFE
     change = Change("publish", action, draft.reason, (), warnings, same_content=True, exempt=is_exempt(action))
     return Plan(ground, check_content(content), change, draft.wait_for)
 

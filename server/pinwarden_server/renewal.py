@@ -99,13 +99,22 @@ class Renewer:
             return Round(leased=False)
         failpoints.hit("renew.leased")
         # Before renewals: what waits for its time replaces what is in force, and need not be renewed again.
-        blocked = publish_due(self._site, now, is_stopping=self._stop.is_set)
+        blocked = self._publish_due(now)
         renewed, failed = self._renew_due(now)
         with self._site.store.writer.transaction() as transaction:
             transaction.forget_attempts(now - ATTEMPTS_ARE_KEPT)
         if not failed:
             self.last_success = now
         return Round(tuple(renewed), failed, blocked=blocked)
+
+    def _publish_due(self, now: datetime) -> dict[int, str]:
+        try:
+            return publish_due(self._site, now, is_stopping=self._stop.is_set)
+        except PinwardenError:
+            raise
+        except Exception:
+            log.exception("scheduled changes could not be published")  # which must not end renewals
+            return {}
 
     def _renew_due(self, now: datetime) -> tuple[list[str], dict[str, str]]:
         timestamps, pinsets = self._site.store.reader.due(now)

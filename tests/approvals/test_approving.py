@@ -187,12 +187,13 @@ def test_an_automatic_renewal_needs_no_approval_and_keeps_what_waits_alive(desk:
     assert (desk.change(number)["state"], desk.change(number)["base"]) == ("waiting", "1.3")
 
 
-def test_a_renewal_for_longer_than_before_has_to_be_approved(desk: "Desk") -> None:
-    body = {"lifetime_seconds": 60 * 24 * 3600}
+@pytest.mark.parametrize("seconds", [1, 60 * 24 * 3600])
+def test_a_renewal_with_another_life_has_to_be_approved(desk: "Desk", seconds: int) -> None:
+    body = {"lifetime_seconds": seconds}
     asked = desk.ask("POST", "/admin/v1/pinsets/payments/renewal", body=body, token=desk.as_("erin"), If_Match='"1.1"')
     assert (asked.status_code, asked.json["action"], asked.json["waiting_for"]) == (
         202,
-        "pinset.extend",
+        "pinset.lifetime",
         ["approvals"],
     )
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pinwarden_server import schedule
+from pinwarden_server.store import Reader
 from tests.approvals.conftest import desk_on
 
 if TYPE_CHECKING:
@@ -138,6 +140,33 @@ def test_one_change_that_is_blocked_keeps_no_other_from_being_published(free: "D
     free.clock.advance(hours=1)
     assert list(free.tick()) == [first]
     assert free.change(second)["state"] == "published"
+
+
+def test_many_proposals_that_nobody_approves_keep_no_scheduled_one_from_its_time(
+    desk: "Desk", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        desk.propose("never", "spare")
+    desk.create("orders")
+    body = desk.draft("next", "spare", not_before=desk.at(hours=1))
+    number = desk.ask("PUT", "/admin/v1/pinsets/orders", body=body, If_Match='"1.1"').json["id"]
+    look = Reader.due_changes
+    monkeypatch.setattr(Reader, "due_changes", lambda self, now, *, after=0: look(self, now, after=after, limit=2))
+    desk.clock.advance(hours=1)
+    assert (desk.tick(), desk.change(number)["state"]) == ({}, "published")
+
+
+def test_a_defect_among_scheduled_changes_does_not_end_renewals(
+    free: "Desk", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = free.propose("next", "spare", not_before=free.at(days=2))
+    monkeypatch.setattr(schedule, "standing_of", lambda *arguments: 1 / 0)
+    free.clock.advance(days=2)
+    stamp = free.ask("GET", "/admin/v1/pinsets/payments").json["timestamp"]["version"]
+    assert free.tick() == {}
+    assert free.ask("GET", "/admin/v1/pinsets/payments").json["timestamp"]["version"] > stamp
+    assert free.change(number)["state"] == "waiting"
+    assert "ZeroDivisionError" in caplog.text
 
 
 @pytest.mark.parametrize(

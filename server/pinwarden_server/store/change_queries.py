@@ -43,11 +43,11 @@ def list_query(
     return query
 
 
-def due_query(now: datetime, limit: int) -> Select[tuple[Any, ...]]:
-    """Return the query for numbers of changes that nobody's signature or approval needs to publish, oldest first."""
+def due_query(now: datetime, after: int, limit: int) -> Select[tuple[Any, ...]]:
+    """Return the query for numbers of changes above *after* that may need nobody's deed to be published, in order."""
     due = or_(changes.c.not_before <= now, and_(changes.c.not_before.is_(None), changes.c.signer == BY_SERVER))
     waits = and_(changes.c.state == "waiting", changes.c.waits_until > now, changes.c.action != LOWER_POLICY)
-    return select(changes.c.id).where(waits, due).order_by(changes.c.id).limit(limit)
+    return select(changes.c.id).where(waits, due, changes.c.id > after).order_by(changes.c.id).limit(limit)
 
 
 def with_deeds(connection: Connection, rows: Sequence[Row[Any]]) -> list[ChangeRow]:

@@ -221,10 +221,10 @@ class Reader:
             raise no_change(str(number))
         return found[0]
 
-    def due_changes(self, now: datetime, limit: int = 1000) -> list[int]:
-        """Return the numbers of changes that may be published at *now* without another deed, oldest first."""
+    def due_changes(self, now: datetime, *, after: int = 0, limit: int = 500) -> list[int]:
+        """Return the numbers above *after* of changes that may be published at *now* without another deed, in order."""
         with self._look() as connection:
-            return list(connection.execute(due_query(now, limit)).scalars())
+            return list(connection.execute(due_query(now, after, limit)).scalars())
 
     def policies(self) -> dict[str, int]:
         """Return how many approvals are required, for each pin set that requires any."""

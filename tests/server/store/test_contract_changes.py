@@ -93,6 +93,7 @@ def test_due_is_what_needs_nobodys_deed_at_its_time_and_before_its_end(store: St
     assert store.reader.due_changes(NOW) == [numbers[0], numbers[3]]
     assert store.reader.due_changes(NOW + HOUR) == [numbers[0], numbers[1], numbers[3]]
     assert store.reader.due_changes(NOW + HOUR, limit=1) == [numbers[0]]
+    assert store.reader.due_changes(NOW + HOUR, after=numbers[0], limit=1) == [numbers[1]]
     assert store.reader.due_changes(LATER) == []
 
 
