@@ -6,7 +6,7 @@ It may import ``commit`` and ``publishing``, which keep and replay answers. It c
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError
@@ -31,6 +31,10 @@ class Waiting:
 Outcome = Published | Waiting
 
 
+class MovedMeanwhile(Exception):
+    """A renewal moved the change along to a new version of the same content: judge it again."""
+
+
 def once(site: Site, by: Act, first: Callable[[], Outcome]) -> Outcome:
     """Return what *first* does, or the answer that the same request got before or meanwhile."""
     answered = _answered(site, by)
@@ -47,11 +51,12 @@ def once(site: Site, by: Act, first: Callable[[], Outcome]) -> Outcome:
 
 
 def repeatedly(number: int, attempt: Callable[[], Outcome | None]) -> Outcome:
-    """Return what *attempt* does to the change *number*; None means that somebody moved it, and all is judged again."""
+    """Return what *attempt* does to the change *number*; None: somebody moved it, and all is judged again. Conflict."""
     for _ in range(_ROUNDS):
-        outcome = attempt()
-        if outcome:
-            return outcome
+        with suppress(MovedMeanwhile):
+            outcome = attempt()
+            if outcome:
+                return outcome
     raise Conflict(f"change {number} or its pin set moved {_ROUNDS} times meanwhile", hint="Repeat the request.")
 
 

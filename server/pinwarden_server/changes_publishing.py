@@ -12,10 +12,11 @@ from pinwarden import failpoints
 from pinwarden.documents import Grant, PinSet
 from pinwarden.envelope import Envelope, Signature
 from pinwarden_server import rules
+from pinwarden_server.changes_answered import MovedMeanwhile
 from pinwarden_server.changes_signatures import Count, count, signed_envelope
 from pinwarden_server.commit import STEPS, TimestampMoved, bring_into_force, closed
 from pinwarden_server.drafts import Draft
-from pinwarden_server.errors import ApprovalsMissing, StaleVersion, Violation
+from pinwarden_server.errors import ApprovalsMissing, ChangeClosed, StaleVersion, Violation
 from pinwarden_server.publication import Change
 from pinwarden_server.publishing import (
     NEW_LIFE,
@@ -78,8 +79,8 @@ def standing_of(site: Site, row: ChangeRow, now: datetime, deed: Deed = NOTHING)
     Return how far *row* is once *deed* is done.
 
     Raises:
-        ChangeClosed: it does not wait, or not for what is in force. SignerUnavailable: a signer process does not say
-            whom it asks.
+        ChangeClosed: it does not wait, or not for what is in force. MovedMeanwhile: *row* is not what it was.
+        SignerUnavailable: a signer process does not say whom it asks.
     """
     ground = ground_of(site, row, now)
     grant, counted, is_signed = grant_of(ground), None, True
@@ -94,14 +95,22 @@ def standing_of(site: Site, row: ChangeRow, now: datetime, deed: Deed = NOTHING)
 
 
 def ground_of(site: Site, row: ChangeRow, now: datetime) -> Ground:
-    """Return what the change would be published on; ChangeClosed when that is not what it was made for."""
+    """Return what the change would be published on; ChangeClosed, MovedMeanwhile: not what it was made for."""
     state = row.state_at(now)
     if state != "waiting":
         raise closed(row.id, state)
     ground = survey(site, row.name)
     if ground.tag != row.base or PinSet.parse(row.payload).epoch != grant_of(ground).epoch:
-        raise closed(row.id, "stale")
+        raise _stale(site, row)
     return ground
+
+
+def _stale(site: Site, row: ChangeRow) -> ChangeClosed | MovedMeanwhile:
+    """Return why *row*, as it was read, cannot be published: for good, or because it was moved along since."""
+    now = site.store.reader.change(row.id)
+    if now.state == "waiting" and now.base != row.base:
+        return MovedMeanwhile()
+    return closed(row.id, "stale")
 
 
 def publish_change(site: Site, row: ChangeRow, found: Standing, by: Act, deed: Deed = NOTHING) -> Published | None:
@@ -109,8 +118,8 @@ def publish_change(site: Site, row: ChangeRow, found: Standing, by: Act, deed: D
     Publish a change that lacks nothing, and keep *deed* in the same commit; None when all has to be judged again.
 
     Raises:
-        ChangeClosed, LintRefused, SignerUnavailable, SigningRefused, PublicationRefused, StoreUnavailable: nothing was
-        kept. NotServedYet: published, and cannot be served yet.
+        ChangeClosed, MovedMeanwhile, LintRefused, SignerUnavailable, SigningRefused, PublicationRefused,
+        StoreUnavailable: nothing was kept. NotServedYet: published, and cannot be served yet.
     """
     content = PinSet.parse(row.payload)
     if row.signer == BY_SERVER or row.not_before is not None:
@@ -122,7 +131,7 @@ def publish_change(site: Site, row: ChangeRow, found: Standing, by: Act, deed: D
         envelope = _signed_by_all(site, row, found.counted, found.grant)
         return _publish_signed(site, found.ground, envelope, change, by)
     except StaleVersion as error:
-        raise closed(row.id, "stale") from error
+        raise _stale(site, row) from error
     except ApprovalsMissing:
         return None  # more are required since a moment ago, or an approval ended with its token
 

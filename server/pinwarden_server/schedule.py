@@ -12,6 +12,7 @@ from datetime import datetime
 from pinwarden import failpoints
 from pinwarden.errors import PinwardenError
 from pinwarden_server import audit
+from pinwarden_server.changes_answered import MovedMeanwhile
 from pinwarden_server.changes_publishing import publish_change, standing_of
 from pinwarden_server.errors import ChangeClosed, Conflict, StoreUnavailable
 from pinwarden_server.site import Act, Site
@@ -40,8 +41,8 @@ def publish_due(site: Site, now: datetime, *, is_stopping: Callable[[], bool] = 
         row = site.store.reader.change(number)
         try:
             _publish_if_complete(site, row, now)
-        except ChangeClosed:
-            continue  # somebody closed it, or another version came into force
+        except (ChangeClosed, MovedMeanwhile):
+            continue  # somebody closed it, or another version came into force; the next look finds what is left
         except StoreUnavailable:
             raise
         except PinwardenError as error:

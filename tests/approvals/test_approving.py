@@ -7,6 +7,9 @@ import pytest
 
 from pinwarden.bundle import Bundle
 from pinwarden.documents import PinSet
+from pinwarden_server import approvals, changes_publishing
+from pinwarden_server.publishing import renew_pinset
+from pinwarden_server.tags import format_tag
 from tests.approvals.conftest import desk_on
 
 if TYPE_CHECKING:
@@ -176,6 +179,30 @@ def test_a_renewal_keeps_what_waits_alive_on_top_of_the_new_version(desk: "Desk"
     assert (desk.change(number)["state"], desk.change(number)["base"]) == ("waiting", renewed.json["version"])
     assert desk.approve(number, "ben").status_code == 200
     assert desk.in_force() != renewed.json["version"]
+
+
+@pytest.mark.parametrize(
+    ("room", "step"),
+    [(approvals, "standing_of"), (changes_publishing, "sign_and_publish")],
+    ids=["judged", "published"],
+)
+def test_a_renewal_in_the_midst_of_the_last_approval_costs_nobody_that_approval(
+    desk: "Desk", monkeypatch: pytest.MonkeyPatch, room: Any, step: str
+) -> None:
+    number = desk.propose("next", "spare")
+    desk.approve(number, "anna")
+    original, renewed = getattr(room, step), []
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        if not renewed:
+            renewed.append(renew_pinset(desk.node.site, "payments", desk.clock()))
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(room, step, interrupted)
+    assert desk.approve(number, "ben").status_code == 200
+    versions = desk.ask("GET", "/admin/v1/pinsets/payments/versions").json["versions"]
+    assert [row["version"] for row in versions][1:] == [format_tag(renewed[0].tag), "1.1"]
+    assert desk.change(number)["state"] == "published"
 
 
 def test_an_automatic_renewal_needs_no_approval_and_keeps_what_waits_alive(desk: "Desk") -> None:

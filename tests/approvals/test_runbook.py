@@ -16,6 +16,7 @@ from tests.docs.pages import blocks
 from tests.server.http.conftest import Running
 
 PAGE = Path(__file__).parents[2] / "docs/approvals.md"
+ALONE = "one person alone can publish a new pin set; docs/approvals.md says how to change that"
 PINWARDEN = str(Path(sys.executable).with_name("pinwarden"))
 
 
@@ -54,6 +55,9 @@ def test_the_page_can_be_followed_from_the_first_token_to_a_lower_number(tmp_pat
             spoken = [PINWARDEN, *(tonight if word == "$TONIGHT" else word for word in words[1:])]
             done = subprocess.run(spoken, capture_output=True, text=True, env=environ, cwd=tmp_path, timeout=60)
             assert done.returncode == code, f"{words}: {done.stdout}{done.stderr}"
+        said = [json.loads(line)["event"] for line in running.log.splitlines() if "approvals_required_default" in line]
+        assert said == [f"approvals_required_default is 0: {ALONE}"]
+        assert "pin set payments was published without its approvals by token:" in running.log
         shown = json.loads(running.ask("GET", "/admin/v1/pinsets/payments").data)
         assert (shown["approvals_required"], shown["open_reviews"], shown["forced"]) == (1, [], [])
     finally:
