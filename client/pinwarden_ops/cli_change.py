@@ -57,10 +57,7 @@ def list_changes(api: AdminClient, name: str | None, state: str | None, json_wan
         return
     print_table(
         ("change", "pin set", "version", "state", "waits until", "signatures and approvals"),
-        [
-            [*(_claim(row, field) for field in ("id", "name", "version", "state", "expires")), _deeds(row)]
-            for row in found
-        ],
+        [[*(_claim(row, field) for field in _COLUMNS), _deeds(row)] for row in found],
     )
 
 

@@ -106,11 +106,11 @@ def ground_of(site: Site, row: ChangeRow, now: datetime) -> Ground:
 
 
 def _stale(site: Site, row: ChangeRow) -> ChangeClosed | MovedMeanwhile:
-    """Return why *row*, as it was read, cannot be published: for good, or because it was moved along since."""
+    """Return why *row*, as it was read, cannot be published: what became of it, or that it was moved along since."""
     now = site.store.reader.change(row.id)
     if now.state == "waiting" and now.base != row.base:
         return MovedMeanwhile()
-    return closed(row.id, "stale")
+    return closed(row.id, "stale" if now.state == "waiting" else now.state)
 
 
 def publish_change(site: Site, row: ChangeRow, found: Standing, by: Act, deed: Deed = NOTHING) -> Published | None:

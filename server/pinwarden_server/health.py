@@ -72,7 +72,7 @@ def status_of(node: Node) -> dict[str, Any]:
         "store_trouble": node.store_trouble(),
         "signers": sorted(node.site.signers.keyids),
         "last_renewal_of_this_worker": renewed and format_time(renewed),
-        "alerts": [alert.to_json() for alert in node.alerts(now)],
+        "alerts": [alert.to_json() for alert in node.alerts(now, pending)],
         "pending": pending and pending.to_json(),
         "root": root and {"authority": root.authority, "version": root.version, "expires": format_time(root.expires)},
         "pinsets": [

@@ -59,7 +59,7 @@ class Node:
         # Containers may share their name and the number of their only process.
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         interval = float(settings.renewal_interval_seconds)
-        alerts = AlertLog(self.alerts)
+        alerts = AlertLog(lambda now: self.alerts(now, self._pending(now)))
         self.renewer = MeasuredRenewer(site, holder=holder, clock=clock, interval_seconds=interval, alerts=alerts)
         self.follower = Follower(site, settings.run_dir / "following.lock") if site.store.is_shared else None
         self._stopping = Event()
@@ -93,18 +93,18 @@ class Node:
             return self._looked_at[1]
 
     def pending(self) -> Pending | None:
-        """Return what waits for people, None while the database is away."""
-        if self.store_trouble() is not None:
-            return None
+        """Return what waits for people, None while the database is away, for which nobody waits here twice."""
+        return self._pending(self.clock()) if self.store_trouble() is None else None
+
+    def alerts(self, now: datetime, pending: Pending | None) -> list[Alert]:
+        """Return what must be done in time; without *pending*, what the published documents say."""
+        return [*current_alerts(self.table, self.site.signers, now), *(pending.alerts(now) if pending else ())]
+
+    def _pending(self, now: datetime) -> Pending | None:
         try:
-            return pending_of(self.site, self.clock())
+            return pending_of(self.site, now)
         except StoreUnavailable:
             return None
-
-    def alerts(self, now: datetime) -> list[Alert]:
-        """Return what must be done in time; while the database is away, what the published documents say."""
-        pending = self.pending()
-        return [*current_alerts(self.table, self.site.signers, now), *(pending.alerts(now) if pending else ())]
 
     def _catch_up(self) -> None:
         pause = FIRST_RETRY_SECONDS
