@@ -90,7 +90,7 @@ def summary(steps: Sequence[Step]) -> str:
         "create": "to create",
         "replace": "to replace",
         "nothing": "as they should be",
-        "waiting": "waiting for signatures",
+        "waiting": "waiting for people",
         "drift": "changed by hand",
         "foreign": "in no file",
     }

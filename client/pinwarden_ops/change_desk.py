@@ -28,6 +28,8 @@ from pinwarden_ops.commands import client_of, server_options, settings_of
 from pinwarden_ops.errors import OpsConflict, OpsRefused
 from pinwarden_ops.settings import TABLE
 
+BY_SERVER = "server"
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -93,7 +95,11 @@ def open_change(desk: Desk, number: int) -> Opened:
         OpsConflict: it does not wait any more, or was made for another version than the one in force.
         UntrustedError: clients would refuse it. OpsRefused, OpsUnavailable, FetchError: no usable answer.
     """
-    claimed = desk.api.ask("GET", f"/changes/{number}").value
+    return judge_claimed(desk, number, desk.api.ask("GET", f"/changes/{number}").value)
+
+
+def judge_claimed(desk: Desk, number: int, claimed: dict[str, Any]) -> Opened:
+    """Return *claimed*, a change as the server tells it, once it was judged; errors as for :func:`open_change`."""
     try:
         payload = decode_base64(claimed.get("payload"), what="payload of the change")
         signatures = [
@@ -105,14 +111,17 @@ def open_change(desk: Desk, number: int) -> Opened:
         raise OpsRefused("the server's answer is no change", holds="Nothing was signed.") from error
     in_force = desk.in_force(name)
     _check_waits(number, claimed, in_force.state.pinset)
-    return Opened(number, claimed, in_force, review(in_force.state, payload, signatures, now=_now()))
+    # Whether people sign is the server's word: who would sign what the server says it signs by itself is refused.
+    is_preliminary = claimed.get("signer") == BY_SERVER
+    found = review(in_force.state, payload, signatures, now=_now(), is_preliminary=is_preliminary)
+    return Opened(number, claimed, in_force, found)
 
 
 def _check_waits(number: int, claimed: dict[str, Any], found: PinSet | None) -> None:
     state, base = claimed.get("state"), claimed.get("base")
     if state != "waiting":
         raise OpsConflict(
-            f"change {number} does not wait for signatures any more",
+            f"change {number} does not wait any more",
             expected="waiting",
             got=printable(str(state)),
             holds="Nothing was signed.",

@@ -6,7 +6,7 @@ a server but the bytes that shall be signed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -35,6 +35,7 @@ class Review:
         grant: who may sign it, as the newest root says.
         signed: keys whose signatures over exactly these bytes are good.
         rows: what changes: mark (``+``, ``-``, ``~``), host, words.
+        is_preliminary: the server signs the content anew as it is published, under the next version and times of then.
         warnings: what deserves a second look before signing.
     """
 
@@ -45,6 +46,7 @@ class Review:
     signed: tuple[str, ...]
     rows: tuple[Row, ...]
     warnings: tuple[str, ...]
+    is_preliminary: bool = False
 
     @property
     def version(self) -> str:
@@ -58,17 +60,25 @@ class Review:
         return Tally("", self.grant.threshold, signed, missing).spell({}).strip()
 
 
-def review(state: TrustState, payload: bytes, signatures: Iterable[Signature], *, now: datetime) -> Review:
+def review(
+    state: TrustState,
+    payload: bytes,
+    signatures: Iterable[Signature] = (),
+    *,
+    now: datetime,
+    is_preliminary: bool = False,
+) -> Review:
     """
     Judge *payload* as clients will, but for the signatures that it does not have yet, and say what it changes.
 
     Args:
         state: what this machine trusts: its own root, and the pin set in force under it.
+        is_preliminary: judge its content under the next version, issued now: so the server will sign it.
 
     Raises:
         UntrustedError: clients would refuse it, or it says more than can be shown here.
     """
-    document = judge_unsigned_pinset(state, payload, now=now)
+    document = PinSet.parse(payload) if is_preliminary else judge_unsigned_pinset(state, payload, now=now)
     if document.encode() != payload:
         raise MalformedError(
             "the payload is spelt otherwise than this program would spell what it understands of it",
@@ -76,6 +86,8 @@ def review(state: TrustState, payload: bytes, signatures: Iterable[Signature], *
             hint="It has fields that would be signed unseen; update pinwarden, or ask who proposed it.",
             step="P8",
         )
+    if is_preliminary:
+        judge_unsigned_pinset(state, _as_next(state, document, now).encode(), now=now)
     grant, message = state.root.grant_for(state.name), pae(PINSET_TYPE, payload)
     good = (
         entry.keyid
@@ -83,8 +95,17 @@ def review(state: TrustState, payload: bytes, signatures: Iterable[Signature], *
         if entry.keyid in grant.keys and is_signature(entry.sig, message, grant.keys[entry.keyid])
     )
     base = state.pinset
-    rows = tuple(difference(base, document))
-    return Review(document, payload, base, grant, tuple(dict.fromkeys(good)), rows, tuple(warnings_of(base, document)))
+    rows = tuple(content_difference(base, document) if is_preliminary else difference(base, document))
+    warnings, signed = tuple(warnings_of(base, document)), tuple(dict.fromkeys(good))
+    return Review(document, payload, base, grant, signed, rows, warnings, is_preliminary)
+
+
+def _as_next(state: TrustState, document: PinSet, now: datetime) -> PinSet:
+    """Return *document* as the server would sign it now: above everything that this machine has seen."""
+    seen = max((each.version for each in (state.pinset, document) if each), default=0)
+    seen = max(seen, state.floor_pinset.tag[1] if state.floor_pinset else 0)
+    issued = now.replace(microsecond=0)
+    return replace(document, version=seen + 1, issued=issued, expires=issued + (document.expires - document.issued))
 
 
 def difference(before: PinSet | None, after: PinSet) -> Iterator[Row]:

@@ -10,12 +10,14 @@ from pathlib import Path
 import click
 
 from pinwarden.cli.refusals import say
+from pinwarden.documents import PinSet
 from pinwarden.envelope import PINSET_TYPE, Signature
 from pinwarden.errors import FetchError
 from pinwarden_keys import SignerError, file_uri, open_signer, sign_envelope
 from pinwarden_keys.prompts import passphrase_from
 from pinwarden_ops.change_desk import Desk
 from pinwarden_ops.change_review import Review
+from pinwarden_ops.contents import is_same
 from pinwarden_ops.errors import OpsRefused
 
 
@@ -43,6 +45,12 @@ def sign_review(found: Review, key: str, passphrase_file: Path | None, *, as_app
         SignerError: the root gives this key no say, and its holder did not say that they approve.
         KeyFileError, PassphraseError: the key refuses.
     """
+    if found.is_preliminary:
+        raise OpsRefused(
+            "nobody but the server signs this change",
+            holds="Nothing was signed or sent.",
+            hint="Approve it by `pinwarden change approve`.",
+        )
     uri = key if ":" in key else file_uri(key)
     signer = open_signer(uri, passphrase=passphrase_from(passphrase_file, what=uri))
     try:
@@ -69,5 +77,11 @@ def confirm(desk: Desk, found: Review) -> None:
         say("note", f"whether it is served could not be seen: {error}")
         return
     held = state.adopted_pinset
-    if held is None or held.envelope.payload != found.payload:
+    if held is None or not _is_what_was_seen(held.envelope.payload, found):
         say("warning", "the server says that it is published, and serves something else still; look again in a minute")
+
+
+def _is_what_was_seen(payload: bytes, found: Review) -> bool:
+    if found.is_preliminary:
+        return is_same(PinSet.parse(payload), found.document)
+    return payload == found.payload

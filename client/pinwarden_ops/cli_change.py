@@ -1,5 +1,5 @@
 """
-``pinwarden change``: look at what waits for signatures, and sign it with your own key.
+``pinwarden change``: look at what waits for people, and sign it with your own key.
 
 It may import click and this package. Nothing is signed that was not verified and shown here, and nothing that a server
 says besides the payload is taken for a fact.
@@ -14,31 +14,36 @@ import click
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json, print_table
 from pinwarden.cli.refusals import WAITING, say
-from pinwarden.documents import check_name
 from pinwarden.strict_json import encode_base64
 from pinwarden_keys.prompts import FILE
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.change_desk import Desk, Opened, desk_options, open_change
+from pinwarden_ops.change_desk import Desk, Opened, desk_options, judge_claimed, open_change
+from pinwarden_ops.change_policy import show_policy
 from pinwarden_ops.change_review import Review
 from pinwarden_ops.change_signing import ask_for_version, confirm, sign_review
-from pinwarden_ops.change_view import approvals_claimed, as_json, as_lines, claims
-from pinwarden_ops.cli_change_propose import propose, reject, renew
+from pinwarden_ops.change_told import lines_of, warn
+from pinwarden_ops.change_view import approvals_claimed, approved_claimed, as_json
+from pinwarden_ops.cli_change_approve import approve
+from pinwarden_ops.cli_change_propose import propose, reject, renew, review
 from pinwarden_ops.cli_change_wait import wait
 from pinwarden_ops.commands import JSON, NUMBER, OpsGroup, announce, confirm_option, examples, with_api
+from pinwarden_ops.live_sets import LOWER_POLICY, fetch_changes
+
+_COLUMNS = ("id", "name", "version", "state", "waits_until")
 
 
 @click.group(cls=OpsGroup)
 def change() -> None:
-    """Propose, list, show, sign and reject changes of pin sets that people sign."""
+    """Propose, list, show, sign, approve and reject changes that wait for people."""
 
 
-for _command in (propose, reject, renew, wait):
+for _command in (approve, propose, reject, renew, review, wait):
     change.add_command(_command)
 
 
 @change.command("list", epilog=examples("pinwarden change list --state waiting"))
 @click.option("--name", help="Only this pin set.")
-@click.option("--state", type=click.Choice(["waiting", "published", "rejected", "stale", "expired"]))
+@click.option("--state", type=click.Choice(["waiting", "published", "review", "rejected", "stale", "expired"]))
 @JSON
 @with_api
 def list_changes(api: AdminClient, name: str | None, state: str | None, json_wanted: bool) -> None:
@@ -46,17 +51,13 @@ def list_changes(api: AdminClient, name: str | None, state: str | None, json_wan
 
     The newest comes first; `show` judges one.
     """
-    given = {"name": check_name(name) if name else None, "state": state}
-    query = "&".join(f"{field}={value}" for field, value in given.items() if value)
-    found = api.ask("GET", "/changes" + (f"?{query}" if query else "")).value
+    found = fetch_changes(api, name=name, state=state)
     if json_wanted:
-        print_json(found)
+        print_json({"changes": found})
         return
-    rows = [[_claim(row, field) for field in ("id", "name", "version", "state", "expires")] for row in _rows(found)]
-    said = [_tally(row) for row in _rows(found)]
     print_table(
-        ("change", "pin set", "version", "state", "expires", "signatures"),
-        [[*row, words] for row, words in zip(rows, said, strict=True)],
+        ("change", "pin set", "version", "state", "waits until", "signatures and approvals"),
+        [[*(_claim(row, field) for field in _COLUMNS), _deeds(row)] for row in found],
     )
 
 
@@ -69,13 +70,17 @@ def show_change(desk: Desk, number: int, json_wanted: bool) -> None:
 
     What the change NUMBER does is computed here; what the server says besides is marked as claimed.
     """
-    opened = open_change(desk, number)
+    claimed = desk.api.ask("GET", f"/changes/{number}").value
+    if claimed.get("action") == LOWER_POLICY:
+        show_policy(number, claimed, json_wanted=json_wanted)
+        return
+    opened = judge_claimed(desk, number, claimed)
     if json_wanted:
         print_json({**as_json(number, opened.review), "claimed": _claimed(opened)})
         return
-    for line in _lines(opened):
+    for line in lines_of(opened):
         click.echo(line)
-    _warn(opened)
+    warn(opened)
 
 
 @change.command(
@@ -112,9 +117,9 @@ def sign_change(
     Exits with 0 when it was published, 5 while others have to sign, 4 when another version was published meanwhile.
     """
     opened = open_change(desk, number)
-    for line in _lines(opened):
+    for line in lines_of(opened):
         click.echo(line, err=True)
-    _warn(opened)
+    warn(opened)
     if dry_run:
         _say_done(number, opened.review, "not signed", json_wanted)
         return
@@ -134,21 +139,9 @@ def sign_change(
     _say_done(number, opened.review, "waiting", json_wanted, signature.keyid)
     if awaited := answer.value.get("wait_for"):
         say("note", f"claimed to wait for {printable(', '.join(map(str, awaited)))}, whatever the threshold")
-    for words in approvals_claimed(answer.value):
+    for words in [*approvals_claimed(answer.value), *filter(None, [approved_claimed(answer.value)])]:
         say("note", f"claimed approvals: {words}")
     ctx.exit(WAITING)
-
-
-def _lines(opened: Opened) -> list[str]:
-    said = claims(opened.claimed)
-    return as_lines(opened.review, opened.in_force) + (["", *said] if said else [])
-
-
-def _warn(opened: Opened) -> None:
-    if opened.in_force.problem:
-        say("warning", f"what is in force is verified, but clients do not take it any more: {opened.in_force.problem}")
-    for words in opened.review.warnings:
-        say("warning", words)
 
 
 def _say_done(number: int, found: Review, state: str, json_wanted: bool, *signed: str) -> None:
@@ -167,16 +160,14 @@ def _claimed(opened: Opened) -> dict[str, str]:
 
 
 def _claim(value: dict[str, Any], field: str) -> str:
-    return printable(str(value.get(field)))
+    told = value.get(field)
+    return "-" if told is None else printable(str(told))
 
 
-def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = found.get("changes")
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-
-
-def _tally(row: dict[str, Any]) -> str:
-    if approvals := approvals_claimed(row):
-        return "; ".join(approvals)
+def _deeds(row: dict[str, Any]) -> str:
+    """Return who signed and approved, and what else a change waits for, as the server says."""
     tally = row.get("tally")
-    return printable(str(tally.get("says"))) if isinstance(tally, dict) else ""
+    signed = approvals_claimed(row) or ([printable(str(tally.get("says")))] if isinstance(tally, dict) else [])
+    approved, not_before = approved_claimed(row), row.get("not_before")
+    words = [*signed, approved, f"from {printable(str(not_before))} on" if not_before else ""]
+    return "; ".join(word for word in words if word)

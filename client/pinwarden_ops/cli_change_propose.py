@@ -1,5 +1,5 @@
 """
-``pinwarden change propose``, ``renew`` and ``reject``: what begins a change of a pin set that people sign, or ends it.
+``pinwarden change propose``, ``renew``, ``reject`` and ``review``: what begins a change, or ends it.
 
 It may import click and this package. Nothing is signed here, and every proposal names the version that it replaces.
 """
@@ -15,6 +15,7 @@ from pinwarden.strict_json import parse_object
 from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE
 from pinwarden_ops.admin import AdminClient
+from pinwarden_ops.change_view import awaited
 from pinwarden_ops.commands import NUMBER, OpsCommand, announce, confirm_option, examples, with_api
 from pinwarden_ops.errors import OpsRefused
 from pinwarden_ops.live_sets import fetch_current
@@ -38,6 +39,26 @@ def reject(api: AdminClient, number: int, reason: str) -> None:
     announce(api)
     api.ask("POST", f"/changes/{number}/rejection", body={"reason": reason})
     click.echo(f"change {number} is rejected")
+
+
+@click.command(
+    "review",
+    cls=OpsCommand,
+    epilog=examples("pinwarden change review $REVIEW --verdict approved --reason 'it was' --token-file anna.token"),
+)
+@click.argument("number", type=NUMBER)
+@click.option("--verdict", type=click.Choice(["approved", "objected"]), required=True, help="What it was worth.")
+@click.option("--reason", required=True, help="What you looked at; audited.")
+@confirm_option
+@with_api
+def review(api: AdminClient, number: int, verdict: str, reason: str) -> None:
+    """Close the review of what another person published without approvals.
+
+    The publication of change NUMBER stands, whatever you say; publish something better where it was wrong.
+    """
+    announce(api)
+    api.ask("POST", f"/changes/{number}/review", body={"verdict": verdict, "reason": reason})
+    click.echo(f"change {number} is reviewed: {verdict}")
 
 
 @click.command(
@@ -114,6 +135,6 @@ def _hand_over(
     announce(api)
     outcome = send(api, method, name, path, body=body, replaces=replaces)
     if outcome.change is not None:
-        click.echo(f"change {outcome.change} waits for signatures")
+        click.echo(f"change {outcome.change} waits for {awaited(outcome.told)}")
         ctx.exit(WAITING)
     click.echo(f"version {outcome.version} is published")

@@ -19,16 +19,24 @@ from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import CONFLICT, DONE, REFUSED, WAITING, say
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
+from pinwarden_ops.change_policy import approvals_in
 from pinwarden_ops.commands import JSON, NUMBER, OpsCommand, examples, with_api
 from pinwarden_ops.errors import OpsUnavailable
 
-CODES = {"waiting": WAITING, "published": DONE, "rejected": REFUSED, "expired": REFUSED, "stale": CONFLICT}
+CODES = {
+    "waiting": WAITING,
+    "published": DONE,
+    "review": DONE,
+    "rejected": REFUSED,
+    "expired": REFUSED,
+    "stale": CONFLICT,
+}
 Progress = Callable[["Seen"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A change as the server tells it: *signed* of *threshold* keys, None where no root grants the name."""
+    """A change as the server tells it: *signed* of *threshold* keys or approvals, None where it does not say."""
 
     name: str
     version: str
@@ -59,7 +67,7 @@ def wait(
     json_wanted: bool,
 ) -> None:
     """
-    Wait until the change NUMBER is published, rejected, stale or expired.
+    Wait until the change NUMBER is published, rejected, stale or expired, whatever it waits for.
 
     Exits with 0 when it is published, 1 when it is rejected or has expired, 4 when another version was published
     instead, 5 when it still waits at the end of the time.
@@ -92,11 +100,15 @@ def _look(api: AdminClient, number: int) -> Seen:
     told = api.ask("GET", f"/changes/{number}").value
     fields = Fields(told, "answer")
     state = fields.choice("state", tuple(CODES))
-    name, version = printable(fields.text("name")), printable(fields.text("version"))
-    if told.get("tally") is None:
+    name = printable(fields.text("name"))
+    version = "its policy" if told.get("version") is None else printable(fields.text("version"))
+    if told.get("tally") is not None:
+        tally = fields.child("tally")
+        return Seen(name, version, state, len(tally.texts("signed")), tally.integer("threshold"))
+    if told.get("signer") != "server":
         return Seen(name, version, state)
-    tally = fields.child("tally")
-    return Seen(name, version, state, len(tally.texts("signed")), tally.integer("threshold"))
+    approved = fields.child("approved")
+    return Seen(name, version, state, len(approved.get("given", list)), approvals_in(approved, "required"))
 
 
 def progress_on() -> TextIO:

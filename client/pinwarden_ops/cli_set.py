@@ -10,12 +10,14 @@ from pathlib import Path
 
 import click
 
+from pinwarden.answer import printable
 from pinwarden.cli.printing import print_facts, print_json, print_table
 from pinwarden.documents import PinSet, check_name
 from pinwarden.errors import ConfigError
 from pinwarden_ops import contents
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.cli_set_apply import apply
+from pinwarden_ops.cli_set_policy import policy
 from pinwarden_ops.cli_set_write import preview, put, roll_back
 from pinwarden_ops.commands import JSON, OpsGroup, examples, with_api
 from pinwarden_ops.draft_files import read_draft, to_toml
@@ -31,7 +33,7 @@ def pinset() -> None:
     """List, compare, publish and roll back pin sets; apply a folder of them."""
 
 
-for _command in (apply, preview, put, roll_back):
+for _command in (apply, policy, preview, put, roll_back):
     pinset.add_command(_command)
 
 
@@ -174,6 +176,8 @@ def _print(found: Version) -> None:
             ("published", f"{found.published_at} by {found.actor}"),
             ("reason", found.reason or None),
             ("forced", ", ".join(found.forced) or None),
+            ("approvals", _or_none(found.told.get("approvals_required"))),
+            ("to review", _or_none(", ".join(map(str, found.told.get("open_reviews") or [])))),
             ("on_stale", content.on_stale),
             ("report_to", content.report_to),
             ("deny", ", ".join(contents.to_json(content).get("deny", [])) or None),
@@ -187,3 +191,7 @@ def _print(found: Version) -> None:
     ]
     click.echo()
     print_table(("host", "mode", "percent", "on_expiry", "role", "key", "kind"), rows)
+
+
+def _or_none(value: object) -> str | None:
+    return printable(str(value)) if value else None

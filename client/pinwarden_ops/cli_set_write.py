@@ -13,6 +13,8 @@ import click
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import WAITING, say
 from pinwarden.documents import check_name
+from pinwarden.errors import MalformedError
+from pinwarden.strict_json import format_time, parse_time
 from pinwarden_keys.prompts import FILE
 from pinwarden_ops import contents
 from pinwarden_ops.admin import AdminClient
@@ -32,12 +34,35 @@ from pinwarden_ops.live_sets import fetch_current, fetch_version
 from pinwarden_ops.previews import ask_preview, reach_lines
 from pinwarden_ops.writes import REPLACES, Outcome, send, tag
 
+
+def moment(text: str) -> str:
+    """Return a time as the API spells it; a type for options."""
+    try:
+        return format_time(parse_time(text, what="TIME"))
+    except MalformedError:
+        raise click.BadParameter(f"{text[:40]!r} is not a time in UTC such as 2026-06-01T08:00:00Z") from None
+
+
+def manner(at: str | None, break_glass: bool, reason: object) -> dict[str, Any]:
+    """Return the fields of a body that say when and how it shall be published; UsageError."""
+    if break_glass and at is not None:
+        raise click.UsageError("--at and --break-glass exclude each other")
+    if break_glass and not reason:
+        raise click.UsageError("--break-glass needs a --reason, which is audited and reviewed")
+    given: dict[str, Any] = {"not_before": at} if at is not None else {}
+    return given | ({"break_glass": True} if break_glass else {})
+
+
 REASON = click.option("--reason", default="", help="Kept with the version and in the audit log.")
 FORCE = click.option(
     "--force",
     multiple=True,
     metavar="CODE",
     help="Publish in spite of this finding of lint; needs a reason. Repeatable.",
+)
+AT = click.option("--at", type=moment, metavar="TIME", help="Publish it then, in UTC: 2026-06-01T08:00:00Z.")
+BREAK_GLASS = click.option(
+    "--break-glass", is_flag=True, help="Publish without the approvals; needs a reason, and is reviewed afterwards."
 )
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would happen, and publish nothing.")
 
@@ -68,6 +93,8 @@ def preview(api: AdminClient, name: str, file: Path, json_wanted: bool) -> None:
         "pinwarden set put carts carts.json --create --reason 'first pins'",
         "pinwarden set put shop shop.json --replaces 1.2 --dry-run",
         "pinwarden set put shop shop.json --replaces 1.2 --reason 'rotation of June'",
+        "pinwarden set put checkout shop.json --replaces 1.3 --break-glass --reason 'the key was stolen'",
+        "pinwarden set put checkout shop.json --replaces 1.4 --at $TONIGHT   # exit code 5",
     ),
 )
 @click.argument("name")
@@ -76,6 +103,8 @@ def preview(api: AdminClient, name: str, file: Path, json_wanted: bool) -> None:
 @click.option("--create", is_flag=True, help="The pin set does not exist yet.")
 @REASON
 @FORCE
+@AT
+@BREAK_GLASS
 @DRY_RUN
 @JSON
 @confirm_option
@@ -92,18 +121,22 @@ def put(
     json_wanted: bool,
     reason: str,
     force: tuple[str, ...],
+    at: str | None,
+    break_glass: bool,
 ) -> None:
     """
     Publish FILE as the next version of the pin set NAME.
 
     FILE is JSON, or TOML when its name ends in .toml, with the fields that docs/admin-api.md lists for PUT.
-    Exits with 0 when it is published, 5 when people have to sign it, 4 when another version is in force meanwhile.
+    Exits with 0 when it is published, 5 when it waits for people or its time, 4 when another version is in force
+    meanwhile.
     """
     if create == (replaces is not None):
         raise click.UsageError("say which version FILE replaces by --replaces, or --create")
     body = read_draft(file, name=check_name(name)).body(reason=reason, force=force)
     if body.get("force") and not body.get("reason"):
         raise click.UsageError("--force needs a --reason, which is audited")
+    body |= manner(at, break_glass, body.get("reason"))
     if dry_run:
         _judge(api, name, body, ask_preview(api, name, body, replaces=replaces), json_wanted)
         return
@@ -124,6 +157,8 @@ def put(
 @click.option("--replaces", type=tag, metavar="VERSION", required=True, help="The version in force that you saw.")
 @REASON
 @FORCE
+@AT
+@BREAK_GLASS
 @DRY_RUN
 @JSON
 @confirm_option
@@ -139,6 +174,8 @@ def roll_back(
     json_wanted: bool,
     reason: str,
     force: tuple[str, ...],
+    at: str | None,
+    break_glass: bool,
 ) -> None:
     """
     Publish an old content of the pin set NAME as a new version.
@@ -147,7 +184,7 @@ def roll_back(
     """
     if force and not reason:
         raise click.UsageError("--force needs a --reason, which is audited")
-    body = {"to": to, "reason": reason, "force": list(force)}
+    body = {"to": to, "reason": reason, "force": list(force), **manner(at, break_glass, reason)}
     if dry_run:
         old = contents.to_json(fetch_version(api, check_name(name), str(to)).contained())
         draft = {**old, "reason": reason, "force": list(force)}
@@ -158,7 +195,7 @@ def roll_back(
 
 
 def _end(ctx: click.Context, outcome: Outcome, json_wanted: bool) -> None:
-    """Print what came of a write, and exit with 5 when it waits for people."""
+    """Print what came of a write, and exit with 5 when it waits."""
     if json_wanted:
         print_json(outcome.told)
     else:

@@ -26,7 +26,7 @@ ROLES = ("reader", "editor", "approver", "operator", "admin")
 DAY = 24 * 3600
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _SECRET = re.compile(r"pw_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
-_FACTS = ("id", "role", "created_by", "expires_at")
+_FACTS = ("id", "owner", "role", "created_by", "expires_at")
 
 
 @click.group(cls=OpsGroup)
@@ -44,13 +44,14 @@ def list_tokens(api: AdminClient, json_wanted: bool) -> None:
     if json_wanted:
         print_json({"tokens": answer["tokens"]})
         return
-    print_table(("id", "role", "made by", "expires", "pin sets", "last used", "revoked", "label"), rows)
+    print_table(("id", "owner", "role", "made by", "expires", "pin sets", "last used", "revoked", "label"), rows)
 
 
 @token.command(
     "create",
     epilog=examples(
         "pinwarden token create deploy.token --role editor --names 'pay*' --days 90 --label 'deploy job'",
+        "pinwarden token create anna.token --role approver --names '*' --days 90 --owner anna",
         "(umask 077; pinwarden token create - --role reader --names '*' --days 1 > reader.token)",
     ),
 )
@@ -61,11 +62,19 @@ def list_tokens(api: AdminClient, json_wanted: bool) -> None:
 @click.option("--names", multiple=True, required=True, metavar="PATTERN", help="Pin sets that it reaches. Repeatable.")
 @click.option("--days", type=click.IntRange(1, 3650), required=True, help="How long it holds.")
 @click.option("--label", default="", help="For people: who or what has it.")
+@click.option("--owner", default="", help="Whose it is: tokens of one owner are one person. Default: its own id.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked for, and issue nothing.")
 @confirm_option
 @with_api
 def create(
-    api: AdminClient, file: str, role: str, names: tuple[str, ...], days: int, label: str, dry_run: bool
+    api: AdminClient,
+    file: str,
+    role: str,
+    names: tuple[str, ...],
+    days: int,
+    label: str,
+    owner: str,
+    dry_run: bool,
 ) -> None:
     """
     Issue a token and write its secret to FILE, which is made with mode 0600.
@@ -73,7 +82,7 @@ def create(
     A dash prints the secret to stdout, and refuses to do so on a terminal. The server shows a secret once: when it
     cannot be written, the token is revoked again.
     """
-    body = {"role": role, "names": list(names), "lifetime_seconds": days * DAY, "label": label}
+    body = {"role": role, "names": list(names), "lifetime_seconds": days * DAY, "label": label, "owner": owner}
     if file == "-" and os.isatty(1):
         raise click.UsageError("a secret is not printed on a terminal; name a file, or pipe it on")
     if dry_run:
@@ -183,4 +192,4 @@ def _show_one(api: AdminClient, identity: str) -> None:
     rows = [row for row in Fields(api.ask("GET", "/tokens").value, "answer").each("tokens", _row) if row[0] == identity]
     if not rows:
         raise OpsRefused(f"there is no token {identity}")
-    print_table(("id", "role", "made by", "expires", "pin sets", "last used", "revoked", "label"), rows)
+    print_table(("id", "owner", "role", "made by", "expires", "pin sets", "last used", "revoked", "label"), rows)

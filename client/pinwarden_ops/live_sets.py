@@ -19,6 +19,7 @@ from pinwarden_ops.errors import OpsRefused
 
 PAGE = 100
 NOT_FOUND = 404
+LOWER_POLICY = "policy.lower"  # a change that lowers how many approvals are required, and has no content
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,31 @@ def fetch_history(api: AdminClient, name: str, *, limit: int) -> list[Version]:
     return found
 
 
+def fetch_changes(api: AdminClient, *, name: str | None = None, state: str | None = None) -> list[dict[str, Any]]:
+    """Return every change that the token reaches, newest first, as the server tells it, page by page."""
+    given = {"name": check_name(name) if name else None, "state": state, "limit": str(PAGE)}
+    query = "&".join(f"{field}={value}" for field, value in given.items() if value)
+    found: list[dict[str, Any]] = []
+    before: int | None = None
+    while True:
+        answer = api.ask("GET", f"/changes?{query}" + (f"&before={before}" if before else "")).value
+        rows = Fields(answer, "answer").get("changes", list)
+        found += [row for row in rows if isinstance(row, dict)]
+        following = answer.get("next")
+        if following is None:
+            return found
+        if type(following) is not int or following < 1 or (before is not None and following >= before):
+            raise MalformedError("the server's list of changes does not go back in time", got=repr(following)[:40])
+        before = following
+
+
 def fetch_waiting(api: AdminClient, name: str, base: str | None) -> list[tuple[int, PinSet]]:
     """Return number and content of each change of *name* that waits for people and replaces *base*."""
-    listed = Fields(api.ask("GET", f"/changes?name={check_name(name)}&state=waiting").value, "answer")
     waiting: list[tuple[int, PinSet]] = []
-    for fields in listed.each("changes", Fields):
-        number = fields.integer("id")
+    for listed in fetch_changes(api, name=name, state="waiting"):
+        if listed.get("action") == LOWER_POLICY:
+            continue
+        number = Fields(listed, "answer").integer("id")
         whole = Fields(api.ask("GET", f"/changes/{number}").value, "answer")
         if (whole.get("base", str) if base else None) == base:
             waiting.append((number, PinSet.parse(decode_base64(whole.text("payload"), what="payload"))))

@@ -19,6 +19,7 @@ from pinwarden.errors import MalformedError, PinwardenError
 from pinwarden.fields import Fields
 from pinwarden_ops import contents
 from pinwarden_ops.admin import AdminClient
+from pinwarden_ops.change_view import awaited
 from pinwarden_ops.commands import violation_lines
 from pinwarden_ops.errors import OpsConflict
 from pinwarden_ops.live_sets import fetch_version
@@ -58,7 +59,7 @@ class Outcome:
         """Return it in words."""
         if self.change is None:
             return f"{self.name} {self.version} is published"
-        return f"{self.name} {self.version} waits for signatures as change {self.change}"
+        return f"{self.name} {self.version} waits for {awaited(self.told)} as change {self.change}"
 
 
 def condition_of(replaces: str | None) -> dict[str, str]:

@@ -7,7 +7,7 @@ and stores nothing.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -52,7 +52,7 @@ class Alert:
     One thing that people must do in time.
 
     Attributes:
-        subject: ``root``, ``audit``, or ``pinset`` or ``timestamp`` and a name.
+        subject: ``root``, ``audit``, ``pinset`` or ``timestamp`` and a name, or ``review`` or ``change`` and a number.
         message, hint: what ends when and what that means; what to do.
     """
 
@@ -133,11 +133,15 @@ def late_checkpoint(since: datetime | None, interval: timedelta, now: datetime) 
 
 
 class AlertLog:
-    """Writes a line for each alert: once a day, and at once when it becomes more urgent."""
+    """
+    Writes a line for each alert: once a day, and at once when it becomes more urgent.
 
-    def __init__(self, table: PublicTable, signers: Signers) -> None:
-        self._table = table
-        self._signers = signers
+    Args:
+        find: returns the alerts at a time.
+    """
+
+    def __init__(self, find: Callable[[datetime], list[Alert]]) -> None:
+        self._find = find
         self._looked: datetime | None = None
         self._said: dict[str, tuple[Level, datetime]] = {}
 
@@ -146,7 +150,7 @@ class AlertLog:
         if self._looked is not None and timedelta(0) <= now - self._looked < LOOK_EVERY:
             return []
         self._looked = now
-        alerts = [*current_alerts(self._table, self._signers, now), *others]
+        alerts = [*self._find(now), *others]
         due = [alert for alert in alerts if self._is_due(alert, now)]
         # What is over may come back, and is news then.
         self._said = {alert.subject: self._said[alert.subject] for alert in alerts if alert not in due}

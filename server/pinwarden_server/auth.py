@@ -57,6 +57,9 @@ class Right(StrEnum):
     PREVIEW = "preview"
     PUBLISH = "publish"
     SIGN = "sign"
+    APPROVE = "approve"
+    BREAK_GLASS = "break glass"
+    POLICY = "policy"
     AUDIT = "audit"
     TOKENS = "tokens"
     METRICS = "metrics"
@@ -67,8 +70,20 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     Role.READER: frozenset({Right.READ}),
     # Handing in a signature needs a right so that strangers cannot fill the table; what it is worth, the key decides.
     Role.EDITOR: frozenset({Right.READ, Right.PREVIEW, Right.PUBLISH, Right.SIGN}),
-    Role.APPROVER: frozenset({Right.READ, Right.PREVIEW, Right.SIGN, Right.AUDIT}),
-    Role.OPERATOR: frozenset({Right.READ, Right.PREVIEW, Right.PUBLISH, Right.SIGN, Right.AUDIT, Right.METRICS}),
+    Role.APPROVER: frozenset({Right.READ, Right.PREVIEW, Right.SIGN, Right.APPROVE, Right.AUDIT}),
+    # Who may break the glass may approve as well: it is the lesser of the two. How many must, admins alone say.
+    Role.OPERATOR: frozenset(
+        {
+            Right.READ,
+            Right.PREVIEW,
+            Right.PUBLISH,
+            Right.SIGN,
+            Right.APPROVE,
+            Right.BREAK_GLASS,
+            Right.AUDIT,
+            Right.METRICS,
+        }
+    ),
     Role.ADMIN: frozenset(Right),
 }
 # The audit log, tokens, metrics and roots belong to no single pin set: a token for some of them does not reach these.
@@ -81,6 +96,7 @@ class Principal:
     Who makes a request, as the token says.
 
     Attributes:
+        owner: the person or program, who may have several tokens and sessions.
         session: for a login's token: who logged in, how, and since when; None for a token that an administrator issued.
     """
 
@@ -88,6 +104,7 @@ class Principal:
     role: Role
     names: tuple[str, ...]
     label: str
+    owner: str = ""
     session: SessionRow | None = None
 
     @property
@@ -133,9 +150,9 @@ def verify_token(store: Store, authorization: str | None, now: datetime) -> Prin
     if row.revoked_at is not None or now >= row.expires_at:
         raise _unauthenticated()
     if isinstance(row, SessionRow):
-        return Principal(row.id, Role(row.role), row.names, row.owner, row)
+        return Principal(row.id, Role(row.role), row.names, row.owner, row.owner, row)
     _record_use(store, row, now)
-    return Principal(row.id, Role(row.role), row.names, row.label)
+    return Principal(row.id, Role(row.role), row.names, row.label, row.owner)
 
 
 def matches(secret: str, digest: bytes | None) -> bool:
@@ -185,6 +202,7 @@ def issue_token(store: Store, draft: TokenDraft, by: Act) -> IssuedToken:
     row = TokenRow(
         id=token_id,
         label=draft.label,
+        owner=draft.owner or token_id,
         role=draft.role,
         names=draft.names,
         created_at=by.at,
@@ -214,6 +232,7 @@ def revoke_token(store: Store, token_id: str, by: Act) -> TokenRow:
 def _store_token(store: Store, row: TokenRow, digest: bytes, by: Act) -> None:
     detail = {
         "label": row.label,
+        "owner": row.owner,
         "role": row.role,
         "names": list(row.names),
         "lifetime_seconds": int((row.expires_at - row.created_at).total_seconds()),

@@ -1,64 +1,51 @@
 """
-Pin sets that people sign or approve: proposed here, signed elsewhere, published when enough have signed.
+Pin sets that wait: proposed here, published when enough people have signed or approved, and their time has come.
 
-It may import ``publishing`` and the last steps of every publication. With those keys elsewhere, nothing on this
-machine can make a client accept a pin: it keeps proposals, and signatures that were made over exactly these bytes.
+It may import ``publishing`` and what publishes a waiting change. With the keys elsewhere, nothing on this machine can
+make a client accept a pin: it keeps proposals, and signatures that were made over exactly these bytes.
 """
 
-import json
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
 from typing import cast
 
-from sqlalchemy.exc import IntegrityError
-
 from pinwarden import failpoints
-from pinwarden.documents import Grant, PinSet
-from pinwarden.envelope import PINSET_TYPE, Envelope, Signature
+from pinwarden.envelope import PINSET_TYPE
+from pinwarden.strict_json import format_time
 from pinwarden_server import audit
-from pinwarden_server.changes_signatures import Count, checked_signature, count, repeated, signed_envelope
-from pinwarden_server.commit import (
-    STEPS,
-    Change,
-    TimestampMoved,
-    bring_into_force,
-    closed,
-    keep_answer,
-    kept_answer,
-    stale,
+from pinwarden_server.changes_answered import Outcome, Waiting, once, twice_at_once
+from pinwarden_server.commit import closed, keep_answer, stale
+from pinwarden_server.drafts import bad_field
+from pinwarden_server.errors import SigningRefused
+from pinwarden_server.publishing import (
+    RENEW,
+    Plan,
+    approvals_required,
+    execute,
+    grant_of,
+    is_signed_by_people,
 )
-from pinwarden_server.errors import Conflict, SignatureRefused, SigningRefused, StaleVersion, Violation
-from pinwarden_server.publishing import Plan, execute, grant_of, is_signed_by_people, replayed, survey
-from pinwarden_server.signing import Ground, check_as_clients_do, check_proposal, reserved, sign_timestamp
-from pinwarden_server.site import Act, Published, Site
+from pinwarden_server.signing import check_proposal, reserved
+from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeRow, ChangeSignature
+from pinwarden_server.store.change_rows import BY_PEOPLE, BY_SERVER
 from pinwarden_server.tags import format_tag
 
+log = logging.getLogger("pinwarden.server")
+
 SIGNERS = "system:signers"
-RENEWAL = "pinset.renew"
-_ROUNDS = 5
-_ELSEWHERE = ("checked", "pinset-signed")  # those steps belong to the proposal
+LONGEST_WAIT = timedelta(days=30)  # for approvals, and from now to not_before; what people sign waits until its own end
 
 failpoints.register(*(f"propose.{step}" for step in ("reserving", "reserved", "signed", "committing", "committed")))
-failpoints.register("sign.committing", "sign.committed", "reject.committing", "reject.committed")
-failpoints.register(*(f"change.{step}" for step in STEPS if step not in _ELSEWHERE))
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A change that waits for people; *replayed*: this very request was answered before, nothing was done now."""
-
-    row: ChangeRow
-    replayed: bool = False
-
-
-Outcome = Published | Waiting
+failpoints.register("reject.committing", "reject.committed")
 
 
 def submit(site: Site, plan: Callable[[], Plan], by: Act) -> Outcome:
     """
-    Publish what *plan* returns; where people sign or approve it, keep it as a change that waits for their signatures.
+    Publish what *plan* returns; what has to be signed or approved by people, or comes later, is kept as a change.
 
     Raises:
         as ``publishing.publish``; nothing was published or proposed then.
@@ -66,38 +53,24 @@ def submit(site: Site, plan: Callable[[], Plan], by: Act) -> Outcome:
 
     def first() -> Outcome:
         planned = plan()
-        if planned.wait_for or is_signed_by_people(site, planned.ground) or _needs_approval(site, planned):
-            return _propose(site, planned, by)
+        _check_manner(site, planned, by)
+        if _is_for_people(site, planned):
+            return _propose(site, planned, by, BY_PEOPLE)
+        if planned.manner.break_glass:
+            published = execute(site, replace(planned, change=replace(planned.change, broke_glass=True)), by)
+            log.warning("pin set %s was published without its approvals by %s", published.name, by.actor)
+            return published
+        if planned.manner.not_before or _needs_approval(site, planned):
+            return _propose(site, planned, by, BY_SERVER)
         try:
             return execute(site, planned, by)
         except SigningRefused as error:
             if not error.needs_people:
                 raise
-            return _propose(site, planned, by)  # a renewal, of what people did not approve or not for that long
+            # A renewal, of what people did not approve or not for that long.
+            return _propose(site, planned, by, BY_PEOPLE)
 
-    return _once(site, by, first)
-
-
-def sign_change(site: Site, number: int, signature: Signature, by: Act) -> Outcome:
-    """
-    Add a person's signature to a change, and publish the change when that meets the threshold of its grant.
-
-    The last signature is kept in the commit that publishes, so no change is ever complete and left lying.
-
-    Raises:
-        NotFound, ChangeClosed, SignatureRefused, IdempotencyMismatch, SignerUnavailable, SigningRefused,
-        PublicationRefused, StoreUnavailable: the signature was not kept.
-        NotServedYet: published, and cannot be served yet.
-    """
-
-    def first() -> Outcome:
-        for _ in range(_ROUNDS):
-            outcome = _sign_once(site, number, signature, by)
-            if outcome:
-                return outcome
-        raise Conflict(f"change {number} or its pin set moved {_ROUNDS} times meanwhile", hint="Repeat the request.")
-
-    return _once(site, by, first)
+    return once(site, by, first)
 
 
 def reject_change(site: Site, number: int, reason: str, by: Act) -> Waiting:
@@ -112,37 +85,94 @@ def reject_change(site: Site, number: int, reason: str, by: Act) -> Waiting:
         row = site.store.reader.change(number)
         if (state := row.state_at(by.at)) != "waiting":
             raise closed(number, state)
-        with site.store.writer.transaction() as transaction:
+        with twice_at_once(), site.store.writer.transaction() as transaction:
             if not transaction.close_change(number, "rejected", at=by.at, by=by.actor, reason=reason):
                 found = transaction.lock_change(number)
                 raise closed(number, found.state if found else "unknown")
-            detail = {"change": number, "version": format_tag(row.tag), "reason": reason}
+            detail: dict[str, object] = {"change": number, "reason": reason}
+            if not row.is_policy:
+                detail["version"] = format_tag(row.tag)
             audit.append(transaction, at=by.at, actor=by.actor, action="change.reject", subject=row.name, detail=detail)
             keep_answer(transaction, by, {"change": number})
             failpoints.hit("reject.committing")
         failpoints.hit("reject.committed")
         return Waiting(site.store.reader.change(number))
 
-    outcome = _once(site, by, first)
+    outcome = once(site, by, first)
     # An Idempotency-Key stands for this address too, so what was answered before was a change as well.
     return cast("Waiting", outcome)
 
 
+def store_proposal(site: Site, row: ChangeRow, by: Act, detail: dict[str, object]) -> Waiting:
+    """Keep *row* as a change that waits, under the number of its audit row, whose detail is *detail*; StaleVersion."""
+    with twice_at_once(), site.store.writer.transaction() as transaction:
+        pair = transaction.pair_of(row.name)
+        if not row.is_policy and (pair[0] if pair else None) != row.base:
+            raise stale(row.name, row.base, pair and pair[0])
+        number = audit.append(
+            transaction, at=by.at, actor=by.actor, action="change.propose", subject=row.name, detail=detail
+        )
+        transaction.append_change(replace(row, id=number))
+        keep_answer(transaction, by, {"change": number})
+        failpoints.hit("propose.committing")
+    failpoints.hit("propose.committed")
+    return Waiting(site.store.reader.change(number))
+
+
+def _check_manner(site: Site, plan: Plan, by: Act) -> None:
+    """Return when *plan* may be published in the manner that it asks for; BadDraft."""
+    not_before, now = plan.manner.not_before, by.at
+    if not_before is not None and not now < not_before <= now + LONGEST_WAIT:
+        raise bad_field(
+            "/not_before",
+            "a publication cannot be scheduled for this time",
+            "Name a time in UTC that is still to come, in 30 days at most; leave it out to publish now.",
+            expected=f"later than now, within {LONGEST_WAIT.days} days",
+            got=not_before.isoformat(),
+        )
+    if not plan.manner.break_glass:
+        return
+    if _is_for_people(site, plan):
+        raise bad_field(
+            "/break_glass",
+            "people's own keys sign this pin set, and clients ask for their signatures: there is no glass to break",
+            "Propose it, and have it signed.",
+        )
+    if not _needs_approval(site, plan):
+        raise bad_field(
+            "/break_glass", "this needs no approval, so there is nothing to break", "Publish it without break_glass."
+        )
+
+
+def _is_for_people(site: Site, plan: Plan) -> bool:
+    """Tell whether signatures by people are needed: by keys that lie elsewhere, or for a signer process to ask for."""
+    if plan.wait_for or is_signed_by_people(site, plan.ground):
+        return True
+    # A signer process judges a renewal by itself.
+    return plan.change.action != RENEW and site.signers.needs_people(grant_of(plan.ground))
+
+
 def _needs_approval(site: Site, plan: Plan) -> bool:
-    """Tell whether a signer process will ask for people: not for a renewal, which it judges by itself."""
-    return plan.change.action != RENEWAL and site.signers.needs_people(grant_of(plan.ground))
+    return not plan.change.exempt and approvals_required(site, plan.ground) > 0
 
 
-def _propose(site: Site, plan: Plan, by: Act) -> Waiting:
-    ground, change = plan.ground, plan.change
+def _propose(site: Site, plan: Plan, by: Act, signer: str) -> Waiting:
+    ground, change, not_before = plan.ground, plan.change, plan.manner.not_before
     grant = grant_of(ground)
     reservation = site.store.writer.reserve(ground.name, by.at, pinset=True, room="propose")
     failpoints.hit("propose.reserved")
     document = reserved(replace(plan.content, epoch=grant.epoch), reservation)
     payload = document.encode()
     check_proposal(ground, payload, now=by.at)
-    # A grant may name a key of this machine beside those of people: it counts for one, as the root says.
-    own = site.signers.sign_in_part(PINSET_TYPE, payload, grant)
+    own: tuple[ChangeSignature, ...] = ()
+    if signer == BY_PEOPLE:
+        if not_before is not None and not_before >= document.expires:
+            hint = "Name an earlier time, or a longer lifetime_seconds."
+            raise bad_field("/not_before", "what people sign would have expired before it is published", hint)
+        # A grant may name a key of this machine beside those of people: it counts for one, as the root says. What this
+        # machine could sign alone is not signed yet: a thief of the database would have it before it was approved.
+        made = site.signers.sign_in_part(PINSET_TYPE, payload, grant)
+        own = tuple(ChangeSignature(entry.keyid, entry.sig, by.at, SIGNERS) for entry in made)
     failpoints.hit("propose.signed")
     row = ChangeRow(
         id=0,
@@ -155,149 +185,30 @@ def _propose(site: Site, plan: Plan, by: Act) -> Waiting:
         expires=document.expires,
         proposed_at=by.at,
         actor=by.actor,
+        owner=by.person,
         reason=change.reason,
         forced=change.forced,
         warnings=tuple(found.to_json() for found in change.warnings),
+        waits_until=document.expires if signer == BY_PEOPLE else (not_before or by.at) + LONGEST_WAIT,
         wait_for=plan.wait_for,
-        signatures=tuple(ChangeSignature(entry.keyid, entry.sig, by.at, SIGNERS) for entry in own),
+        signer=signer,
+        not_before=not_before,
+        signatures=own,
     )
-    number = _store_proposal(site, row, by)
-    failpoints.hit("propose.committed")
-    return Waiting(site.store.reader.change(number))
+    return store_proposal(site, row, by, _proposal_detail(row))
 
 
-def _store_proposal(site: Site, row: ChangeRow, by: Act) -> int:
+def _proposal_detail(row: ChangeRow) -> dict[str, object]:
     detail: dict[str, object] = {
         "version": format_tag(row.tag),
         "sha256": sha256(row.payload).hexdigest(),
         "kind": row.action,
     }
-    if row.base:
-        detail["replaces"] = format_tag(row.base)
-    if row.reason:
-        detail["reason"] = row.reason
-    if row.forced:
-        detail["forced"] = list(row.forced)
-    if row.wait_for:
-        detail["wait_for"] = list(row.wait_for)
-    try:
-        with site.store.writer.transaction() as transaction:
-            pair = transaction.pair_of(row.name)
-            if (pair[0] if pair else None) != row.base:
-                raise stale(row.name, row.base, pair and pair[0])
-            number = audit.append(
-                transaction, at=by.at, actor=by.actor, action="change.propose", subject=row.name, detail=detail
-            )
-            transaction.append_change(replace(row, id=number))
-            keep_answer(transaction, by, {"change": number})
-            failpoints.hit("propose.committing")
-    except IntegrityError as error:
-        raise Conflict("the same Idempotency-Key came twice at once", hint="Repeat the request.") from error
-    return number
-
-
-def _sign_once(site: Site, number: int, signature: Signature, by: Act) -> Outcome | None:
-    """Judge, then keep or publish; None when someone signed or renewed meanwhile, and all has to be judged again."""
-    row = site.store.reader.change(number)
-    ground = _ground_of(site, row, by)
-    grant = grant_of(ground)
-    gates = site.signers.gates(grant, row.name)
-    new = checked_signature(row, grant, gates, signature, by)
-    known = any(entry.keyid == new.keyid for entry in row.signatures)
-    counted = count((*row.signatures, new), grant, gates)
-    if counted.completes(row, grant):
-        envelope = _signed_by_all(site, row, counted, grant)
-        try:
-            return _publish_signed(site, ground, envelope, _publication(row, counted, None if known else new), by)
-        except StaleVersion as error:
-            raise closed(number, "stale") from error
-    if known:
-        raise repeated(row, new)
-    return Waiting(site.store.reader.change(number)) if _store(site, row, new, by) else None
-
-
-def _signed_by_all(site: Site, row: ChangeRow, counted: Count, grant: Grant) -> Envelope:
-    """Return the pin set with the signatures of people, and of the processes that people made sign."""
-    signed, approved = (
-        {keyid: Signature(keyid, entry.sig) for keyid, entry in entries.items()}
-        for entries in (counted.signed, counted.approved)
-    )
-    made = site.signers.sign_approved(row.payload, counted.ready, approved)
-    return signed_envelope(row, (*signed.values(), *made), grant)
-
-
-def _store(site: Site, row: ChangeRow, new: ChangeSignature, by: Act) -> bool:
-    """Keep a signature that does not complete the change; False when others signed since *row* was read."""
-    try:
-        with site.store.writer.transaction() as transaction:
-            found = transaction.lock_change(row.id)
-            if found is None or found.state != "waiting":
-                raise closed(row.id, found.state if found else "unknown")
-            if found.signatures != row.signatures:
-                return False
-            transaction.append_change_signature(row.id, new)
-            detail = {"change": row.id, "version": format_tag(row.tag), "keyid": new.keyid}
-            audit.append(transaction, at=by.at, actor=by.actor, action="change.sign", subject=row.name, detail=detail)
-            keep_answer(transaction, by, {"change": row.id})
-            failpoints.hit("sign.committing")
-    except IntegrityError as error:
-        raise Conflict("the same Idempotency-Key came twice at once", hint="Repeat the request.") from error
-    failpoints.hit("sign.committed")
-    return True
-
-
-def _publish_signed(site: Site, ground: Ground, envelope: Envelope, change: Change, by: Act) -> Published | None:
-    """Publish what people signed, with a new timestamp; None when only the timestamp moved meanwhile."""
-    reservation = site.store.writer.reserve(ground.name, by.at, pinset=False, room="change")
-    failpoints.hit("change.reserved")
-    pair = sign_timestamp(site.signers, ground, envelope, reservation, site.policy.timestamp_lifetime)
-    failpoints.hit("change.timestamp-signed")
-    check_as_clients_do(ground, pair, now=by.at, room="change")
-    try:
-        return bring_into_force(site, ground, pair, change, by)
-    except TimestampMoved:
-        return None
-
-
-def _publication(row: ChangeRow, counted: Count, last: ChangeSignature | None) -> Change:
-    warnings = tuple(
-        Violation(found["code"], found["pointer"], found["message"], found["hint"], blocking=False)
-        for found in row.warnings
-    )
-    approved_by = tuple(sorted(counted.approved)) if counted.ready else ()
-    change = Change("change", row.action, row.reason, row.forced, warnings, waited=row.id, last_signature=last)
-    return replace(change, approved_by=approved_by)
-
-
-def _ground_of(site: Site, row: ChangeRow, by: Act) -> Ground:
-    """Return what the change would be published on; ChangeClosed when that is not what it was made for."""
-    state = row.state_at(by.at)
-    if state != "waiting":
-        raise closed(row.id, state)
-    ground = survey(site, row.name)
-    if ground.tag != row.base or PinSet.parse(row.payload).epoch != grant_of(ground).epoch:
-        raise closed(row.id, "stale")
-    return ground
-
-
-def _once(site: Site, by: Act, first: Callable[[], Outcome]) -> Outcome:
-    """Return what *first* does, or the answer that the same request got before or meanwhile."""
-    answered = _answered(site, by)
-    if answered:
-        return answered
-    try:
-        return first()
-    except (Conflict, SignatureRefused):
-        # A request that is sent again before its first answer came finds its own change, or signature, in the way.
-        answered = _answered(site, by)
-        if answered is None:
-            raise
-        return answered
-
-
-def _answered(site: Site, by: Act) -> Outcome | None:
-    kept = kept_answer(site, by)
-    if kept is None:
-        return None
-    value = json.loads(kept)
-    return Waiting(site.store.reader.change(value["change"]), True) if "change" in value else replayed(site, by)
+    optional: dict[str, object] = {
+        "replaces": row.base and format_tag(row.base),
+        "reason": row.reason,
+        "forced": list(row.forced),
+        "wait_for": list(row.wait_for),
+        "not_before": row.not_before and format_time(row.not_before),
+    }
+    return detail | {name: value for name, value in optional.items() if value}

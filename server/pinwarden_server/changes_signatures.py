@@ -92,6 +92,17 @@ def repeated(row: ChangeRow, new: ChangeSignature) -> SignatureRefused:
     )
 
 
+def not_by_people(row: ChangeRow) -> SignatureRefused:
+    """Return the error of a signature over what this server signs by itself, once it is approved."""
+    return _refused(
+        f"nobody but the server signs change {row.id}",
+        "/keyid",
+        "Approve it instead: POST /admin/v1/changes/{id}/approvals.",
+        expected="an approval",
+        got="a signature",
+    )
+
+
 def signed_envelope(row: ChangeRow, entries: Iterable[Signature], grant: Grant) -> Envelope:
     """Return the pin set as *entries* sign it, each of them judged once more by both libraries (spec S2)."""
     try:

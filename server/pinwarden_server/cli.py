@@ -130,6 +130,8 @@ def renew(config: Path | None) -> None:
         click.echo(name)
     if done.unsigned:
         click.echo(f"warning: the end of the audit log was not signed: {done.unsigned}", err=True)
+    for number, why in done.blocked.items():
+        click.echo(f"warning: change {number}: {why}", err=True)
     if done.failed:
         for name, why in done.failed.items():
             click.echo(f"warning: {name}: {why}", err=True)

@@ -5,9 +5,7 @@ It may import the store, the tree and the bell. The commit is the publication; w
 world, and whoever dies on the way leaves either nothing, or a commit that ``reconcile`` brings to the tree.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from hashlib import sha256
+from dataclasses import replace
 
 from sqlalchemy.exc import IntegrityError
 
@@ -15,20 +13,20 @@ from pinwarden import failpoints
 from pinwarden.strict_json import encode
 from pinwarden_server import audit, history
 from pinwarden_server.errors import (
+    ApprovalsMissing,
     ChangeClosed,
     IdempotencyMismatch,
     NotServedYet,
     StaleVersion,
     StoreUnavailable,
     Tag,
-    Violation,
 )
 from pinwarden_server.public_files import pinset_files
+from pinwarden_server.publication import Change, audit_detail, review_row, timestamp_row, version_row
 from pinwarden_server.published_tree import PublicFile
 from pinwarden_server.signing import Ground, Pair
 from pinwarden_server.site import Act, Published, Site
-from pinwarden_server.store import ChangeSignature, Transaction, VersionRow
-from pinwarden_server.store.writer import TimestampRow
+from pinwarden_server.store import Transaction
 from pinwarden_server.tags import format_tag
 
 STEPS = (
@@ -49,32 +47,6 @@ STEPS = (
     "tree-synced",
     "rung",
 )
-TIMESTAMP_RENEWAL = 3  # part of its life after which a timestamp is signed again (spec S4)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """
-    What is recorded about a publication.
-
-    Attributes:
-        room: ``publish``, ``renew``, ``change`` or ``root``, prefix of the failpoints.
-        action: for the audit row.
-        only_timestamp: the pin set stays as it is.
-        waited: number of the change that people signed and that this publishes, or None.
-        last_signature: the signature that completed it, to be kept with the others.
-        approved_by: keys of the people whose approval a signer process asked for; the root need not name them.
-    """
-
-    room: str
-    action: str
-    reason: str = ""
-    forced: tuple[str, ...] = ()
-    warnings: tuple[Violation, ...] = ()
-    only_timestamp: bool = False
-    waited: int | None = None
-    last_signature: ChangeSignature | None = None
-    approved_by: tuple[str, ...] = ()
 
 
 class TimestampMoved(Exception):
@@ -128,22 +100,30 @@ def files_of(site: Site, ground: Ground, pair: Pair, change: Change, by: Act) ->
     return {**history.head_files(ground.root.authority, ground.name, [*before, entry]), **files}
 
 
-def move(transaction: Transaction, ground: Ground, pair: Pair) -> None:
+def move(transaction: Transaction, ground: Ground, pair: Pair, change: Change, *, approvals_required: int = 0) -> None:
     """
     Put *pair* in force in place of the one that *ground* was surveyed with.
+
+    Args:
+        approvals_required: by a pin set that is new.
 
     Raises:
         StaleVersion: another version is in force. TimestampMoved: only another timestamp is.
     """
-    tag, row = (pair.document.epoch, pair.document.version), _timestamp_row(pair)
+    tag, row = (pair.document.epoch, pair.document.version), timestamp_row(pair)
     if ground.current is None:
-        if not transaction.create_pinset(ground.name, tag, row):
+        if not transaction.create_pinset(ground.name, tag, row, approvals_required=approvals_required):
             found = transaction.pair_of(ground.name)
             raise stale(ground.name, None, found and found[0])
         return
     expected, expected_timestamp = ground.current.tag, ground.current.timestamp_tag
     if transaction.move_pinset(
-        ground.name, expected=expected, expected_timestamp=expected_timestamp, tag=tag, timestamp=row
+        ground.name,
+        expected=expected,
+        expected_timestamp=expected_timestamp,
+        tag=tag,
+        timestamp=row,
+        same_content=change.same_content,
     ):
         return
     found = transaction.pair_of(ground.name)
@@ -158,13 +138,16 @@ def record(transaction: Transaction, ground: Ground, pair: Pair, change: Change,
 
     Other writers wait from here on.
     """
-    seq = _append_audit(transaction, ground, pair, change, by)
+    detail = audit_detail(ground, pair, change)
+    seq = audit.append(transaction, at=by.at, actor=by.actor, action=change.action, subject=ground.name, detail=detail)
     if change.only_timestamp:
         return
-    transaction.append_version(_version_row(ground.name, pair, change, by), audit_seq=seq)
+    transaction.append_version(version_row(ground.name, pair, change, by), audit_seq=seq)
     last = transaction.last_entry(ground.name)
     end = history.end_of([last] if last else [], ground.root.authority, ground.name)
     transaction.append_entry(ground.name, history.next_entry(end, pair.pinset, by.at))
+    if change.broke_glass:
+        transaction.append_change(review_row(seq, ground, pair, change, by))
 
 
 def replay(site: Site, by: Act) -> Published | None:
@@ -217,8 +200,12 @@ def stale(name: str, expected: Tag | None, current: Tag | None) -> StaleVersion:
 def _commit(site: Site, ground: Ground, pair: Pair, change: Change, outcome: Published, by: Act) -> None:
     try:
         with site.store.writer.transaction() as transaction:
-            _close(transaction, change, pair, by)  # before the move, which outdates whatever still waits
-            move(transaction, ground, pair)
+            required = transaction.lock_policy(ground.name)
+            if required is None:
+                required = site.policy.approvals_required
+            change = _close(transaction, change, pair, by)  # before the move, which outdates whatever still waits
+            _check_approvals(ground.name, change, required)
+            move(transaction, ground, pair, change, approvals_required=required)
             failpoints.hit(f"{change.room}.moved")
             record(transaction, ground, pair, change, by)
             # Only now: writers queue on the audit log's end, so no root can come into force between look and commit.
@@ -233,85 +220,58 @@ def _commit(site: Site, ground: Ground, pair: Pair, change: Change, outcome: Pub
         raise stale(ground.name, ground.tag, current.tag if current else None) from error
 
 
-def _close(transaction: Transaction, change: Change, pair: Pair, by: Act) -> None:
+def _close(transaction: Transaction, change: Change, pair: Pair, by: Act) -> Change:
+    """Close the change that *change* publishes, if any, and return *change* with the approvals that this one has."""
     if change.waited is None:
-        return
-    version = format_tag((pair.document.epoch, pair.document.version))
-    if not transaction.close_change(change.waited, "published", at=by.at, by=by.actor, reason=f"version {version}"):
-        found = transaction.lock_change(change.waited)
+        return change
+    found, tag = transaction.lock_change(change.waited), (pair.document.epoch, pair.document.version)
+    reason = f"version {format_tag(tag)}"
+    if found is None or not transaction.close_change(
+        found.id, "published", at=by.at, by=by.actor, reason=reason, published_as=tag
+    ):
         raise closed(change.waited, found.state if found else "unknown")
+    last, approvers = change.last_approval, found.approvers
     if change.last_signature:
-        transaction.append_change_signature(change.waited, change.last_signature)
+        transaction.append_change_signature(found.id, change.last_signature)
+    if last:
+        transaction.put_approval(found.id, last)
+        approvers |= {last.owner}
+    return replace(change, approvers=tuple(sorted(approvers)))
+
+
+def _check_approvals(name: str, change: Change, required: int) -> None:
+    """
+    Return when *change* may be published with the approvals it has: the last gate, whichever way something came.
+
+    Raises:
+        ApprovalsMissing: more are required by now.
+    """
+    if change.exempt or change.broke_glass or len(change.approvers) >= required:
+        return
+    raise ApprovalsMissing(
+        f"pin set {name!r} requires approvals",
+        expected=f"{required} approvals",
+        got=len(change.approvers),
+        hint="Repeat the request: it waits as a change for those that are missing.",
+    )
 
 
 def closed(number: int, state: str) -> ChangeClosed:
     """Return the error of a change that does not wait any more."""
     hints = {
-        "published": "Nothing is left to sign; look at the version that is in force.",
+        "published": "Nothing is left to do; look at the version that is in force.",
+        "review": "It is published; review it with POST /admin/v1/changes/{id}/review.",
         "rejected": "Look at the reason, and propose it anew if it was wrong.",
         "stale": "Look at the version that is in force now, and propose the change again on top of it.",
-        "expired": "Propose it again: a signed life that is over cannot be prolonged.",
+        "expired": "Propose it again: nobody signed or approved it in time.",
     }
     return ChangeClosed(
-        f"change {number} does not wait for signatures any more",
+        f"change {number} does not wait any more",
         state=state,
         expected="a waiting change",
         got=state,
         hint=hints.get(state),
     )
-
-
-def _append_audit(transaction: Transaction, ground: Ground, pair: Pair, change: Change, by: Act) -> int:
-    detail: dict[str, object] = {
-        "version": format_tag((pair.document.epoch, pair.document.version)),
-        "sha256": sha256(pair.pinset.payload).hexdigest(),
-        "timestamp": format_tag((pair.stamp.epoch, pair.stamp.version)),
-        "timestamp_sha256": sha256(pair.timestamp.payload).hexdigest(),
-    }
-    if ground.current:
-        detail["replaces"] = format_tag(ground.current.tag)
-    if change.reason:
-        detail["reason"] = change.reason
-    if change.forced:
-        detail["forced"] = list(change.forced)
-    if change.waited is not None:
-        detail["change"] = change.waited
-        detail["signed_by"] = [entry.keyid for entry in pair.pinset.signatures]
-    if change.approved_by:
-        detail["approved_by"] = list(change.approved_by)
-    return audit.append(transaction, at=by.at, actor=by.actor, action=change.action, subject=ground.name, detail=detail)
-
-
-def _version_row(name: str, pair: Pair, change: Change, by: Act) -> VersionRow:
-    return VersionRow(
-        name=name,
-        tag=(pair.document.epoch, pair.document.version),
-        envelope=pair.pinset,
-        issued=pair.document.issued,
-        expires=pair.document.expires,
-        published_at=by.at,
-        actor=by.actor,
-        reason=change.reason,
-        forced=change.forced,
-    )
-
-
-def _timestamp_row(pair: Pair) -> TimestampRow:
-    stamp, document = pair.stamp, pair.document
-    return TimestampRow(
-        tag=(stamp.epoch, stamp.version),
-        envelope=pair.timestamp,
-        expires=stamp.expires,
-        renew_after=stamp.issued + (stamp.expires - stamp.issued) / TIMESTAMP_RENEWAL,
-        renew_pinset_after=_half_life(document.name, document.version, document.issued, document.expires),
-    )
-
-
-def _half_life(name: str, version: int, issued: datetime, expires: datetime) -> datetime:
-    # Up to a tenth of the life earlier, the same on every node: sets published together do not all renew together.
-    part = int.from_bytes(sha256(f"{name} {version}".encode()).digest()[:2]) / 65536
-    life: timedelta = expires - issued
-    return issued + life / 2 - life / 10 * part
 
 
 def _not_served(outcome: Published, error: StoreUnavailable) -> NotServedYet:

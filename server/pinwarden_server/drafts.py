@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from pinwarden.documents import MAX_DENIED, MAX_HOSTS, MAX_PINS_PER_HOST, PIN_BY
 from pinwarden.envelope import ROOT_TYPE, Envelope, Signature
 from pinwarden.errors import MalformedError, UntrustedError
 from pinwarden.hosts import check_pattern
-from pinwarden.strict_json import decode_base64, parse_object
+from pinwarden.strict_json import decode_base64, parse_object, parse_time
 from pinwarden_server.errors import BadDraft, Violation
 
 SIGNATURE_BYTES = 64
@@ -76,6 +77,10 @@ class _HostBody(RequestBody):
     on_expiry: Literal["refuse", "platform"] = "refuse"
 
 
+# Judged below, in better words, and against the clock by ``publishing``.
+TimeText = Annotated[str, Meta(extra_json_schema={"format": "date-time", "examples": ["2026-06-01T08:00:00Z"]})]
+
+
 class _DraftBody(RequestBody):
     hosts: Annotated[list[_HostBody], Meta(max_length=MAX_HOSTS)]
     deny: Annotated[list[PinText], Meta(max_length=MAX_DENIED)] = []
@@ -84,12 +89,16 @@ class _DraftBody(RequestBody):
     lifetime_seconds: Seconds | None = None
     reason: Text = ""
     force: Force = []
+    not_before: TimeText | None = None
+    break_glass: bool = False
 
 
 class _RollbackBody(RequestBody):
     to: Annotated[int, Meta(ge=1, le=2**53 - 1)]
     reason: Text = ""
     force: Force = []
+    not_before: TimeText | None = None
+    break_glass: bool = False
 
 
 class _RenewalBody(RequestBody):
@@ -118,10 +127,29 @@ class _TokenBody(RequestBody):
     lifetime_seconds: Seconds
     names: Annotated[list[NameText], Meta(min_length=1, max_length=32)] = msgspec.field(default_factory=lambda: ["*"])
     label: Annotated[str, Meta(max_length=200, pattern=WITHOUT_NUL)] = ""
+    # One spelling for each person: two would count as two people.
+    owner: Annotated[str, Meta(max_length=200, pattern=r"^([a-z0-9][a-z0-9._@+-]*)?\Z")] = ""
 
 
 BODIES = (_DraftBody, _RollbackBody, _RenewalBody, _SignatureBody, _RejectionBody, _RootBody, _TokenBody)
 Body = TypeVar("Body", bound=RequestBody)
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """
+    How something shall be published.
+
+    Attributes:
+        not_before: not earlier than this; None: at once.
+        break_glass: without the approvals that it needs, to be reviewed afterwards.
+    """
+
+    not_before: datetime | None = None
+    break_glass: bool = False
+
+
+AT_ONCE = Manner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +163,7 @@ class Draft:
     lifetime_seconds: int | None = None
     reason: str = ""
     force: tuple[str, ...] = ()
+    manner: Manner = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +173,7 @@ class RollbackDraft:
     to: int
     reason: str = ""
     force: tuple[str, ...] = ()
+    manner: Manner = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +201,13 @@ class RootOffer:
 
 @dataclass(frozen=True, slots=True)
 class TokenDraft:
-    """A token that someone wants to hand out."""
+    """A token that someone wants to hand out; *owner* empty: nobody who has another one."""
 
     role: str
     lifetime_seconds: int
     names: tuple[str, ...] = ("*",)
     label: str = ""
+    owner: str = ""
 
 
 def parse_draft(body: bytes) -> Draft:
@@ -195,13 +226,14 @@ def parse_draft(body: bytes) -> Draft:
     if violations:
         what, expected = "the draft has impossible hosts or pins", "hosts and pins that clients accept"
         raise BadDraft(what, violations=violations, expected=expected, got=_first(violations), hint=violations[0].hint)
-    return Draft(hosts, deny, raw.on_stale, raw.report_to, raw.lifetime_seconds, raw.reason, tuple(raw.force))
+    manner = _manner(raw)
+    return Draft(hosts, deny, raw.on_stale, raw.report_to, raw.lifetime_seconds, raw.reason, tuple(raw.force), manner)
 
 
 def parse_rollback(body: bytes) -> RollbackDraft:
     """Return which version shall come back; BadDraft."""
     raw = convert_body(body, _RollbackBody)
-    return RollbackDraft(raw.to, raw.reason, tuple(raw.force))
+    return RollbackDraft(raw.to, raw.reason, tuple(raw.force), _manner(raw))
 
 
 def parse_renewal(body: bytes) -> RenewalDraft:
@@ -244,7 +276,8 @@ def parse_root_offer(body: bytes) -> RootOffer:
 def parse_token_draft(body: bytes) -> TokenDraft:
     """Return the token that *body* asks for; BadDraft. Names are exact, or end in one ``*``."""
     raw = convert_body(body, _TokenBody)
-    return TokenDraft(raw.role, raw.lifetime_seconds, check_names(raw.names, what="token"), raw.label)
+    names = check_names(raw.names, what="token")
+    return TokenDraft(raw.role, raw.lifetime_seconds, names, raw.label, raw.owner)
 
 
 def check_names(names: list[str], *, what: str) -> tuple[str, ...]:
@@ -264,8 +297,25 @@ def check_names(names: list[str], *, what: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _manner(raw: _DraftBody | _RollbackBody) -> Manner:
+    try:
+        not_before = None if raw.not_before is None else parse_time(raw.not_before, what="not_before")
+    except MalformedError as error:
+        raise bad_field("/not_before", str(error.what), "Give a time in UTC, such as 2026-06-01T08:00:00Z.") from error
+    if raw.break_glass and not raw.reason.strip():
+        raise bad_field("/reason", "breaking the glass needs a reason", "Say it; it is audited and reviewed.")
+    if raw.break_glass and not_before is not None:
+        raise bad_field("/not_before", "who breaks the glass cannot wait", "Leave one of the two out.")
+    return Manner(not_before, raw.break_glass)
+
+
+def bad_field(pointer: str, what: str, hint: str, **values: Any) -> BadDraft:
+    """Return the error of one field that is impossible by what it says."""
+    return BadDraft(what, violations=[Violation("DRAFT", pointer, what, hint)], hint=hint, **values)
+
+
 def convert_body(body: bytes, kind: type[Body]) -> Body:
-    """Return *body* as a *kind*; BadDraft with the pointer to what is wrong."""
+    """Return *body* as the struct *kind*, through the one JSON gate; BadDraft with a JSON pointer."""
     try:
         value = parse_object(body, limit=MAX_BODY_BYTES, what="body")
     except MalformedError as error:

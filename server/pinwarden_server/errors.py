@@ -101,7 +101,7 @@ class IdempotencyMismatch(Conflict):
 
 class ChangeClosed(Conflict):
     """
-    The change does not wait for signatures any more.
+    The change does not wait any more.
 
     Attributes:
         state: ``published``, ``rejected``, ``stale`` or ``expired``.
@@ -123,6 +123,23 @@ class SignatureRefused(ServerError):
     def __init__(self, what: str, *, violations: Sequence[Violation], **values: Any) -> None:
         super().__init__(what, **values)
         self.violations = tuple(violations)
+
+
+class ApprovalRefused(ServerError):
+    """
+    An approval or a review does not count: the author's own, a repeated one, or one of other bytes.
+
+    Attributes:
+        violations: one, that says which.
+    """
+
+    def __init__(self, what: str, *, violations: Sequence[Violation], **values: Any) -> None:
+        super().__init__(what, **values)
+        self.violations = tuple(violations)
+
+
+class ApprovalsMissing(Conflict):
+    """What would be published needs more approvals than it has; a change waits for them instead."""
 
 
 class FloorMissing(Conflict):

@@ -6,6 +6,7 @@ Nothing is preloaded, because threads, database connections and keys do not surv
 """
 
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -42,10 +43,13 @@ umask = 0o007
 
 
 def on_starting(server: Any) -> None:
-    """Make the run directory, without the counters of processes that are gone."""
+    """Say what one person alone can do, and make the run directory, without the counters of processes that are gone."""
     from pinwarden_server import logs
 
     logs.configure(_settings.log_level)
+    if _settings.approvals_required_default == 0:
+        why = "one person alone can publish a new pin set; docs/approvals.md says how to change that"
+        logging.getLogger("pinwarden.server").warning("approvals_required_default is 0: %s", why)
     _settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.rmtree(_counters, ignore_errors=True)
     _counters.mkdir(mode=0o700)

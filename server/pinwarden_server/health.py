@@ -16,7 +16,7 @@ from pinwarden_keys.errors import KeysError
 from pinwarden_keys.passphrase import passphrase_file
 from pinwarden_server import metrics
 from pinwarden_server.admin_api.requests import allowed
-from pinwarden_server.alerts import Alert, current_alerts, late_checkpoint
+from pinwarden_server.alerts import Alert, late_checkpoint
 from pinwarden_server.auth import Right
 from pinwarden_server.checkpoints import waits_since
 from pinwarden_server.errors import StoreUnavailable
@@ -52,7 +52,7 @@ def health(node: Node) -> Blueprint:
     def scrape() -> Response:
         check_observer(node)
         node.fetches.hand_on()  # the other workers of this node do so each second
-        return Response(metrics.scrape(node.table, node.clock), content_type=EXPOSITION_TYPE)
+        return Response(metrics.scrape(node.table, node.clock, node.pending), content_type=EXPOSITION_TYPE)
 
     return probes
 
@@ -71,7 +71,8 @@ def components_of(node: Node) -> dict[str, str]:
 def status_of(node: Node) -> dict[str, Any]:
     """Return what an operator wants to see first: the components with reasons, what is urgent, and every expiry."""
     root, renewed, now = published_root(node.table), node.renewer.last_success, node.clock()
-    alerts = [*current_alerts(node.table, node.site.signers, now), *_audit_alerts(node, now)]
+    pending = node.pending()
+    alerts = [*node.alerts(now, pending), *_audit_alerts(node, now)]
     return {
         "now": format_time(now),
         "components": components_of(node),
@@ -79,6 +80,7 @@ def status_of(node: Node) -> dict[str, Any]:
         "signers": sorted(node.site.signers.keyids),
         "last_renewal_of_this_worker": renewed and format_time(renewed),
         "alerts": [alert.to_json() for alert in alerts],
+        "pending": pending and pending.to_json(),
         "root": root and {"authority": root.authority, "version": root.version, "expires": format_time(root.expires)},
         "pinsets": [
             {

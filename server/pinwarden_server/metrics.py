@@ -1,8 +1,8 @@
 """
 What is counted, and the scrape that shows it together with every time to expiry.
 
-It may import prometheus-client and the public table. Labels come from what is published and from our own tables, never
-from what a client sent, so nobody outside can make them many.
+It may import prometheus-client, the public table and what is pending. Labels come from what is published or proposed,
+and from our own tables, never from what a client sent, so nobody outside can make them many.
 """
 
 import os
@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from pinwarden_server.pending import Pending
 from pinwarden_server.public_table import PublicTable
 from pinwarden_server.published_state import published_documents, published_root
 
@@ -87,6 +88,32 @@ class ExpiryCollector(Collector):
             )
 
 
+class PendingCollector(Collector):
+    """Looks at each scrape for what waits for people; says nothing while the database is away."""
+
+    def __init__(self, look: Callable[[], Pending | None], clock: Callable[[], datetime]) -> None:
+        self._look = look
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield ages and counts by pin set."""
+        pending = self._look()
+        if pending is None:
+            return
+        age = GaugeMetricFamily(
+            "pinwarden_approvals_pending_seconds", "Age of the oldest change that lacks approvals.", labels=["name"]
+        )
+        for name, seconds in pending.ages(self._clock()).items():
+            age.add_metric([name], seconds)
+        yield age
+        yield GaugeMetricFamily(
+            "pinwarden_reviews_open", "Publications without approvals that nobody reviewed.", len(pending.reviews)
+        )
+        yield GaugeMetricFamily(
+            "pinwarden_changes_blocked", "Changes that are due and could not be published.", len(pending.blocked)
+        )
+
+
 class _OfThisProcess(Collector):
     """The counters of one process, for servers that run as one."""
 
@@ -94,12 +121,13 @@ class _OfThisProcess(Collector):
         yield from COUNTED.collect()
 
 
-def scrape(table: PublicTable, clock: Callable[[], datetime]) -> bytes:
-    """Return the exposition text: the counters of every worker of this node, and the expiries."""
+def scrape(table: PublicTable, clock: Callable[[], datetime], pending: Callable[[], Pending | None]) -> bytes:
+    """Return the exposition text: the counters of every worker of this node, the expiries, and what is pending."""
     registry = CollectorRegistry()
     if MULTIPROCESS_VARIABLE in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(_OfThisProcess())
     registry.register(ExpiryCollector(table, clock))
+    registry.register(PendingCollector(pending, clock))
     return generate_latest(registry)

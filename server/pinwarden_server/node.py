@@ -16,13 +16,15 @@ from time import monotonic
 
 from pinwarden.errors import PinwardenError
 from pinwarden_keys import KeeperAwayError, passphrase_file
-from pinwarden_server.alerts import AlertLog
+from pinwarden_server.alerts import Alert, AlertLog, current_alerts
 from pinwarden_server.bell import Bell
+from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.fetch_counter import FetchCounter
 from pinwarden_server.following import Follower
 from pinwarden_server.founding import reconcile
 from pinwarden_server.limits import AttemptLimits
 from pinwarden_server.measured_renewal import MeasuredRenewer
+from pinwarden_server.pending import Pending, pending_of
 from pinwarden_server.public_table import PublicTable
 from pinwarden_server.published_tree import PublishedTree
 from pinwarden_server.settings import Settings
@@ -67,7 +69,7 @@ class Node:
         # Containers may share their name and the number of their only process.
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         interval = float(settings.renewal_interval_seconds)
-        alerts = AlertLog(self.table, site.signers)
+        alerts = AlertLog(lambda now: self.alerts(now, self._pending(now)))
         self.renewer = MeasuredRenewer(site, holder=holder, clock=clock, interval_seconds=interval, alerts=alerts)
         self.follower = Follower(site, settings.run_dir / "following.lock") if site.store.is_shared else None
         self._stopping = Event()
@@ -108,6 +110,20 @@ class Node:
             if monotonic() - self._looked_at[0] >= _LOOK_SECONDS:
                 self._looked_at = (monotonic(), *_trouble(self.site))
             return self._looked_at[1:]
+
+    def pending(self) -> Pending | None:
+        """Return what waits for people, None while the database is away, for which nobody waits here twice."""
+        return self._pending(self.clock()) if self.store_trouble() is None else None
+
+    def alerts(self, now: datetime, pending: Pending | None) -> list[Alert]:
+        """Return what must be done in time; without *pending*, what the published documents say."""
+        return [*current_alerts(self.table, self.site.signers, now), *(pending.alerts(now) if pending else ())]
+
+    def _pending(self, now: datetime) -> Pending | None:
+        try:
+            return pending_of(self.site, now)
+        except StoreUnavailable:
+            return None
 
     def _catch_up(self) -> None:
         pause = FIRST_RETRY_SECONDS
@@ -159,6 +175,7 @@ def open_site(settings: Settings, *, with_signers: bool) -> Site:
         pinset_lifetime=timedelta(seconds=settings.pinset_lifetime_seconds),
         timestamp_lifetime=timedelta(seconds=settings.timestamp_lifetime_seconds),
         checkpoint_interval=timedelta(seconds=settings.checkpoint_interval_seconds),
+        approvals_required=settings.approvals_required_default,
     )
     bell = Bell.open(settings.run_dir / "bell")
     return Site(open_store(settings.database_url), PublishedTree(settings.tree_dir), bell, signers, policy)

@@ -15,6 +15,7 @@ from flask import Blueprint, Response
 from pinwarden.bundle import BUNDLE_MEDIA_TYPE
 from pinwarden.envelope import ROOT_TYPE
 from pinwarden.history import HISTORY_MEDIA_TYPE
+from pinwarden_server.change_drafts import CHANGE_BODIES
 from pinwarden_server.drafts import BODIES, MAX_BODY_BYTES
 from pinwarden_server.health import EXPOSITION_TYPE
 from pinwarden_server.login_drafts import LOGIN_BODIES
@@ -135,7 +136,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
-_STATUSES = {201: "It is there now", 202: "It waits for people's signatures", 503: "Nothing can be served"}
+_STATUSES = {201: "It is there now", 202: "It waits as a change", 503: "Nothing can be served"}
 
 
 def _refusal(kinds: list[Kind]) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def _example(kind: Kind) -> dict[str, Any]:
 
 
 def _body_schemas() -> dict[str, Schema]:
-    _, found = msgspec.json.schema_components((*BODIES, *LOGIN_BODIES), ref_template=_REF)
+    _, found = msgspec.json.schema_components((*BODIES, *CHANGE_BODIES, *LOGIN_BODIES), ref_template=_REF)
     # Names of the classes are private to drafts; \Z is Python's, and in a JSON Schema $ ends the text as well.
     text = json.dumps(found).replace("/schemas/_", "/schemas/").replace(r"\\Z", "$")
     schemas = {name.removeprefix("_"): schema for name, schema in json.loads(text).items()}

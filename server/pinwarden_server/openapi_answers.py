@@ -69,6 +69,7 @@ _VERSION = record(name=TEXT, version=TAG, **_LIFE, published_at=TIME, actor=TEXT
 _TOKEN = record(
     id=TEXT,
     label=TEXT,
+    owner=TEXT,
     role=word(*(role.value for role in Role)),
     names=each(TEXT),
     created_at=TIME,
@@ -89,22 +90,34 @@ _SESSION = record(
 )
 _APPROVALS = record(key=DIGEST, threshold=COUNT, approved=each(DIGEST), missing=each(DIGEST), says=TEXT)
 _TALLY = record(threshold=COUNT, signed=each(DIGEST), missing=each(DIGEST), says=TEXT)
+_DEED = {"owner": TEXT, "actor": TEXT, "at": TIME, "reason": TEXT}
 _CHANGE = record(
     id=COUNT,
     name=TEXT,
-    action=word("pinset.create", "pinset.publish", "pinset.rollback", "pinset.renew"),
+    action=word(
+        "pinset.create", "pinset.publish", "pinset.rollback", "pinset.renew", "pinset.lifetime", "policy.lower"
+    ),
     state=word(*STATES),
-    version=TAG,
+    waiting_for=each(word("signatures", "approvals", "time")),
+    version=or_null(TAG),
+    published_as=or_null(TAG),
     base=or_null(TAG),
     **_LIFE,
     proposed_at=TIME,
     actor=TEXT,
+    owner=TEXT,
     reason=TEXT,
     forced=each(TEXT),
     warnings=each(ref("Violation")),
     wait_for=each(DIGEST),
+    signer=word("people", "server"),
+    not_before=or_null(TIME),
+    waits_until=TIME,
+    blocked=or_null(TEXT),
     tally=or_null(_TALLY),
     approvals=or_null(each(_APPROVALS)),
+    approved=record(required=COUNT, given=each(record(**_DEED, counts=FLAG)), says=TEXT),
+    review=or_null(record(**_DEED, verdict=word("approved", "objected"))),
     closed=or_null(record(at=TIME, actor=TEXT, reason=TEXT)),
 )
 _DIFF = record(
@@ -140,6 +153,7 @@ _TIMESTAMP = record(
 )
 _ROOT = record(version=COUNT, authority=TEXT, **_LIFE, envelope=ref("Envelope"))
 _COMPONENTS = record(reads=TEXT, store=TEXT, signers=TEXT, floors=TEXT, renewal=TEXT)
+_PENDING = {"change": COUNT, "name": TEXT, "actor": TEXT, "since": TIME}
 _STATUS_PINSET = record(name=TEXT, version=TAG, expires=TIME, timestamp_version=COUNT, timestamp_expires=TIME)
 
 ANSWERS: dict[str, Schema] = {
@@ -173,7 +187,14 @@ ANSWERS: dict[str, Schema] = {
     "Content": partly(
         record(hosts=each(ref("Host")), on_stale=word("enforce", "refuse")), deny=each(PIN), report_to=TEXT
     ),
-    "PinSet": also(_VERSION, timestamp=_TIMESTAMP, content=ref("Content")),
+    "PinSet": also(
+        _VERSION,
+        timestamp=_TIMESTAMP,
+        content=ref("Content"),
+        approvals_required=COUNT,
+        open_reviews=each(COUNT),
+    ),
+    "Policy": record(name=TEXT, approvals_required=COUNT),
     "PinSetList": record(
         pinsets=each(record(name=TEXT, version=TAG, **_LIFE, timestamp_expires=TIME, published_at=TIME, actor=TEXT))
     ),
@@ -199,6 +220,7 @@ ANSWERS: dict[str, Schema] = {
         base_envelope=or_null(ref("Envelope")),
         signatures=each(record(keyid=DIGEST, sig=BASE64, at=TIME, actor=TEXT)),
     ),
+    "Approved": {"anyOf": [ref("Published"), ref("Change")]},
     "ChangeList": record(changes=each(ref("Change")), next=or_null(COUNT)),
     "AuditPage": record(
         rows=each(
@@ -290,6 +312,13 @@ ANSWERS: dict[str, Schema] = {
                 expires=TIME,
                 message=TEXT,
                 hint=TEXT,
+            )
+        ),
+        pending=or_null(
+            record(
+                approvals=each(record(**_PENDING)),
+                reviews=each(record(**_PENDING)),
+                blocked=each(record(**_PENDING, why=TEXT)),
             )
         ),
         root=or_null(record(authority=TEXT, version=COUNT, expires=TIME)),

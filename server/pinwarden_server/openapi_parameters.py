@@ -48,7 +48,7 @@ _KEY: Schema = {"type": "string", "pattern": "^[!-~]{1,128}$"}
 _HEADERS: dict[str, tuple[Schema, str]] = {
     "ETag": (TEXT, "Strong; to be sent back as a condition."),
     "Cache-Control": (TEXT, "How long caches may keep the answer."),
-    "Location": (TEXT, "Address of the change that waits for signatures."),
+    "Location": (TEXT, "Address of the change that waits."),
     "Idempotency-Replayed": (word("true"), "This very request was answered before, and nothing was done now."),
     "Retry-After": ({"type": "integer", "minimum": 1}, "Seconds after which a repeat makes sense."),
     "WWW-Authenticate": (TEXT, "The scheme of tokens; where a recent login is needed, max_age (RFC 9470)."),

@@ -38,7 +38,7 @@ class Reach(StrEnum):
     WHATEVER = "any names"
     SHOWN = "lists what the names match"
     PINSET = "names that match the pin set"
-    CHANGE = "names that match the pin set of the change"
+    CHANGE = "names that match the pin set of the change; for others it is not there (404)"
     ALL = "tokens for `*` only"
 
 

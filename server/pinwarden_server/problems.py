@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from pinwarden_server import metrics
 from pinwarden_server.errors import (
+    ApprovalRefused,
     BadDraft,
     ChangeClosed,
     Conflict,
@@ -70,6 +71,7 @@ NOT_JSON = Kind("unsupported-media-type", 415, "The body has to be application/j
 INVALID = Kind("invalid", 422, "The content is not acceptable")
 LINT_REFUSED = Kind("lint-refused", 422, "Lint findings block the publication")
 SIGNATURE_REFUSED = Kind("signature-refused", 422, "The signature does not count")
+APPROVAL_REFUSED = Kind("approval-refused", 422, "The approval does not count")
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key stands for another request")
 PRECONDITION_REQUIRED = Kind("precondition-required", 428, "The version that the change replaces must be named")
 TOO_MANY_ATTEMPTS = Kind("too-many-attempts", 429, "Too many attempts were wrong")
@@ -90,6 +92,7 @@ _KINDS: tuple[tuple[type[ServerError], Kind], ...] = (
     (IdempotencyMismatch, KEY_REUSED),
     (ChangeClosed, CHANGE_CLOSED),
     (SignatureRefused, SIGNATURE_REFUSED),
+    (ApprovalRefused, APPROVAL_REFUSED),
     (SigningRefused, SIGNING_REFUSED),
     (Conflict, CONFLICT),
     (Unauthenticated, UNAUTHENTICATED),

@@ -12,10 +12,11 @@ from pinwarden import failpoints
 from pinwarden.documents import Grant, PinSet, Root, check_name
 from pinwarden.errors import MalformedError, WrongPinSetError
 from pinwarden_server import rules
-from pinwarden_server.commit import STEPS, Change, TimestampMoved, bring_into_force, replay, stale
-from pinwarden_server.drafts import Draft, RenewalDraft, RollbackDraft
+from pinwarden_server.commit import STEPS, TimestampMoved, bring_into_force, replay, stale
+from pinwarden_server.drafts import AT_ONCE, Draft, Manner, RenewalDraft, RollbackDraft
 from pinwarden_server.errors import BadDraft, Conflict, NotFound, StaleVersion, Tag, Violation
 from pinwarden_server.founding import reconcile_pinset
+from pinwarden_server.publication import Change
 from pinwarden_server.signing import (
     Ground,
     Pair,
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 RENEWAL = "system:renewal"
+RENEW, NEW_LIFE = "pinset.renew", "pinset.lifetime"  # the same content, living as long as before, or not
 _ROUNDS = 5
 
 failpoints.register(*(f"publish.{step}" for step in STEPS))
@@ -54,12 +56,14 @@ class Plan:
 
     Attributes:
         wait_for: keys that have to sign besides what the threshold demands; then it waits for people.
+        manner: when it shall be published, and whether without approvals.
     """
 
     ground: Ground
     content: PinSet
     change: Change
     wait_for: tuple[str, ...] = ()
+    manner: Manner = AT_ONCE
 
 
 def publish(site: Site, name: str, draft: Draft, expected: Tag | None, by: Act) -> Published:
@@ -95,7 +99,7 @@ def plan_publication(site: Site, name: str, draft: Draft, expected: Tag | None, 
     warnings = rules.check(draft, surroundings(site, ground, content))
     action = "pinset.publish" if expected else "pinset.create"
     change = Change("publish", action, draft.reason, forced_codes(warnings, draft.force), warnings)
-    return Plan(ground, check_content(content), change)
+    return Plan(ground, check_content(content), change, manner=draft.manner)
 
 
 def plan_rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by: Act) -> Plan:
@@ -108,7 +112,7 @@ def plan_rollback(site: Site, name: str, draft: RollbackDraft, expected: Tag, by
     warnings = rules.check(wanted, surroundings(site, ground, content))
     reason = f"rollback to version {draft.to}" + (f": {draft.reason}" if draft.reason else "")
     change = Change("publish", "pinset.rollback", reason, forced_codes(warnings, draft.force), warnings)
-    return Plan(ground, check_content(content), change)
+    return Plan(ground, check_content(content), change, manner=draft.manner)
 
 
 def plan_renewal(site: Site, name: str, draft: RenewalDraft, expected: Tag, by: Act) -> Plan:
@@ -123,7 +127,8 @@ def plan_renewal(site: Site, name: str, draft: RenewalDraft, expected: Tag, by: 
     """
     ground = survey_at(site, name, expected)
     now = PinSet.parse(_current(ground).pinset.payload)
-    lifetime = draft.lifetime_seconds or int(within(grant_of(ground), now.expires - now.issued).total_seconds())
+    was = now.expires - now.issued
+    lifetime = draft.lifetime_seconds or int(within(grant_of(ground), was).total_seconds())
     wanted = Draft(now.hosts, now.deny, now.on_stale, now.report_to, lifetime, draft.reason)
     content = draft_content(site, ground, wanted, by.at)
     around = surroundings(site, ground, content)
@@ -131,8 +136,20 @@ def plan_renewal(site: Site, name: str, draft: RenewalDraft, expected: Tag, by: 
         rules.check(wanted, around)
     warnings = tuple(replace(found, blocking=False) for found in rules.lint(wanted, around))
     _check_wait_for(draft.wait_for, around.grant)
-    change = Change("publish", "pinset.renew", draft.reason, (), warnings)
+    # A longer life is believed for longer when it is wrong, and a short one ends before people can be asked again.
+    action = RENEW if draft.lifetime_seconds is None or content.expires - content.issued == was else NEW_LIFE
+    change = Change("publish", action, draft.reason, (), warnings, same_content=True, exempt=is_exempt(action))
     return Plan(ground, check_content(content), change, draft.wait_for)
+
+
+def is_exempt(action: str) -> bool:
+    """Tell whether a publication needs no approvals: what is in force already is renewed without anybody asking."""
+    return action == RENEW
+
+
+def approvals_required(site: Site, ground: Ground) -> int:
+    """Return how many people have to approve what shall come into force on *ground*."""
+    return ground.current.approvals_required if ground.current else site.policy.approvals_required
 
 
 def _check_wait_for(keyids: tuple[str, ...], grant: Grant) -> None:
@@ -152,7 +169,7 @@ def _check_wait_for(keyids: tuple[str, ...], grant: Grant) -> None:
 def execute(site: Site, plan: Plan, by: Act) -> Published:
     """Sign and publish what was planned; errors as for :func:`publish`."""
     failpoints.hit("publish.checked")
-    return _publish(site, plan.ground, plan.content, plan.change, by)
+    return sign_and_publish(site, plan.ground, plan.content, plan.change, by)
 
 
 def is_signed_by_people(site: Site, ground: Ground) -> bool:
@@ -176,7 +193,8 @@ def renew_pinset(site: Site, name: str, now: datetime) -> Published | None:
         if is_signed_by_people(site, ground):
             return None
         content = PinSet.parse(_current(ground).pinset.payload)
-        return _publish(site, ground, content, Change("renew", "pinset.renew"), by)
+        renewal = Change("renew", RENEW, same_content=True, exempt=True)
+        return sign_and_publish(site, ground, content, renewal, by)
     except StaleVersion:
         return None
 
@@ -193,7 +211,8 @@ def renew_timestamp(site: Site, name: str, now: datetime) -> Published | None:
     failpoints.hit("renew.timestamp-signed")
     check_as_clients_do(ground, pair, now=now, room="renew")
     try:
-        return bring_into_force(site, ground, pair, Change("renew", "timestamp.renew", only_timestamp=True), by)
+        renewal = Change("renew", "timestamp.renew", only_timestamp=True, exempt=True)
+        return bring_into_force(site, ground, pair, renewal, by)
     except (StaleVersion, TimestampMoved):
         return None
 
@@ -275,7 +294,8 @@ def forced_codes(findings: tuple[Violation, ...], force: tuple[str, ...]) -> tup
     return tuple(dict.fromkeys(found.code for found in findings if found.blocking and found.code in force))
 
 
-def _publish(site: Site, ground: Ground, content: PinSet, change: Change, by: Act) -> Published:
+def sign_and_publish(site: Site, ground: Ground, content: PinSet, change: Change, by: Act) -> Published:
+    """Sign *content* anew, with a version and times of now, and publish it; errors as for :func:`publish`."""
     for _ in range(_ROUNDS):
         pair = _sign(site, ground, content, by.at, change.room)
         try:

@@ -1,5 +1,6 @@
 """
-Renewal: timestamps and pin sets are signed again in time, and the end of the audit log, by one worker of all.
+Renewal: what is in force is signed again in time, the end of the audit log is signed, and what was scheduled is
+published, by one worker of all.
 
 It may import ``publishing``, ``checkpoints`` and the store. It takes the same careful path as a publication, and one
 name's failure never keeps another from being renewed.
@@ -16,6 +17,7 @@ from pinwarden.errors import PinwardenError
 from pinwarden_server.checkpoints import make_checkpoint
 from pinwarden_server.errors import AuditBroken, SignerUnavailable
 from pinwarden_server.publishing import renew_pinset, renew_timestamp
+from pinwarden_server.schedule import publish_due
 from pinwarden_server.site import Site
 from pinwarden_server.store.logins import forget_logins
 
@@ -35,6 +37,7 @@ class Round:
         renewed, failed: names; those that failed with the sentence that says why.
         checkpoint: how many audit rows a checkpoint covers that was signed now, or None.
         unsigned: why the end of the audit log could not be signed, else empty.
+        blocked: changes that were due and not published, by number, with the sentence that says why.
     """
 
     renewed: tuple[str, ...] = ()
@@ -42,6 +45,7 @@ class Round:
     leased: bool = True
     checkpoint: int | None = None
     unsigned: str = ""
+    blocked: dict[int, str] = field(default_factory=dict)
 
 
 class Renewer:
@@ -102,13 +106,25 @@ class Renewer:
         if not self._site.store.writer.take_lease(LEASE, self._holder, now=now, until=until):
             return Round(leased=False)
         failpoints.hit("renew.leased")
+        # Before renewals: what waits for its time replaces what is in force, and need not be renewed again.
+        blocked = self._publish_due(now)
         renewed, failed = self._renew_due(now)
         with self._site.store.writer.transaction() as transaction:
             transaction.forget_attempts(now - ATTEMPTS_ARE_KEPT)
             forget_logins(transaction, now)
         if not failed:
             self.last_success = now
-        return Round(tuple(renewed), failed, True, *self._sign_audit_log(now))
+        checkpoint, unsigned = self._sign_audit_log(now)
+        return Round(tuple(renewed), failed, True, checkpoint, unsigned, blocked)
+
+    def _publish_due(self, now: datetime) -> dict[int, str]:
+        try:
+            return publish_due(self._site, now, is_stopping=self._stop.is_set)
+        except PinwardenError:
+            raise
+        except Exception:
+            log.exception("scheduled changes could not be published")  # which must not end renewals
+            return {}
 
     def _renew_due(self, now: datetime) -> tuple[list[str], dict[str, str]]:
         timestamps, pinsets = self._site.store.reader.due(now)

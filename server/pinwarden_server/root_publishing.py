@@ -17,7 +17,7 @@ from pinwarden import failpoints, trust
 from pinwarden.documents import PinSet, Root
 from pinwarden.errors import UntrustedError
 from pinwarden_server import audit, rules
-from pinwarden_server.commit import STEPS, Change, TimestampMoved, files_of, move, record
+from pinwarden_server.commit import STEPS, TimestampMoved, files_of, move, record
 from pinwarden_server.drafts import RootOffer
 from pinwarden_server.errors import (
     Conflict,
@@ -29,6 +29,7 @@ from pinwarden_server.errors import (
 )
 from pinwarden_server.founding import reconcile
 from pinwarden_server.public_files import bundles, root_address, root_file
+from pinwarden_server.publication import Change
 from pinwarden_server.published_tree import Staged
 from pinwarden_server.publishing import forced_codes
 from pinwarden_server.root_judging import Renewal, RootPlan, Successor, find_published, plan_root
@@ -205,7 +206,7 @@ def _commit(site: Site, successor: Successor, pairs: Pairs, detail: dict[str, ob
     with site.store.writer.transaction() as transaction:
         # All moves before the audit log, whose end every writer waits for: two of them never wait for each other.
         for renewal, pair in pairs:
-            move(transaction, renewal.ground, pair)
+            move(transaction, renewal.ground, pair, _change(successor, renewal))
         failpoints.hit("root.moved")
         subject = successor.root.authority
         audit.append(transaction, at=by.at, actor=by.actor, action="root.publish", subject=subject, detail=detail)
@@ -220,7 +221,8 @@ def _commit(site: Site, successor: Successor, pairs: Pairs, detail: dict[str, ob
 
 def _change(successor: Successor, renewal: Renewal) -> Change:
     action = "pinset.renew" if renewal.sign_pinset else "timestamp.renew"
-    return Change("root", action, f"root {successor.root.version}", only_timestamp=not renewal.sign_pinset)
+    reason, signs = f"root {successor.root.version}", renewal.sign_pinset
+    return Change("root", action, reason, only_timestamp=not signs, same_content=True, exempt=True)
 
 
 def _detail(plan: RootPlan, offer: RootOffer) -> dict[str, object]:

@@ -6,7 +6,7 @@ once and kept as a digest, and beginning and ending are audited in the transacti
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -16,7 +16,7 @@ from pinwarden_server.auth import Principal
 from pinwarden_server.errors import NotFound
 from pinwarden_server.site import Act
 from pinwarden_server.store import Store, Transaction
-from pinwarden_server.store.logins import SessionRow, append_session, find_session, revoke_session
+from pinwarden_server.store.logins import SessionRow, append_session, end_early, find_session, revoke_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +56,32 @@ def begin_session(transaction: Transaction, grant: Grant, at: datetime, detail: 
 
 
 def end_session(store: Store, identity: str, by: Act) -> SessionRow:
-    """End a session at once; one that has ended before stays so. NotFound when there is none of that id."""
-    with store.writer.transaction() as transaction:
-        if revoke_session(transaction, identity, by.at):
-            audit.append(transaction, at=by.at, actor=by.actor, action="session.end", subject=identity, detail={})
-    found = find_session(store.reader, identity)
-    if found is None:
-        raise NotFound(f"no session {identity[:40]!r}", hint="GET /admin/v1/sessions lists those that exist.")
-    return found[0]
+    """
+    End a session at once, and take back the approvals that it gave; one that was ended before stays so.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    return _end(store, identity, by, revoke_session)
 
 
 def end_own_session(store: Store, principal: Principal, by: Act) -> SessionRow:
     """
-    End the session that asks.
+    End the session that asks; what it approved stays approved.
 
     Raises:
         NotFound: it is a token that an administrator issued, which only an administrator ends.
     """
     if principal.session is None:
         raise NotFound("this is no session", hint="An administrator ends tokens: DELETE /admin/v1/tokens/{id} does it.")
-    return end_session(store, principal.session.id, by)
+    return _end(store, principal.session.id, by, end_early)
+
+
+def _end(store: Store, identity: str, by: Act, end: Callable[[Transaction, str, datetime], bool]) -> SessionRow:
+    with store.writer.transaction() as transaction:
+        if end(transaction, identity, by.at):
+            audit.append(transaction, at=by.at, actor=by.actor, action="session.end", subject=identity, detail={})
+    found = find_session(store.reader, identity)
+    if found is None:
+        raise NotFound(f"no session {identity[:40]!r}", hint="GET /admin/v1/sessions lists those that exist.")
+    return found[0]

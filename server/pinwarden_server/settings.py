@@ -19,6 +19,7 @@ from pinwarden.settings_table import Setting, SettingsTable, absolute_path, choi
 from pinwarden_server.oidc_rules import OidcRule, oidc_rules
 
 DAY = 24 * 3600
+MAX_APPROVALS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Settings:
     own_hosts: tuple[str, ...]
     pinset_lifetime_seconds: int
     timestamp_lifetime_seconds: int
+    approvals_required_default: int
     renewal_interval_seconds: int
     checkpoint_interval_seconds: int
     shutdown_seconds: int
@@ -182,6 +184,12 @@ TABLE = SettingsTable(
         ),
         Setting("pinset_lifetime_seconds", integer(3600, 90 * DAY), 30 * DAY, "Lifetime of pin sets that name none."),
         Setting("timestamp_lifetime_seconds", integer(600, 7 * DAY), 3 * DAY, "Lifetime of timestamps."),
+        Setting(
+            "approvals_required_default",
+            integer(0, MAX_APPROVALS),
+            0,
+            "Approvals that a new pin set requires from its first version on; afterwards each has a number of its own.",
+        ),
         Setting("renewal_interval_seconds", integer(1, 3600), 60, "How often a worker looks for what is due."),
         Setting(
             "checkpoint_interval_seconds",

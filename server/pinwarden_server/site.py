@@ -24,12 +24,18 @@ _KEY = re.compile(r"[!-~]{1,128}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the operator chose; lifetimes are shortened to what the root's roles allow."""
+    """
+    What the operator chose; lifetimes are shortened to what the root's roles allow.
+
+    Attributes:
+        approvals_required: what a new pin set requires from its first version on.
+    """
 
     own_hosts: tuple[str, ...] = ()
     pinset_lifetime: timedelta = timedelta(days=30)
     timestamp_lifetime: timedelta = timedelta(days=3)
     checkpoint_interval: timedelta = timedelta(hours=1)
+    approvals_required: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +74,22 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Who asks, at which aware time, and under which Idempotency-Key."""
+    """
+    Who asks, at which aware time, and under which Idempotency-Key.
+
+    Attributes:
+        owner: the person behind *actor*; empty where there is nobody else.
+    """
 
     actor: str
     at: datetime
     attempt: Attempt | None = None
+    owner: str = ""
+
+    @property
+    def person(self) -> str:
+        """Who must not approve what this one asks for."""
+        return self.owner or self.actor
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +210,44 @@ def test_every_way_in_and_out_is_answered_as_described(description: Description,
         for status in (401, 401, 401, 401, 429):
             told(status, "GET", "sessions", Authorization="Bearer x")
         told(429, "POST", "logins", {"account": "nobody", "password": "x"})
+
+
+def test_approvals_reviews_and_policies_are_answered_as_described(description: Description, service: Service):
+    def told(status: int, method: str, path: str, body: Any, **headers: str) -> Any:
+        answer = judged(description, service, method, path, body=body, **headers)
+        assert answer.status_code == status, answer.text
+        assert body is None or status >= 400 or description.accepts(method, path, body)
+        return answer
+
+    def owned(owner: str) -> dict[str, str]:
+        body = {"role": "admin", "names": ["*"], "lifetime_seconds": 3600, "owner": owner}
+        return {"Authorization": f"Bearer {told(201, 'POST', '/admin/v1/tokens', body).json['token']}"}
+
+    anna, path = owned("anna"), "/admin/v1/pinsets/approved"
+    told(201, "PUT", path, service.draft(), If_None_Match="*")
+    told(200, "PUT", f"{path}/policy", {"approvals_required": 1, "replaces": 0})
+    told(409, "PUT", f"{path}/policy", {"approvals_required": 1, "replaces": 0})
+    lower = told(202, "PUT", f"{path}/policy", {"approvals_required": 0, "replaces": 1}).json["id"]
+    later = service.draft("next", "spare", not_before="2026-06-02T12:00:00Z")
+    waiting = told(202, "PUT", path, later, If_Match='"1.1"').json["id"]
+    first = told(202, "PUT", path, service.draft("next", "spare"), If_Match='"1.1"').json["id"]
+    for number, status in ((waiting, 202), (first, 200), (first, 409), (lower, 200)):
+        payload = b64decode(told(200, "GET", f"/admin/v1/changes/{number}", None).json["payload"])
+        approval, change = {"sha256": sha256(payload).hexdigest()}, f"/admin/v1/changes/{number}"
+        if status != 409:
+            told(422, "POST", f"{change}/approvals", approval)  # one's own
+        told(status, "POST", f"{change}/approvals", approval, **anna)
+    told(200, "PUT", f"{path}/policy", {"approvals_required": 1, "replaces": 0})
+    glass = service.draft("stolen", "spare", break_glass=True, reason="drill")
+    version = told(200, "GET", path, None).headers["ETag"]
+    told(200, "PUT", path, glass, If_Match=version)
+    [number] = told(200, "GET", path, None).json["open_reviews"]
+    told(200, "GET", "/admin/v1/changes?state=review", None)
+    told(200, "GET", "/statusz", None)
+    review = {"verdict": "objected", "reason": "drill"}
+    told(422, "POST", f"/admin/v1/changes/{number}/review", review)
+    told(200, "POST", f"/admin/v1/changes/{number}/review", review, **anna)
+    told(200, "GET", f"/admin/v1/changes/{number}", None)
 
 
 FORCED = ["ROOT006", "ROOT007", "ROOT008", "ROOT009", "ROOT010", "ROOT011"]

@@ -289,11 +289,12 @@ def test_signing_needs_the_right_to_sign_on_that_pin_set(
     settled.ask("GET", "/admin/v1/roots", token=token)
     before = settled.stored()
     shown = settled.ask("GET", f"/admin/v1/changes/{row['id']}", token=token)
-    assert shown.status_code == (200 if may_read else 403)
+    assert shown.status_code == (200 if may_read else 404)
     bad = {"keyid": "0" * 64, "sig": "A" * 86 + "=="}
-    assert settled.hand_in(row["id"], bad, token=token).status_code == (422 if may_sign else 403)
+    refusal = 422 if may_sign else 403 if may_read else 404  # what a token does not reach is not there for it
+    assert settled.hand_in(row["id"], bad, token=token).status_code == refusal
     empty = settled.ask("POST", f"/admin/v1/changes/{row['id']}/rejection", token=token, body={"reason": " "})
-    assert empty.status_code == (422 if may_sign else 403)
+    assert empty.status_code == refusal
     assert settled.stored() == before
 
 

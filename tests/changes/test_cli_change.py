@@ -119,7 +119,7 @@ def test_two_people_sign_and_the_version_is_published(desk: Desk) -> None:
     assert {entry.keyid for entry in bundle.pinset.signatures} == {alice.keyid, bob.keyid}
     late = desk.sign(carol, number)
     assert late.exit_code == 4
-    assert "does not wait for signatures any more: expected waiting, got published" in late.stderr
+    assert "does not wait any more: expected waiting, got published" in late.stderr
 
 
 def test_what_is_signed_is_shown_as_this_machine_computed_it(desk: Desk) -> None:

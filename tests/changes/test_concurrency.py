@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pinwarden.bundle import Bundle
-from pinwarden_server import changes
+from pinwarden_server import changes, changes_publishing, changes_signing
 from pinwarden_server.publishing import renew_timestamp
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ def test_the_same_proposal_under_one_key_at_once_is_one_change(office: "Office")
     assert len(office.ask("GET", "/admin/v1/changes").json["changes"]) == 1
 
 
-def between(monkeypatch: pytest.MonkeyPatch, step: str, meanwhile: Callable[[], object]) -> None:
+def between(monkeypatch: pytest.MonkeyPatch, room: Any, step: str, meanwhile: Callable[[], object]) -> None:
     """Let *meanwhile* happen once, right before a use case takes *step*: the order that threads meet by chance only."""
-    original, happened = getattr(changes, step), []
+    original, happened = getattr(room, step), []
 
     def interrupted(*arguments: Any, **named: Any) -> Any:
         if not happened:
@@ -92,7 +92,7 @@ def between(monkeypatch: pytest.MonkeyPatch, step: str, meanwhile: Callable[[], 
             meanwhile()
         return original(*arguments, **named)
 
-    monkeypatch.setattr(changes, step, interrupted)
+    monkeypatch.setattr(room, step, interrupted)
 
 
 def test_a_change_that_is_rejected_while_someone_signs_gets_no_signature(
@@ -100,7 +100,9 @@ def test_a_change_that_is_rejected_while_someone_signs_gets_no_signature(
 ) -> None:
     number = office.propose("live", "spare")["id"]
     body, reject = office.town.people[0].signature(office.payload(number)), f"/admin/v1/changes/{number}/rejection"
-    between(monkeypatch, "checked_signature", lambda: office.ask("POST", reject, body={"reason": "no"}))
+    between(
+        monkeypatch, changes_signing, "checked_signature", lambda: office.ask("POST", reject, body={"reason": "no"})
+    )
     assert office.problem(office.hand_in(number, body), 409, "change-closed")["state"] == "rejected"
     assert office.change(number)["signatures"] == []
 
@@ -110,7 +112,7 @@ def test_a_proposal_is_refused_when_its_base_is_replaced_while_it_is_made(
 ) -> None:
     office.publish("live", "spare")
     number = office.propose("first", "spare", base="1.1")["id"]
-    between(monkeypatch, "check_proposal", lambda: office.sign(number, *office.town.people[:2]))
+    between(monkeypatch, changes, "check_proposal", lambda: office.sign(number, *office.town.people[:2]))
     late = office.ask("PUT", "/admin/v1/pinsets/payments", body=office.draft("late", "spare"), If_Match='"1.1"')
     assert office.problem(late, 412, "stale-version")["current"] == "1.2"
     assert office.ask("GET", "/admin/v1/changes?state=waiting").json["changes"] == []
@@ -122,7 +124,7 @@ def test_a_timestamp_that_is_renewed_while_a_change_is_published_does_not_stop_i
     office.publish("live", "spare")
     number = office.propose("next", "spare", base="1.1")["id"]
     site, now = office.node.site, office.clock()
-    between(monkeypatch, "bring_into_force", lambda: renew_timestamp(site, "payments", now))
+    between(monkeypatch, changes_publishing, "bring_into_force", lambda: renew_timestamp(site, "payments", now))
     assert office.sign(number, *office.town.people[:2]).json["version"] == "1.2"
     assert office.ask("GET", "/admin/v1/pinsets/payments").json["version"] == "1.2"
 

@@ -21,8 +21,10 @@ from pinwarden.bundle import Bundle
 from pinwarden.documents import PinSet
 from pinwarden.envelope import PINSET_TYPE, Signature, is_signature, pae
 from pinwarden.testing import pinned
-from pinwarden_server import audit, changes
-from pinwarden_server.changes import Outcome, Waiting, reject_change, sign_change, submit
+from pinwarden_server import audit
+from pinwarden_server.changes import reject_change, submit
+from pinwarden_server.changes_answered import Outcome, Waiting
+from pinwarden_server.changes_signing import sign_change
 from pinwarden_server.drafts import Draft
 from pinwarden_server.founding import reconcile
 from pinwarden_server.node import open_site
@@ -33,7 +35,6 @@ from pinwarden_server.store import ChangeRow
 if TYPE_CHECKING:
     from conftest import Person, Town
 
-assert changes  # importing it registers its points
 ROUNDS = int(os.environ.get("PINWARDEN_CHANGE_CRASH_ROUNDS", "2"))
 POINTS = {
     room: sorted(point for point in failpoints.NAMES if point.startswith(f"{room}."))

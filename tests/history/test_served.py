@@ -27,6 +27,7 @@ from pinwarden_server.store import VersionRow, migrate
 from pinwarden_server.tags import format_tag
 from tests.history.conftest import served_history
 from tests.rotation.stage import House, pin
+from tests.server.store.test_migrations import step
 
 CHANGING = "public, max-age=60, stale-while-revalidate=60, stale-if-error=300"
 FOREVER = "public, max-age=31536000, immutable"
@@ -191,11 +192,7 @@ def test_a_database_of_the_version_before_gets_the_same_history(house: House) ->
     house.publish("orders")
     before, url = rows(house), house.installation.settings().database_url
     assert len(before) == 4
-    with closing(sqlite3.connect(house.installation.folder / "pinwarden.db")) as connection:
-        later = ("history", "unsettled", "sessions", "one_time_links", "accounts", "used_id_tokens", "checkpoints")
-        connection.executescript("; ".join(f"DROP TABLE {table}" for table in later))
-        connection.execute("UPDATE alembic_version SET version_num = '0002'")
-        connection.commit()
+    step(url, "0002", down=True)
     assert migrate(url) == "0007_checkpoints"
     assert rows(house) == before
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import click.testing
 import pytest
 
 from pinwarden.cli import pinwarden
+from pinwarden.strict_json import format_time
 from pinwarden_ops.settings import TABLE
 from pinwarden_server.cli import server
 from tests.changes.conftest import Town, found_town
@@ -94,6 +95,12 @@ class Follower:
         if word == "$CHANGE":
             found = json.loads(self.shop("change", "list", "--name", "payments", "--json").stdout)["changes"]
             return str(found[0]["id"])
+        if word in ("$APPROVAL", "$REVIEW"):
+            state = "waiting" if word == "$APPROVAL" else "review"
+            found = json.loads(self.shop("change", "list", "--name", "checkout", "--state", state, "--json").stdout)
+            return str(found["changes"][0]["id"])
+        if word == "$TONIGHT":
+            return format_time(datetime.now(UTC).replace(microsecond=0) + timedelta(hours=8))
         return Path("deploy.token").read_text().split("_")[1] if word == "$ID" else word
 
 
@@ -132,6 +139,7 @@ def test_the_page_for_operators_can_be_followed(follower: Follower) -> None:
     follower.follow(OPERATORS, **contexts_alone, **own)
     assert shop.versions("shop") == ["1.4", "1.3", "1.2", "1.1"]
     assert (shop.versions("carts"), shop.versions("payments")) == (["1.1"], ["1.1"])
+    assert shop.versions("checkout") == ["1.4", "1.3", "1.1"]
     assert Path("deploy.token").stat().st_mode & 0o777 == 0o600
     assert Path("man1/pinwarden-set-apply.1").exists()
 

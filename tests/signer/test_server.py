@@ -10,7 +10,7 @@ import pytest
 from pinwarden.bundle import Bundle
 from pinwarden.documents import PinSet, Timestamp
 from pinwarden_keys import KeeperAwayError
-from pinwarden_server import changes
+from pinwarden_server import changes_publishing
 from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.signers import Signers
 from tests.signer.house import House, found_house, house_of
@@ -82,7 +82,7 @@ def test_an_operator_renews_without_people_and_another_life_needs_them(house: Ho
     assert (same.status_code, same.json["version"]) == (200, "1.2")
     body = {"reason": "longer", "lifetime_seconds": 40 * 86_400}
     longer = house.ask("POST", "/admin/v1/pinsets/payments/renewal", body=body, If_Match='"1.2"')
-    assert (longer.status_code, longer.json["action"], longer.json["state"]) == (202, "pinset.renew", "waiting")
+    assert (longer.status_code, longer.json["action"], longer.json["state"]) == (202, "pinset.lifetime", "waiting")
     assert house.approve(longer.json["id"], ALICE, BOB).status_code == 200
 
 
@@ -150,7 +150,7 @@ def test_a_publication_that_failed_after_its_signatures_is_completed_by_the_same
         raise StoreUnavailable("the disk is away", hint="Repeat.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(changes, "bring_into_force", fail)
+        broken.setattr(changes_publishing, "bring_into_force", fail)
         house.problem(house.approve(number, BOB), 503, "store-unavailable")
     assert (in_force(house).version, len(documents(safe))) == (1, 4)
     assert house.approve(number, BOB).json["version"] == "1.2"

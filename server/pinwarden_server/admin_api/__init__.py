@@ -7,6 +7,7 @@ one names the right that it needs, and what is refused has changed nothing.
 
 from flask import Blueprint
 
+from pinwarden_server.admin_api.change_deeds import deed_views
 from pinwarden_server.admin_api.changes import change_views
 from pinwarden_server.admin_api.logins import login_views
 from pinwarden_server.admin_api.pinsets import pinset_views
@@ -23,6 +24,7 @@ def admin_api(node: Node) -> Blueprint:
     admin = Blueprint("admin", __name__, url_prefix=PREFIX)
     pinset_views(admin, node)
     change_views(admin, node)
+    deed_views(admin, node)
     record_views(admin, node)
     root_views(admin, node)
     token_views(admin, node)

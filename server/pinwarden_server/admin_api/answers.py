@@ -10,7 +10,7 @@ from flask import Response
 from pinwarden.documents import Root
 from pinwarden.errors import WrongPinSetError
 from pinwarden_server import metrics
-from pinwarden_server.changes import Outcome, Waiting
+from pinwarden_server.changes_answered import Outcome, Waiting
 from pinwarden_server.changes_signatures import Gates
 from pinwarden_server.changes_view import summary
 from pinwarden_server.errors import ChangeClosed, SignerUnavailable, SigningRefused, StaleVersion
@@ -37,7 +37,13 @@ def shown_changes(node: Node, rows: Iterable[ChangeRow]) -> list[dict[str, Any]]
     """Return changes without their payloads, as the newest root and the signer processes see them now."""
     root = Root.parse(node.site.store.reader.roots()[-1].payload)
     gates_of = cache(lambda name: _gates(node, name, root))  # a question for each name, not for each change
-    return [summary(row, root, gates_of(row.name), node.clock()) for row in rows]
+    policies = node.site.store.reader.policies()
+
+    def required(row: ChangeRow) -> int:
+        creates = row.base is None and row.state == "waiting" and not row.is_policy
+        return policies.get(row.name, node.site.policy.approvals_required if creates else 0)
+
+    return [summary(row, root, gates_of(row.name), required(row), node.clock()) for row in rows]
 
 
 def replay_headers(replayed: bool) -> dict[str, str]:
@@ -54,7 +60,9 @@ def answer_change(node: Node, outcome: Outcome, *, creates: bool = True) -> Resp
     """
     headers = replay_headers(outcome.replayed)
     if isinstance(outcome, Waiting):
-        status, value = 202, shown_changes(node, [outcome.row])[0]
+        # A policy is never published as a version: the change itself says that it is done.
+        is_done = outcome.row.is_policy and outcome.row.state != "waiting"
+        status, value = 200 if is_done else 202, shown_changes(node, [outcome.row])[0]
         headers["Location"] = f"/admin/v1/changes/{outcome.row.id}"
     else:
         status, value = 201 if outcome.created and creates else 200, outcome.to_json()

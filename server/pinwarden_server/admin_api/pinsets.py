@@ -1,4 +1,8 @@
-"""Pin sets over HTTP: list, show, publish, preview, roll back, renew. It may import Flask, use cases and the reader."""
+"""
+Pin sets over HTTP: list, show, publish, preview, roll back, renew, and how many approvals that takes.
+
+It may import Flask, use cases and the reader.
+"""
 
 import json
 import re
@@ -6,7 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from pinwarden_server.admin_api.answers import answer_change, counted
+from pinwarden_server.admin_api.answers import answer_change, counted, replay_headers
 from pinwarden_server.admin_api.requests import (
     act,
     allowed,
@@ -16,11 +20,14 @@ from pinwarden_server.admin_api.requests import (
     read_body,
     replaced_version,
 )
-from pinwarden_server.auth import Right
+from pinwarden_server.auth import Principal, Right, require
+from pinwarden_server.change_drafts import parse_policy
 from pinwarden_server.changes import submit
-from pinwarden_server.drafts import parse_draft, parse_renewal, parse_rollback
+from pinwarden_server.changes_answered import Waiting
+from pinwarden_server.drafts import Manner, parse_draft, parse_renewal, parse_rollback
 from pinwarden_server.errors import NotFound
 from pinwarden_server.node import Node
+from pinwarden_server.policies import set_policy
 from pinwarden_server.preview import preview
 from pinwarden_server.publishing import plan_publication, plan_renewal, plan_rollback
 from pinwarden_server.store import VersionRow
@@ -52,6 +59,8 @@ def pinset_views(admin: Blueprint, node: Node) -> None:
         shown = {
             **row.to_json(),
             "timestamp": json.loads(current.timestamp.payload),
+            "approvals_required": current.approvals_required,
+            "open_reviews": [row.id for row in reader.changes(name=name, state="review", now=node.clock())],
             "content": content_of(row),
         }
         return shown, {"ETag": f'"{format_tag(current.tag)}"'}
@@ -83,6 +92,7 @@ def pinset_views(admin: Blueprint, node: Node) -> None:
         expected = None if creates() else replaced_version(or_create=True)
         body = read_body()
         draft = parse_draft(body)
+        check_glass(principal, name, draft.manner)
         by = act(node, principal, body)
         return answer_change(
             node, counted(lambda: submit(site, lambda: plan_publication(site, name, draft, expected, by), by))
@@ -101,6 +111,7 @@ def pinset_views(admin: Blueprint, node: Node) -> None:
         expected = replaced_version()
         body = read_body()
         draft = parse_rollback(body)
+        check_glass(principal, name, draft.manner)
         by = act(node, principal, body)
         return answer_change(
             node, counted(lambda: submit(site, lambda: plan_rollback(site, name, draft, expected, by), by))
@@ -117,6 +128,22 @@ def pinset_views(admin: Blueprint, node: Node) -> None:
         return answer_change(
             node, counted(lambda: submit(site, lambda: plan_renewal(site, name, draft, expected, by), by))
         )
+
+    @admin.put("/pinsets/<name>/policy")
+    def put_policy(name: str) -> Response:
+        principal = allowed(node, Right.POLICY, name)
+        check_query()
+        body = read_body()
+        done = set_policy(site, name, parse_policy(body), act(node, principal, body))
+        if isinstance(done, Waiting):
+            return answer_change(node, done)
+        return Response(json.dumps(done.to_json()), 200, replay_headers(done.replayed), content_type="application/json")
+
+
+def check_glass(principal: Principal, name: str, manner: Manner) -> None:
+    """Return when nothing is broken, or this token may break it on *name*; Forbidden."""
+    if manner.break_glass:
+        require(principal, Right.BREAK_GLASS, name)
 
 
 def content_of(row: VersionRow) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def act(node: Node, principal: Principal, body: bytes = b"") -> Act:
     if key is not None:
         condition = request.headers.get("If-Match")
         attempt = Attempt.of(key, request.method, request.path, condition, body)
-    return Act(principal.actor, node.clock(), attempt)
+    return Act(principal.actor, node.clock(), attempt, principal.owner)
 
 
 def creates() -> bool:

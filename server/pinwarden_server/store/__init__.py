@@ -5,13 +5,12 @@ It may import SQLAlchemy, alembic and ``errors``; documents pass through as byte
 allowed, and a caller that only reads never holds a connection that could write.
 """
 
+from pinwarden_server.store.change_rows import ChangeApproval, ChangeReview, ChangeRow, ChangeSignature
 from pinwarden_server.store.engines import Store, open_store
 from pinwarden_server.store.reader import Reader
 from pinwarden_server.store.rows import (
     AuditFilter,
     AuditRow,
-    ChangeRow,
-    ChangeSignature,
     CheckpointRow,
     Current,
     Summary,
@@ -24,6 +23,8 @@ from pinwarden_server.store.writer import Reservation, Transaction, Writer
 __all__ = [
     "AuditFilter",
     "AuditRow",
+    "ChangeApproval",
+    "ChangeReview",
     "ChangeRow",
     "ChangeSignature",
     "CheckpointRow",

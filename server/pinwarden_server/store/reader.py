@@ -14,19 +14,19 @@ from sqlalchemy import Connection, Engine, Select, and_, func, select
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.history import SEGMENT_ENTRIES, Entry
 from pinwarden_server.errors import NotFound, Tag
+from pinwarden_server.store.change_queries import due_query, list_query, unrevoked, with_deeds
+from pinwarden_server.store.change_rows import ChangeRow
+from pinwarden_server.store.change_tables import changes
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.filters import conditions
 from pinwarden_server.store.rows import (
     AuditFilter,
     AuditRow,
-    ChangeRow,
-    ChangeSignature,
     CheckpointRow,
     Current,
     Summary,
     TokenRow,
     VersionRow,
-    as_change,
     as_checkpoint,
     as_current,
     as_entry,
@@ -37,8 +37,6 @@ from pinwarden_server.store.tables import (
     attempts,
     audit,
     audit_head,
-    change_signatures,
-    changes,
     checkpoints,
     history,
     is_text,
@@ -211,6 +209,11 @@ class Reader:
             row = connection.execute(select(tokens).where(is_text(tokens.c.id, token_id))).first()
         return None if row is None else (as_token(row), row.secret_sha256)
 
+    def is_revoked(self, actor: str) -> bool:
+        """Tell whether the token or the session of *actor* was revoked; what is no such actor cannot be."""
+        with self._look() as connection:
+            return actor not in unrevoked(connection, {actor})
+
     def attempt(self, actor: str, key: str) -> tuple[str, str] | None:
         """Return fingerprint and answer of an earlier write under this Idempotency-Key, or None."""
         query = select(attempts.c.fingerprint, attempts.c.answer).where(
@@ -221,53 +224,49 @@ class Reader:
         return None if row is None else (row[0], row[1])
 
     def changes(
-        self, *, name: str | None = None, state: str | None = None, now: datetime, before: int | None, limit: int
+        self,
+        *,
+        name: str | None = None,
+        state: str | None = None,
+        now: datetime,
+        before: int | None = None,
+        limit: int = 100,
     ) -> list[ChangeRow]:
         """
-        Return changes with their signatures and without their payloads (a megabyte each, perhaps), newest first.
+        Return changes with what people did, without their payloads (a megabyte each, perhaps), newest first.
 
         Args:
             state: as ``ChangeRow.state_at(now)`` spells it; None: any.
             before: only changes with a lower number.
         """
-        columns = (column for column in changes.c if column is not changes.c.payload)
-        query = select(*columns).order_by(changes.c.id.desc()).limit(limit)
-        if name is not None:
-            query = query.where(is_text(changes.c.name, name))
-        if before is not None:
-            query = query.where(changes.c.id < before)
-        if state in ("waiting", "expired"):
-            in_time = changes.c.expires > now
-            query = query.where(changes.c.state == "waiting", in_time if state == "waiting" else ~in_time)
-        elif state is not None:
-            query = query.where(changes.c.state == state)
+        query = list_query(name=name, state=state, now=now, before=before, limit=limit)
         with self._look() as connection:
-            rows = connection.execute(query).all()
-            signed = signatures_of(connection, [row.id for row in rows])
-        return [as_change(row, signed.get(row.id, ())) for row in rows]
+            return with_deeds(connection, connection.execute(query).all())
 
     def change(self, number: int) -> ChangeRow:
-        """Return one change with its signatures; NotFound."""
+        """Return one change with what people did about it; NotFound."""
         with self._look() as connection:
-            row = connection.execute(select(changes).where(changes.c.id == number)).first()
-            signed = signatures_of(connection, [number])
-        if row is None:
-            raise NotFound(f"no change {number}", hint="GET /admin/v1/changes lists those that exist.")
-        return as_change(row, signed.get(number, ()))
+            rows = connection.execute(select(changes).where(changes.c.id == number)).all()
+            found = with_deeds(connection, rows)
+        if not found:
+            raise no_change(str(number))
+        return found[0]
+
+    def due_changes(self, now: datetime, *, after: int = 0, limit: int = 500) -> list[int]:
+        """Return the numbers above *after* of changes that may be published at *now* without another deed, in order."""
+        with self._look() as connection:
+            return list(connection.execute(due_query(now, after, limit)).scalars())
+
+    def policies(self) -> dict[str, int]:
+        """Return how many approvals are required, for each pin set that requires any."""
+        query = select(pinsets.c.name, pinsets.c.approvals_required).where(pinsets.c.approvals_required > 0)
+        with self._look() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     @contextmanager
     def _look(self) -> Iterator[Connection]:
         with store_failures(), self.engine.begin() as connection:
             yield connection
-
-
-def signatures_of(connection: Connection, numbers: list[int]) -> dict[int, tuple[ChangeSignature, ...]]:
-    """Return the signatures of some changes, by the change's number, the first one first."""
-    query = select(change_signatures).where(change_signatures.c.change_id.in_(numbers))
-    found: dict[int, tuple[ChangeSignature, ...]] = {}
-    for row in connection.execute(query.order_by(change_signatures.c.at, change_signatures.c.keyid)):
-        found[row.change_id] = (*found.get(row.change_id, ()), ChangeSignature(row.keyid, row.sig, row.at, row.actor))
-    return found
 
 
 def _is_current() -> Any:
@@ -290,6 +289,7 @@ def _current_query() -> Select[Any]:
         versions.c.published_at,
         versions.c.actor,
         versions.c.reason,
+        pinsets.c.approvals_required,
     ).select_from(pinsets.join(versions, _is_current()))
 
 
@@ -313,6 +313,11 @@ def history_query(name: str) -> Select[Any]:
         history.c.hash,
     )
     return select(*columns).select_from(history.join(versions, and_(*same))).where(is_text(history.c.name, name))
+
+
+def no_change(number: str) -> NotFound:
+    """Return the error of a change that is not there, or not for whoever asks: they cannot tell which."""
+    return NotFound(f"no change {number[:42]}", hint="GET /admin/v1/changes lists those that exist.")
 
 
 def _no_pinset(name: str) -> NotFound:

@@ -21,7 +21,12 @@ from pinwarden_server.tags import format_tag
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What is in force for one pin set: the version, its envelope, and the timestamp that names it."""
+    """
+    What is in force for one pin set: the version, its envelope, and the timestamp that names it.
+
+    Attributes:
+        approvals_required: how many people have to approve what shall replace it.
+    """
 
     name: str
     tag: Tag
@@ -31,6 +36,7 @@ class Current:
     published_at: datetime
     actor: str
     reason: str
+    approvals_required: int
 
     @property
     def timestamp_version(self) -> int:
@@ -163,10 +169,16 @@ class CheckpointRow:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A token without its secret."""
+    """
+    A token without its secret.
+
+    Attributes:
+        owner: the person or program that has it; one person's tokens have one owner, and count as one person.
+    """
 
     id: str
     label: str
+    owner: str
     role: str
     names: tuple[str, ...]
     created_at: datetime
@@ -180,6 +192,7 @@ class TokenRow:
         return {
             "id": self.id,
             "label": self.label,
+            "owner": self.owner,
             "role": self.role,
             "names": list(self.names),
             "created_at": format_time(self.created_at),
@@ -188,55 +201,6 @@ class TokenRow:
             "last_used_at": self.last_used_at and format_time(self.last_used_at),
             "revoked_at": self.revoked_at and format_time(self.revoked_at),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeSignature:
-    """One person's signature over a change, verified before it was stored."""
-
-    keyid: str
-    sig: bytes
-    at: datetime
-    actor: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeRow:
-    """
-    A pin set that somebody proposed and people have to sign.
-
-    Attributes:
-        action: what the audit log will call its publication, such as ``pinset.publish``.
-        base: the version that it was made for and replaces, None for a new pin set.
-        payload: the bytes to be signed, with the reserved version and times in them; empty in lists.
-        warnings: lint findings that did not block, each with the four members of a violation.
-        wait_for: keys that have to sign besides what the threshold demands.
-        state: ``waiting``, ``published``, ``rejected`` or ``stale``; :meth:`state_at` also knows ``expired``.
-    """
-
-    id: int
-    name: str
-    action: str
-    base: Tag | None
-    tag: Tag
-    payload: bytes
-    issued: datetime
-    expires: datetime
-    proposed_at: datetime
-    actor: str
-    reason: str
-    forced: tuple[str, ...]
-    warnings: tuple[dict[str, str], ...]
-    wait_for: tuple[str, ...] = ()
-    state: str = "waiting"
-    closed_at: datetime | None = None
-    closed_by: str | None = None
-    closed_reason: str | None = None
-    signatures: tuple[ChangeSignature, ...] = ()
-
-    def state_at(self, now: datetime) -> str:
-        """Return the state at *now*: what waits beyond its own end has expired."""
-        return "expired" if self.state == "waiting" and now >= self.expires else self.state
 
 
 def as_current(row: Row[Any]) -> Current:
@@ -250,6 +214,7 @@ def as_current(row: Row[Any]) -> Current:
         published_at=row.published_at,
         actor=row.actor,
         reason=row.reason,
+        approvals_required=row.approvals_required,
     )
 
 
@@ -290,36 +255,12 @@ def as_checkpoint(row: Row[Any]) -> CheckpointRow:
     return CheckpointRow(row.size, row.hash, row.issued, row.root_version, envelope)
 
 
-def as_change(row: Row[Any], signatures: tuple[ChangeSignature, ...] = ()) -> ChangeRow:
-    """Return the value of a row of the changes table."""
-    return ChangeRow(
-        id=row.id,
-        name=row.name,
-        action=row.action,
-        base=None if row.base_epoch is None else (row.base_epoch, row.base_version),
-        tag=(row.epoch, row.version),
-        payload=getattr(row, "payload", b""),
-        issued=row.issued,
-        expires=row.expires,
-        proposed_at=row.proposed_at,
-        actor=row.actor,
-        reason=row.reason,
-        forced=tuple(row.forced.split()),
-        warnings=tuple(json.loads(row.warnings)),
-        wait_for=tuple(row.wait_for.split()),
-        state=row.state,
-        closed_at=row.closed_at,
-        closed_by=row.closed_by,
-        closed_reason=row.closed_reason,
-        signatures=signatures,
-    )
-
-
 def as_token(row: Row[Any]) -> TokenRow:
     """Return the value of a row of the tokens table; its digest stays behind."""
     return TokenRow(
         id=row.id,
         label=row.label,
+        owner=row.owner,
         role=row.role,
         names=tuple(json.loads(row.names)),
         created_at=row.created_at,

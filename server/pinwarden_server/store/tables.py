@@ -132,6 +132,7 @@ pinsets = Table(
     Column("timestamp_expires", Moment, nullable=False),
     Column("renew_timestamp_after", Moment, nullable=False),
     Column("renew_pinset_after", Moment, nullable=False),
+    Column("approvals_required", Whole, nullable=False),
     Index("ix_pinsets_renew_timestamp_after", "renew_timestamp_after"),
     Index("ix_pinsets_renew_pinset_after", "renew_pinset_after"),
 )
@@ -218,6 +219,7 @@ tokens = Table(
     Column("id", Words(32), primary_key=True),
     Column("secret_sha256", LargeBinary, nullable=False),
     Column("label", Words(200), nullable=False),
+    Column("owner", ACTOR, nullable=False),
     Column("role", Words(16), nullable=False),
     Column("names", Words(), nullable=False),
     Column("created_at", Moment, nullable=False),
@@ -245,44 +247,6 @@ attempts = Table(
     Column("answer", Words(), nullable=False),
     Column("created_at", Moment, nullable=False),
     Index("ix_attempts_created_at", "created_at"),
-)
-
-# What somebody proposed and people have to sign; its number is that of the audit row that records the proposal. A row
-# is closed once, and never changes otherwise. The signed bytes are kept whole: they are what is signed.
-changes = Table(
-    "changes",
-    metadata,
-    Column("id", Whole, ForeignKey("audit.seq"), primary_key=True, autoincrement=False),
-    Column("name", NAME, nullable=False),
-    Column("action", Words(64), nullable=False),
-    Column("base_epoch", Whole),
-    Column("base_version", Whole),
-    Column("epoch", Whole, nullable=False),
-    Column("version", Whole, nullable=False),
-    Column("payload", LargeBinary, nullable=False),
-    Column("issued", Moment, nullable=False),
-    Column("expires", Moment, nullable=False),
-    Column("proposed_at", Moment, nullable=False),
-    Column("actor", ACTOR, nullable=False),
-    Column("reason", Words(), nullable=False),
-    Column("forced", Words(), nullable=False),
-    Column("warnings", Words(), nullable=False),
-    Column("wait_for", Words(), nullable=False),
-    Column("state", Words(16), nullable=False),
-    Column("closed_at", Moment),
-    Column("closed_by", ACTOR),
-    Column("closed_reason", Words()),
-    Index("ix_changes_name_state", "name", "state"),
-)
-
-change_signatures = Table(
-    "change_signatures",
-    metadata,
-    Column("change_id", Whole, ForeignKey("changes.id"), primary_key=True, autoincrement=False),
-    Column("keyid", Words(64), primary_key=True),
-    Column("sig", LargeBinary, nullable=False),
-    Column("at", Moment, nullable=False),
-    Column("actor", ACTOR, nullable=False),
 )
 
 # People and jobs that have logged in. Like tokens, but short-lived, and they say who it is and since when.

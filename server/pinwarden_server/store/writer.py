@@ -10,36 +10,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from pinwarden import failpoints
 from pinwarden.envelope import Envelope
 from pinwarden.history import Entry
 from pinwarden_server.errors import FloorMissing, Tag
+from pinwarden_server.store.change_steps import ChangeSteps
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.outcome import was_committed
 from pinwarden_server.store.postgres import announce
-from pinwarden_server.store.reader import history_query, signatures_of
-from pinwarden_server.store.rows import (
-    AuditRow,
-    ChangeRow,
-    ChangeSignature,
-    CheckpointRow,
-    TokenRow,
-    VersionRow,
-    as_change,
-    as_entry,
-)
+from pinwarden_server.store.reader import history_query
+from pinwarden_server.store.rows import AuditRow, CheckpointRow, TokenRow, VersionRow, as_entry
 from pinwarden_server.store.tables import (
     EVERY_OTHER,
     attempts,
     audit,
     audit_head,
-    change_signatures,
-    changes,
     checkpoints,
     history,
     is_text,
@@ -138,9 +127,9 @@ class Writer:
             transaction.run(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
 
 
-class Transaction:
+class Transaction(ChangeSteps):
     """
-    The steps; none of them commits.
+    The steps, those of changes included; none of them commits.
 
     Attributes:
         audited: the last audit row that was appended here, which tells later whether all this was committed.
@@ -148,21 +137,9 @@ class Transaction:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self.audited: AuditRow | None = None
         self.is_ending = False
-
-    def run(self, statement: Executable) -> None:
-        """Run a statement for its effect."""
-        self._connection.execute(statement)
-
-    def count(self, statement: Executable) -> int:
-        """Run a statement and return how many rows it touched."""
-        return cast("CursorResult[Any]", self._connection.execute(statement)).rowcount
-
-    def exists(self, query: Executable) -> bool:
-        """Tell whether *query* finds anything."""
-        return self._connection.execute(query).first() is not None
 
     def reserve(self, name: str, now: datetime, *, pinset: bool) -> Reservation:
         """Raise the counters of *name* and return what they were raised to."""
@@ -243,21 +220,31 @@ class Transaction:
         columns = ("seq", "epoch", "version", "sha256", "length", "previous", "hash")
         self.run(insert(history).values(name=name, **{column: getattr(entry, column) for column in columns}))
 
-    def create_pinset(self, name: str, tag: Tag, timestamp: TimestampRow) -> bool:
+    def create_pinset(self, name: str, tag: Tag, timestamp: TimestampRow, *, approvals_required: int = 0) -> bool:
         """Put the first pair of *name* in force; False when the name is taken. What waited to create it is stale."""
         if self.exists(select(pinsets.c.name).where(pinsets.c.name == name)):
             return False
-        self._outdate_changes(name)
-        self.run(insert(pinsets).values(name=name, **_pair(tag, timestamp)))
+        self.outdate_changes(name)
+        self.run(insert(pinsets).values(name=name, approvals_required=approvals_required, **_pair(tag, timestamp)))
         return True
 
     def move_pinset(
-        self, name: str, *, expected: Tag, expected_timestamp: Tag, tag: Tag, timestamp: TimestampRow
+        self,
+        name: str,
+        *,
+        expected: Tag,
+        expected_timestamp: Tag,
+        tag: Tag,
+        timestamp: TimestampRow,
+        same_content: bool = False,
     ) -> bool:
         """
         Put a pair in force in place of the expected pair; False when that is not in force any more.
 
         Every change of that name that still waits is stale once the version moves, whoever moved it.
+
+        Args:
+            same_content: only numbers and times move: changes that this server will sign wait on, for the new version.
         """
         still = and_(
             pinsets.c.name == name,
@@ -269,7 +256,9 @@ class Transaction:
         if self.count(update(pinsets).where(still).values(**_pair(tag, timestamp))) != 1:
             return False
         if tag != expected:
-            self._outdate_changes(name)
+            if same_content and tag[0] == expected[0]:
+                self.rebase_changes(name, expected, tag)
+            self.outdate_changes(name, but_base=tag)
         return True
 
     def pair_of(self, name: str) -> tuple[Tag, Tag] | None:
@@ -309,59 +298,6 @@ class Transaction:
         """Drop answers older than *before*; return how many."""
         return self.count(delete(attempts).where(attempts.c.created_at < before))
 
-    def append_change(self, row: ChangeRow) -> None:
-        """Add a change that waits for signatures, and those that it has already."""
-        self.run(
-            insert(changes).values(
-                id=row.id,
-                name=row.name,
-                action=row.action,
-                base_epoch=row.base and row.base[0],
-                base_version=row.base and row.base[1],
-                epoch=row.tag[0],
-                version=row.tag[1],
-                payload=row.payload,
-                issued=row.issued,
-                expires=row.expires,
-                proposed_at=row.proposed_at,
-                actor=row.actor,
-                reason=row.reason,
-                forced=" ".join(row.forced),
-                warnings=json.dumps(list(row.warnings)),
-                wait_for=" ".join(row.wait_for),
-                state=row.state,
-            )
-        )
-        for signature in row.signatures:
-            self.append_change_signature(row.id, signature)
-
-    def lock_change(self, number: int) -> ChangeRow | None:
-        """Return a change with its signatures as this transaction sees it; other writers of it wait."""
-        row = self._connection.execute(select(changes).where(changes.c.id == number).with_for_update()).first()
-        return None if row is None else as_change(row, signatures_of(self._connection, [number]).get(number, ()))
-
-    def append_change_signature(self, number: int, signature: ChangeSignature) -> None:
-        """Add a signature; IntegrityError when that key has signed already."""
-        self.run(
-            insert(change_signatures).values(
-                change_id=number,
-                keyid=signature.keyid,
-                sig=signature.sig,
-                at=signature.at,
-                actor=signature.actor,
-            )
-        )
-
-    def close_change(self, number: int, state: str, *, at: datetime, by: str, reason: str) -> bool:
-        """End the waiting of a change; False when it does not wait any more."""
-        waiting = and_(changes.c.id == number, changes.c.state == "waiting")
-        values = {"state": state, "closed_at": at, "closed_by": by, "closed_reason": reason}
-        return self.count(update(changes).where(waiting).values(**values)) == 1
-
-    def _outdate_changes(self, name: str) -> None:
-        waiting = and_(changes.c.name == name, changes.c.state == "waiting")
-        self.run(update(changes).where(waiting).values(state="stale"))
-
     def append_checkpoint(self, row: CheckpointRow) -> None:
         """Add a checkpoint, and let other nodes hear of it; IntegrityError when that length was signed before."""
         self.run(
@@ -382,6 +318,7 @@ class Transaction:
                 id=row.id,
                 secret_sha256=secret_sha256,
                 label=row.label,
+                owner=row.owner,
                 role=row.role,
                 names=json.dumps(list(row.names)),
                 created_at=row.created_at,

@@ -122,7 +122,7 @@ def test_every_field_of_a_draft_is_documented_with_its_default():
 
 def fields(body: type[RequestBody], prefix: str) -> dict[str, str]:
     """Return the fields of *body* with their defaults as the documentation spells them."""
-    spelt = {"": "empty", "None": "none", "[]": "none"}
+    spelt = {"": "empty", "None": "none", "[]": "none", "False": "false"}
     found = {}
     for field in msgspec.structs.fields(body):
         default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
@@ -186,8 +186,8 @@ def test_hints_of_the_server_name_only_commands_and_pages_that_exist():
     named = {found for text in sources for found in re.findall(r"`pinwarden (server|root|keys) ([a-z-]+)", text)}
     assert {(group, word) for group, word in named if word not in groups[group]} == set()
     pages = {found for text in sources for found in re.findall(r"docs/[a-z-]+\.md", text)}
-    known = ("admin-api", "audit", "backup", "doctor", "rights", "server", "signers", "signing-by-people", "stores")
-    assert pages == {f"docs/{name}.md" for name in known}
+    words = ("admin-api", "approvals", "audit", "backup", "doctor", "rights", "server", "signers", "signing-by-people")
+    assert pages == {f"docs/{name}.md" for name in (*words, "stores")}
     routes = {found for text in sources for found in re.findall(r"\b(?:GET|POST|PUT) (/admin/v1/[a-z]+) ", text)}
     assert routes == {f"/admin/v1/{name}" for name in ("changes", "pinsets", "roots", "sessions", "tokens")}
     assert len(named) > 5

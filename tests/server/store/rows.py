@@ -6,13 +6,25 @@ from typing import Any
 from pinwarden.envelope import CHECKPOINT_TYPE, PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope, Signature
 from pinwarden_server import audit
 from pinwarden_server.errors import Tag
-from pinwarden_server.store import ChangeRow, ChangeSignature, CheckpointRow, Store, TokenRow, Transaction, VersionRow
+from pinwarden_server.store import (
+    ChangeApproval,
+    ChangeReview,
+    ChangeRow,
+    ChangeSignature,
+    CheckpointRow,
+    Store,
+    TokenRow,
+    Transaction,
+    VersionRow,
+)
 from pinwarden_server.store.logins import AccountRow, LinkRow, SessionRow
 from pinwarden_server.store.writer import TimestampRow
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(days=30)
 SIGNATURE = ChangeSignature("a" * 64, b"\0\xff" * 32, NOW, "token:alice")
+APPROVAL = ChangeApproval("bob", "system:bob", NOW, "looked at it")
+REVIEW = ChangeReview("bob", "token:bob", NOW, "objected", "the backup is not ours")
 
 
 def envelope(kind: str, payload: bytes = b"{}") -> Envelope:
@@ -65,6 +77,8 @@ def change(number: int, name: str, **changes: Any) -> ChangeRow:
         "forced": ("PIN005",),
         "warnings": ({"code": "PIN017", "pointer": "/hosts/0", "message": "m", "hint": "h"},),
         "wait_for": ("c" * 64,),
+        "owner": "alice",
+        "waits_until": LATER,
     }
     return ChangeRow(**(fields | changes))
 
@@ -84,6 +98,7 @@ def token(name: str, **changes: Any) -> TokenRow:
     fields: dict[str, Any] = {
         "id": name,
         "label": "for tests",
+        "owner": "alice",
         "role": "editor",
         "names": ("pay-*", "shop"),
         "created_at": NOW,

@@ -30,7 +30,18 @@ from pinwarden_server.store.logins import append_account, append_link, append_se
 from pinwarden_server.store.tables import audit_head, versions
 from tests.postgres import Postgres
 from tests.server.store.conftest import linguistic
-from tests.server.store.rows import NOW, SIGNATURE, account, audited, change, link, session, token
+from tests.server.store.rows import (
+    APPROVAL,
+    NOW,
+    REVIEW,
+    SIGNATURE,
+    account,
+    audited,
+    change,
+    link,
+    session,
+    token,
+)
 
 BY = Act("tester", NOW + timedelta(hours=1))
 SECRET = b"\xab" * 32
@@ -56,7 +67,11 @@ def full(site: Site) -> Site:
         append_link(transaction, link("soon"), SECRET)
         spend_id_token(transaction, "d" * 64, NOW)
         transaction.append_attempt("alice", "key", fingerprint="f", answer='{"ü":1}', at=NOW)
-        transaction.append_change(change(audited(transaction), "payments", base=(1, 2), signatures=(SIGNATURE,)))
+        waits = {"base": (1, 2), "signatures": (SIGNATURE,), "approvals": (APPROVAL,)}
+        transaction.append_change(change(audited(transaction), "payments", **waits))
+        number = audited(transaction)
+        transaction.append_change(change(number, "payments", state="review"))
+        assert transaction.append_review(number, REVIEW)
     site.store.writer.take_lease("renewal", "one", now=NOW, until=NOW)
     assert make_checkpoint(site, NOW) is not None
     return site

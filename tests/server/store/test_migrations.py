@@ -19,7 +19,9 @@ from pinwarden_server.store.schema import _config
 from pinwarden_server.store.tables import Moment, Whole, Words, metadata
 from tests.postgres import Postgres
 from tests.server.store.rows import (
+    APPROVAL,
     NOW,
+    REVIEW,
     SIGNATURE,
     account,
     audited,
@@ -47,16 +49,31 @@ def step(url: str, revision: str, *, down: bool = False) -> None:
     engine.dispose()
 
 
-def rows(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every row of every table that the database has, whatever its schema."""
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def rows(url: str) -> Rows:
+    """Return every row of every table that the database has, whatever its schema, in the order of its values."""
     engine = open_engine(url, mode="ro")
     found = MetaData()
     with engine.begin() as connection:
         names = inspect(connection).get_table_names()
         tables = [Table(name, found, autoload_with=connection) for name in names if name != "alembic_version"]
-        content = {table.name: sorted(tuple(row) for row in connection.execute(select(table))) for table in tables}
+        content = {
+            table.name: [dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()]
+            for table in tables
+        }
     engine.dispose()
     return content
+
+
+def known_to(kept: Rows, content: Rows) -> Rows:
+    """Return of *content* the tables and columns that *kept* has."""
+    return {
+        table: [{column: row[column] for column in known[0]} for row in content[table]]
+        for table, known in kept.items()
+        if known
+    } | {table: content[table] for table, known in kept.items() if not known}
 
 
 def fill(store: Store) -> None:
@@ -74,11 +91,15 @@ def fill(store: Store) -> None:
         spend_id_token(transaction, "d" * 64, NOW)
         transaction.append_attempt("alice", "key", fingerprint="f", answer="{}", at=NOW)
         transaction.append_checkpoint(checkpoint(1))
-        transaction.append_change(change(audited(transaction), "payments", signatures=(SIGNATURE,)))
+        number = audited(transaction)
+        transaction.append_change(change(number, "payments", signatures=(SIGNATURE,), approvals=(APPROVAL,)))
+        number = audited(transaction)
+        transaction.append_change(change(number, "payments", state="review"))
+        assert transaction.append_review(number, REVIEW)
 
 
 def test_the_steps_have_one_line_of_descent() -> None:
-    assert REVISIONS == ["0001", "0002", "0003", "0004", "0006_logins", "0007_checkpoints"]
+    assert REVISIONS == ["0001", "0002", "0003", "0004", "0005", "0006_logins", "0007_checkpoints"]
 
 
 def test_the_steps_make_exactly_the_tables_that_queries_are_built_from(store: Store) -> None:
@@ -129,11 +150,11 @@ def test_down_to_a_step_and_up_again_loses_only_what_that_step_did_not_know(stor
     with pytest.raises(StoreUnavailable):
         check_schema(store)
     kept = rows(store.url)
-    assert {table: before[table] for table in kept} == kept
+    assert known_to(kept, before) == kept
     assert migrate(store.url) == LAST
     after = rows(store.url)
     assert after.keys() == before.keys()
-    assert {table: after[table] for table in kept} == kept
+    assert known_to(kept, after) == kept
     assert all(after[table] == [] for table in after.keys() - kept.keys() - {"history"})
     check_schema(store)
 
@@ -152,7 +173,7 @@ def test_a_database_of_each_step_comes_up_with_its_rows(url: str, revision: str)
     before = rows(url)
     assert migrate(url) == LAST
     after = rows(url)
-    assert {table: after[table] for table in before} == before
+    assert known_to(before, after) == before
 
 
 def test_processes_that_migrate_at_once_make_the_tables_once(url: str) -> None:

@@ -1,0 +1,91 @@
+"""
+``pinwarden set policy``: how many people have to approve what replaces a pin set.
+
+It may import click and this package. A number is replaced only when it is the one that was seen.
+"""
+
+import uuid
+
+import click
+
+from pinwarden.answer import printable
+from pinwarden.cli.printing import print_json
+from pinwarden.cli.refusals import WAITING
+from pinwarden.documents import check_name
+from pinwarden.fields import Fields
+from pinwarden_ops.admin import AdminClient
+from pinwarden_ops.change_policy import MOST_APPROVALS, approvals_in
+from pinwarden_ops.change_view import awaited
+from pinwarden_ops.commands import JSON, OpsCommand, announce, confirm_option, examples, with_api
+from pinwarden_ops.errors import OpsRefused
+from pinwarden_ops.live_sets import fetch_current
+from pinwarden_ops.writes import ACCEPTED
+
+
+@click.command(
+    "policy",
+    cls=OpsCommand,
+    epilog=examples(
+        "pinwarden set policy checkout",
+        "pinwarden set policy checkout --approvals 1 --reason 'four eyes from now on'",
+        "pinwarden set policy checkout --approvals 0   # exit code 5: another person has to approve that",
+    ),
+)
+@click.argument("name")
+@click.option("--approvals", type=click.IntRange(0, MOST_APPROVALS), help="Require so many people besides the author.")
+@click.option("--reason", default="", help="Kept in the audit log.")
+@click.option("--dry-run", is_flag=True, help="Show the number that is required now, and change nothing.")
+@JSON
+@confirm_option
+@with_api
+@click.pass_context
+def policy(
+    ctx: click.Context,
+    api: AdminClient,
+    name: str,
+    approvals: int | None,
+    reason: str,
+    dry_run: bool,
+    json_wanted: bool,
+) -> None:
+    """
+    Show or set how many approvals the pin set NAME requires.
+
+    A higher number holds at once; a lower one has to be approved by as many people as are required now, and exits
+    with 5.
+    """
+    now = required_now(api, name)
+    if approvals is None or dry_run:
+        _tell(name, now, json_wanted)
+        return
+    announce(api)
+    answer = api.ask(
+        "PUT",
+        f"/pinsets/{check_name(name)}/policy",
+        body={"approvals_required": approvals, "replaces": now, "reason": reason},
+        headers={"Idempotency-Key": str(uuid.uuid4())},
+    )
+    if answer.status != ACCEPTED:
+        _tell(name, approvals, json_wanted)
+        return
+    if json_wanted:
+        print_json(answer.value)
+    else:
+        number = Fields(answer.value, "answer").integer("id")
+        click.echo(f"{name} requires {now} still: change {number} waits for {awaited(answer.value)}")
+    ctx.exit(WAITING)
+
+
+def required_now(api: AdminClient, name: str) -> int:
+    """Return how many approvals are required, as the server says; OpsRefused when there is no such pin set."""
+    current = fetch_current(api, name)
+    if current is None:
+        raise OpsRefused(f"there is no pin set {name!r}", hint="`pinwarden set list` shows those that exist.")
+    return approvals_in(Fields(current.told, "answer"), "approvals_required")
+
+
+def _tell(name: str, number: int, json_wanted: bool) -> None:
+    if json_wanted:
+        print_json({"name": name, "approvals_required": number})
+    else:
+        click.echo(f"{printable(name)} requires {number} approval{'' if number == 1 else 's'}")
