@@ -195,6 +195,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _fetches("fetchHistory", "/v1/history/{name}", "Fetch the newest segment of a history", "History"),
     _fetches("fetchSegment", "/v1/pinsets/{name}/history/{segment}", "Fetch a full segment of a history", "History"),
     _fetches("describe", "/openapi.json", "Fetch this description", "Description"),
+    _fetches("showPage", "/docs/api", "Read this description as a page", "Page"),
+    _fetches("showStyle", "/docs/api.css", "Fetch the style of that page", "Style"),
     _fetches("isAlive", "/livez", "Ask whether the process answers", "Alive"),
     Operation("isReady", "GET", "/readyz", "Ask whether documents can be served", ((200, "Ready"), (503, "Ready"))),
     _observes("showStatus", "/statusz", "Show components, alerts and every expiry", "Status"),

@@ -20,6 +20,7 @@ from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import Current, Reader, open_store
 from tests.rotation.stage import House, looks, pin, verdict
+from tests.server.domain.conftest import KEPT
 
 
 @dataclass
@@ -67,7 +68,7 @@ def act(house: House) -> Act:
 
 
 def draft(word: str) -> Draft:
-    return Draft((pinned("api.example.com", pin(word), pin(f"backup of {word}")),))
+    return Draft((pinned("api.example.com", pin(word), KEPT),))
 
 
 def once(action: Callable[[], object]) -> Callable[[int], object]:

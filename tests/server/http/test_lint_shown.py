@@ -281,6 +281,7 @@ def test_a_chain_that_holders_refuse_is_told_though_the_pins_would_not_tell(serv
         ("proof", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"),
         ("proof", pem(PRIVATE_LEAF)),
     ],
+    ids=["broken certificate", "no PEM", "too many", "a request", "broken request", "a certificate"],
 )
 def test_evidence_that_is_none_is_refused_with_its_place(refused, field: str, text: str):
     entry = host(backups=[{**pin("spare"), "proof": text}]) if field == "proof" else {**host(), field: text}

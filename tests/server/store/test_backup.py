@@ -27,6 +27,7 @@ from pinwarden_server.store import Store, open_store
 from pinwarden_server.store.copying import Floor, read_everything, unsettled_names
 from pinwarden_server.store.tables import audit_head, versions
 from tests.postgres import Postgres
+from tests.server.domain.conftest import KEPT
 from tests.server.store.conftest import linguistic
 from tests.server.store.rows import NOW, SIGNATURE, audited, change, token
 
@@ -36,7 +37,7 @@ SECRET = b"\xab" * 32
 
 def put(site: Site, name: str = "payments") -> Published:
     current = site.store.reader.find_current(name)
-    draft = Draft((pinned("api.example.com", os.urandom(32), os.urandom(32)),), reason="because")
+    draft = Draft((pinned("api.example.com", os.urandom(32), KEPT),), reason="because")
     return publish(site, name, draft, current.tag if current else None, Act("tester", NOW))
 
 
