@@ -46,7 +46,7 @@ class Words:
     def draft(*words: str, host: str = "api.example.com", **fields: Any) -> dict[str, Any]:
         """Return a body for PUT: the first word's pin in service, the others and vault as backups."""
         first, *backups = words or ("live", "spare", "vault")
-        if backups and "vault" not in words:
+        if backups and "vault" not in (first, *backups):
             backups.append("vault")  # or the next draft would lock out the holders of the one before (PIN009)
         entry = {"host": host, "pins": [_pin(first)], "backups": [_pin(word) for word in backups]}
         return {"hosts": [entry], **fields}
