@@ -20,7 +20,6 @@ from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import Current, Reader, open_store
 from tests.rotation.stage import House, looks, pin, verdict
-from tests.server.domain.conftest import KEPT
 
 
 @dataclass
@@ -68,7 +67,7 @@ def act(house: House) -> Act:
 
 
 def draft(word: str) -> Draft:
-    return Draft((pinned("api.example.com", pin(word), KEPT),))
+    return Draft((pinned("api.example.com", pin(word), pin("backup of all")),))
 
 
 def once(action: Callable[[], object]) -> Callable[[int], object]:
