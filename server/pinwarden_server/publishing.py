@@ -17,7 +17,7 @@ from pinwarden_server.commit import STEPS, Change, TimestampMoved, bring_into_fo
 from pinwarden_server.drafts import Draft, RenewalDraft, RollbackDraft
 from pinwarden_server.errors import BadDraft, Conflict, NotFound, StaleVersion, Tag, Violation
 from pinwarden_server.founding import reconcile_pinset
-from pinwarden_server.safety import HeldVersion
+from pinwarden_server.safety import held_version
 from pinwarden_server.signing import (
     Ground,
     Pair,
@@ -275,7 +275,7 @@ def surroundings(site: Site, ground: Ground, content: PinSet) -> rules.Surroundi
         lifetime_seconds=lifetime,
         grant=grant_of(ground),
         current=PinSet.parse(ground.current.pinset.payload) if ground.current else None,
-        held=tuple(HeldVersion.of(row.document()) for row in rows),
+        held=tuple(held_version(row.envelope.payload) for row in rows),
     )
 
 

@@ -10,12 +10,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from functools import lru_cache
+from typing import NamedTuple
 
 from pinwarden.documents import Host, PinSet
 from pinwarden.hosts import PatternIndex
 from pinwarden.trust import MAX_CLOCK_SKEW
 
 Tag = tuple[int, int]
+_REMEMBERED_BYTES = 32 * 1024  # a publication looks at every version that may be held, and most it has seen before
+
+
+class HostKeys(NamedTuple):
+    """A host entry, and the keys of which holders want one; None: they only report."""
+
+    host: Host
+    keys: frozenset[bytes] | None
+
+    @classmethod
+    def of(cls, host: Host) -> "HostKeys":
+        """Return *host* with its keys; a backup satisfies like a pin."""
+        return cls(host, keys_of(host) if host.mode == "enforce" else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +46,7 @@ class HeldVersion:
     until: datetime
     hosts: tuple[Host, ...]
     deny: frozenset[bytes]
-    index: PatternIndex[Host]
+    index: PatternIndex[HostKeys]
 
     @classmethod
     def of(cls, document: PinSet) -> "HeldVersion":
@@ -43,12 +57,17 @@ class HeldVersion:
     @classmethod
     def made_of(cls, hosts: tuple[Host, ...], deny: Iterable[bytes], *, tag: Tag, until: datetime) -> "HeldVersion":
         """Return what holders of that content would enforce."""
-        return cls(tag, until, hosts, frozenset(deny), PatternIndex((host.host, host) for host in hosts))
+        return cls(tag, until, hosts, frozenset(deny), PatternIndex((host.host, HostKeys.of(host)) for host in hosts))
 
     def keys(self, name: str) -> frozenset[bytes] | None:
         """Return the keys of which holders want one from *name*; None: they take any, or only report."""
-        host = self.index.find(name)
-        return keys_of(host) if host is not None and host.mode == "enforce" else None
+        found = self.index.find(name)
+        return found.keys if found is not None else None
+
+    def host(self, name: str) -> Host | None:
+        """Return the entry that decides for *name*, or None."""
+        found = self.index.find(name)
+        return found.host if found is not None else None
 
     def accepts(self, name: str, chain: Iterable[bytes]) -> bool:
         """Tell whether every holder connects to a *name* that shows the validated keys *chain* (spec E2, E3)."""
@@ -90,7 +109,16 @@ class LockOut:
         return max(each.until for each in self.held)
 
 
-@lru_cache(maxsize=65536)
+def held_version(payload: bytes) -> HeldVersion:
+    """Return the pin set in *payload* as its holders enforce it; remembers those that are not large."""
+    return _small(payload) if len(payload) <= _REMEMBERED_BYTES else HeldVersion.of(PinSet.parse(payload))
+
+
+@lru_cache(maxsize=256)
+def _small(payload: bytes) -> HeldVersion:
+    return HeldVersion.of(PinSet.parse(payload))
+
+
 def keys_of(host: Host) -> frozenset[bytes]:
     """Return every key that satisfies *host*; a backup satisfies like a pin."""
     return frozenset(pin.sha256 for pin in (*host.pins, *host.backups))
@@ -114,7 +142,7 @@ def common_keys(documents: Iterable[HeldVersion], name: str) -> frozenset[bytes]
 
 
 def _authorities(documents: Iterable[HeldVersion], name: str) -> frozenset[bytes]:
-    hosts = (each.index.find(name) for each in documents)
+    hosts = (each.host(name) for each in documents)
     return frozenset(pin.sha256 for host in hosts if host for pin in (*host.pins, *host.backups) if pin.kind == "ca")
 
 
@@ -135,7 +163,7 @@ def lock_outs(
     numbers = {host.host: number for number, host in enumerate(draft.hosts)}
     told: set[tuple[Trouble, int | str, tuple[Tag, ...]]] = set()
     for name, pattern in _names([draft, *versions]):
-        host = draft.index.find(name)
+        host = draft.host(name)
         number = numbers[host.host] if host else None
         chain = shown[number] if number is not None and shown else frozenset()
         found = _at(draft, versions, in_force, name, chain)
@@ -153,13 +181,13 @@ def _at(
     draft: HeldVersion, versions: list[HeldVersion], in_force: HeldVersion | None, name: str, chain: frozenset[bytes]
 ) -> tuple[Trouble, list[HeldVersion]] | None:
     enforcing = [each for each in versions if each.keys(name) is not None]
-    host = draft.index.find(name)
+    host = draft.host(name)
     if not enforcing:
         return None
     if host is None:
-        return (Trouble.RELEASED, enforcing) if in_force and in_force.index.find(name) else None
-    without = [each for each in enforcing if common_keys([each, draft], name) is None]
-    before = [each for each in without if in_force and common_keys([each, in_force], name) is None]
+        return (Trouble.RELEASED, enforcing) if in_force and in_force.host(name) else None
+    without = [each for each in enforcing if not _meet(each, draft, name)]
+    before = [each for each in without if in_force and not _meet(each, in_force, name)]
     if removed := [each for each in without if each not in before]:
         return Trouble.REMOVED, removed
     together = [each for each in enforcing if each not in before]
@@ -169,6 +197,13 @@ def _at(
         return Trouble.APART, before
     unknown = [each for each in enforcing if not _knows(each, name, host, chain)]
     return (Trouble.UNKNOWN, unknown) if unknown else None
+
+
+def _meet(one: HeldVersion, other: HeldVersion, name: str) -> bool:
+    mine, theirs = one.keys(name), other.keys(name)
+    if mine is not None and theirs is not None and (mine & theirs) - one.deny - other.deny:
+        return True  # nearly always, and CAs need not be looked at
+    return common_keys([one, other], name) is not None
 
 
 def _knows(holder: HeldVersion, name: str, host: Host, chain: frozenset[bytes]) -> bool:

@@ -90,7 +90,7 @@ def test_a_draft_without_trouble_leaves_every_host_a_chain_that_every_holder_acc
     found = list(lock_outs(draft, world, world[-1].tag))
     blamed = {each.trouble for each in found} & {Trouble.REMOVED, Trouble.DIVIDED}
     for name in NAMES:
-        host = draft.index.find(name)
+        host = draft.host(name)
         if host is None or draft.deny.issuperset(pin.sha256 for pin in (*host.pins, *host.backups)):
             continue  # clients refuse a document that denies a key of a host that it pins (spec V8)
         everybody = any(all(connects(held, name, shown) for held in (*world, draft)) for shown in CHAINS)
@@ -104,7 +104,7 @@ def test_holders_that_a_draft_cuts_off_can_be_served_by_no_chain_that_its_own_ho
     draft = version(9, *content[0], deny=content[1])
     for found in lock_outs(draft, world, world[-1].tag):
         if found.trouble in (Trouble.REMOVED, Trouble.APART):
-            decided = [name for name in NAMES if draft.index.find(name) is draft.hosts[found.number]]
+            decided = [name for name in NAMES if draft.host(name) is draft.hosts[found.number]]
             for held in found.held:
                 served = [
                     any(connects(held, name, shown) and connects(draft, name, shown) for shown in CHAINS)
@@ -120,7 +120,7 @@ def test_no_simulated_client_breaks_on_a_chain_about_which_nothing_is_said(world
     found = list(lock_outs(draft, world, world[-1].tag, [shown] * len(draft.hosts)))
     troubled = {each.number for each in found}
     for name in NAMES:
-        host = draft.index.find(name)
+        host = draft.host(name)
         if host is not None and draft.hosts.index(host) not in troubled:
             assert [connects(held, name, shown) for held in world] == [True] * len(world)
 
