@@ -269,13 +269,13 @@ def draft_content(site: Site, ground: Ground, draft: Draft, now: datetime) -> Pi
 def surroundings(site: Site, ground: Ground, content: PinSet) -> rules.Surroundings:
     """Return what lint judges the draft against, the versions that clients may hold included."""
     lifetime = int((content.expires - content.issued).total_seconds())
-    rows = site.store.reader.unexpired(ground.name, content.issued - MAX_CLOCK_SKEW) if ground.current else []
+    held = site.store.reader.held(ground.name, content.issued - MAX_CLOCK_SKEW) if ground.current else []
     return rules.Surroundings(
         own_hosts=site.policy.own_hosts,
         lifetime_seconds=lifetime,
         grant=grant_of(ground),
         current=PinSet.parse(ground.current.pinset.payload) if ground.current else None,
-        held=tuple(held_version(row.envelope.payload) for row in rows),
+        held=tuple(map(held_version, held)),
     )
 
 

@@ -13,11 +13,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pinwarden.documents import Host, PinSet
+from pinwarden.envelope import PINSET_TYPE, Envelope
 from pinwarden.hosts import PatternIndex
 from pinwarden.trust import MAX_CLOCK_SKEW
 
 Tag = tuple[int, int]
-_REMEMBERED_BYTES = 32 * 1024  # a publication looks at every version that may be held, and most it has seen before
+_REMEMBERED_BYTES = 16 * 1024  # a publication looks at every version that may be held, and most it has seen before
 
 
 class HostKeys(NamedTuple):
@@ -109,14 +110,16 @@ class LockOut:
         return max(each.until for each in self.held)
 
 
-def held_version(payload: bytes) -> HeldVersion:
-    """Return the pin set in *payload* as its holders enforce it; remembers those that are not large."""
-    return _small(payload) if len(payload) <= _REMEMBERED_BYTES else HeldVersion.of(PinSet.parse(payload))
+def held_version(envelope: bytes) -> HeldVersion:
+    """Return the stored pin set in *envelope* as its holders enforce it; remembers those that are not large."""
+    return _small(envelope) if len(envelope) <= _REMEMBERED_BYTES else _read(envelope)
 
 
-@lru_cache(maxsize=256)
-def _small(payload: bytes) -> HeldVersion:
-    return HeldVersion.of(PinSet.parse(payload))
+def _read(envelope: bytes) -> HeldVersion:
+    return HeldVersion.of(PinSet.parse(Envelope.parse(envelope, expect=PINSET_TYPE).payload))
+
+
+_small = lru_cache(maxsize=1024)(_read)
 
 
 def keys_of(host: Host) -> frozenset[bytes]:
