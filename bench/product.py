@@ -55,9 +55,10 @@ def install(folder: Path, *, hosts: int = 10, database_url_file: Path | None = N
 
 
 def draft(hosts: int, *, seed: int = 0) -> Draft:
-    """Return a draft with two pins and a backup for each host; another *seed* gives other pins."""
-    draw = random.Random(seed)
-    entries = (pinned(f"host-{number}.example.com", *(draw.randbytes(32) for _ in range(3))) for number in range(hosts))
+    """Return a draft with two pins and a backup for each host; another *seed* gives other pins and the same backup."""
+    draw, kept = random.Random(seed), b"a backup that holders of any have"[:32]
+    pins = ((draw.randbytes(32), draw.randbytes(32), kept) for _ in range(hosts))
+    entries = (pinned(f"host-{number}.example.com", *each) for number, each in enumerate(pins))
     return Draft(tuple(entries))
 
 

@@ -191,7 +191,9 @@ def _publish(server: PinServer, pin: bytes) -> str:
     """Pin the host to *pin*, with a backup key that nobody keeps; return the version."""
     backup = pin_of_key(new_key())
     pins, backups = ([{"sha256": encode_base64(one)}] for one in (pin, backup))
-    draft = {"hosts": [{"host": HOST, "pins": pins, "backups": backups}]}
+    # Each start has new keys, so whoever holds what an earlier one published is locked out until it refreshes.
+    anew = {"force": ["PIN009"], "reason": "each start of `pinwarden dev` makes its TLS keys anew"}
+    draft = {"hosts": [{"host": HOST, "pins": pins, "backups": backups}], **anew}
     answer = server.put(PINSET, draft, replaces=server.current(PINSET))
     if answer.etag is None:
         raise CannotStart("the pin server refused the pin set", got=f"{answer.status} {answer.body.get('detail', '')}")

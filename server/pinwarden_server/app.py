@@ -12,6 +12,7 @@ from flask import Flask, Response, g, request
 
 from pinwarden_server.admin_api import PREFIX, admin_api
 from pinwarden_server.admin_api.requests import remote_address
+from pinwarden_server.api_page import api_page
 from pinwarden_server.health import health
 from pinwarden_server.node import Node, open_node
 from pinwarden_server.openapi import openapi
@@ -21,7 +22,8 @@ from pinwarden_server.settings import Settings
 
 log = structlog.stdlib.get_logger("pinwarden.server.http")
 
-# Nothing here is a page: whatever a browser is made to do with an answer, it runs and keeps nothing.
+# Nothing here is a page but that of the API, which brings a policy of its own: whatever a browser is made to do with an
+# answer, it runs and keeps nothing.
 PRIVATE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -54,6 +56,7 @@ def create_app(settings: Settings, *, node: Node | None = None) -> Flask:
     app.register_blueprint(health(node))
     app.register_blueprint(admin_api(node))
     app.register_blueprint(openapi())
+    app.register_blueprint(api_page())
     return app
 
 

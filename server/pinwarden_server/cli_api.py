@@ -5,6 +5,7 @@ It may import click and the tables. No command here reads a setting or asks a se
 """
 
 import json
+from pathlib import Path
 
 import click
 
@@ -18,8 +19,14 @@ def rights() -> None:
 
 
 @click.command("openapi")
-def openapi() -> None:
+@click.option("--html", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write it as a page into FILE.")
+def openapi(file: Path | None) -> None:
     """Print the description of the HTTP API in OpenAPI 3.1, as GET /openapi.json serves it."""
+    if file is not None:
+        from pinwarden_server.api_page import page_text
+
+        file.write_text(page_text(inline=True), "utf-8")
+        return
     from pinwarden_server.openapi import document
 
     click.echo(json.dumps(document(), indent=2))

@@ -7,7 +7,7 @@ refused. Whether a draft is wise is ``rules``' concern, and who may ask is ``aut
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -21,6 +21,7 @@ from pinwarden.errors import MalformedError, UntrustedError
 from pinwarden.hosts import check_pattern
 from pinwarden.strict_json import decode_base64, parse_object, parse_time
 from pinwarden_server.errors import BadDraft, Violation
+from pinwarden_server.evidence import NOTHING_SHOWN, Evidence, Proof, Shown, read_chain, read_proof
 
 SIGNATURE_BYTES = 64
 MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -56,6 +57,8 @@ SigText = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9+/]{85}[
 UrlText = Annotated[str, Meta(extra_json_schema={"pattern": "^https://", "maxLength": 2048})]
 HostText = Annotated[str, Meta(extra_json_schema={"minLength": 1, "examples": ["api.example.com", "*.example.com"]})]
 NameText = Annotated[str, Meta(extra_json_schema={"pattern": rf"^({NAME_PATTERN})$"})]
+# What lint looks at and nobody signs: certificates, or a certificate request.
+PemText = Annotated[str, Meta(max_length=64 * 1024, extra_json_schema={"pattern": "^-----BEGIN CERTIFICATE"})]
 Force = Annotated[list[Annotated[str, Meta(pattern=r"^PIN[0-9]{3}\Z")]], Meta(max_length=32)]
 
 
@@ -68,13 +71,18 @@ class _PinBody(RequestBody):
     kind: Literal["leaf", "ca"] = "leaf"
 
 
+class _BackupBody(_PinBody):
+    proof: PemText | None = None
+
+
 class _HostBody(RequestBody):
     host: HostText
     pins: list[_PinBody]
-    backups: list[_PinBody]
+    backups: list[_BackupBody]
     mode: Literal["enforce", "report"] = "enforce"
     enforce_percent: Annotated[int, Meta(ge=1, le=100)] = 100
     on_expiry: Literal["refuse", "platform"] = "refuse"
+    certificates: PemText | None = None
 
 
 # Judged below, in better words, and against the clock by ``publishing``.
@@ -154,7 +162,13 @@ AT_ONCE = Manner()
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A pin set that someone wants published; *lifetime_seconds* None means the server's default."""
+    """
+    A pin set that someone wants published.
+
+    Attributes:
+        lifetime_seconds: None means the server's default.
+        evidence: what is shown of each host, for lint alone; empty when nothing is shown of any.
+    """
 
     hosts: tuple[Host, ...]
     deny: tuple[bytes, ...] = ()
@@ -164,6 +178,7 @@ class Draft:
     reason: str = ""
     force: tuple[str, ...] = ()
     manner: Manner = AT_ONCE
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +238,13 @@ def parse_draft(body: bytes) -> Draft:
     violations: list[Violation] = []
     hosts = tuple(_host(entry, f"/hosts/{number}", violations) for number, entry in enumerate(raw.hosts))
     deny = tuple(_pin(text, f"/deny/{number}", violations) for number, text in enumerate(raw.deny))
+    shown = tuple(_evidence(entry, f"/hosts/{number}", violations) for number, entry in enumerate(raw.hosts))
     if violations:
         what, expected = "the draft has impossible hosts or pins", "hosts and pins that clients accept"
         raise BadDraft(what, violations=violations, expected=expected, got=_first(violations), hint=violations[0].hint)
-    manner = _manner(raw)
-    return Draft(hosts, deny, raw.on_stale, raw.report_to, raw.lifetime_seconds, raw.reason, tuple(raw.force), manner)
+    evidence = shown if any(each != NOTHING_SHOWN for each in shown) else ()
+    force, manner = tuple(raw.force), _manner(raw)
+    return Draft(hosts, deny, raw.on_stale, raw.report_to, raw.lifetime_seconds, raw.reason, force, manner, evidence)
 
 
 def parse_rollback(body: bytes) -> RollbackDraft:
@@ -376,6 +393,23 @@ def _host(raw: _HostBody, pointer: str, violations: list[Violation]) -> Host:
     )
 
 
+def _evidence(raw: _HostBody, pointer: str, violations: list[Violation]) -> Evidence:
+    chain: tuple[Shown, ...] = ()
+    proofs: list[Proof | None] = [None] * len(raw.backups)
+    place = f"{pointer}/certificates"
+    try:
+        if raw.certificates is not None:
+            chain = read_chain(raw.certificates)
+        for number, backup in enumerate(raw.backups):
+            place = f"{pointer}/backups/{number}/proof"
+            if backup.proof is not None:
+                proofs[number] = read_proof(backup.proof)
+    except MalformedError as error:
+        hint = f"Give {error.expected}, or leave it out: it is only evidence for lint."
+        violations.append(Violation("DRAFT", place, str(error.what), hint))
+    return Evidence(chain, tuple(proofs) if any(proofs) else ())
+
+
 def _host_problems(raw: _HostBody, pointer: str) -> Iterator[tuple[str, str]]:
     try:
         check_pattern(raw.host, what="host")
@@ -385,7 +419,7 @@ def _host_problems(raw: _HostBody, pointer: str) -> Iterator[tuple[str, str]]:
         yield f"more than {MAX_PINS_PER_HOST} pins and backups together", pointer
 
 
-def _pins(raw: list[_PinBody], pointer: str, violations: list[Violation]) -> tuple[Pin, ...]:
+def _pins(raw: Sequence[_PinBody], pointer: str, violations: list[Violation]) -> tuple[Pin, ...]:
     return tuple(
         Pin(_pin(entry.sha256, f"{pointer}/{number}/sha256", violations), entry.kind)
         for number, entry in enumerate(raw)

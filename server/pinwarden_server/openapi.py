@@ -41,6 +41,8 @@ _MEDIA_TYPES = {
     "Envelope": ENVELOPE_MEDIA_TYPE,
     "History": HISTORY_MEDIA_TYPE,
     "Metrics": EXPOSITION_TYPE,
+    "Page": "text/html; charset=utf-8",
+    "Style": "text/css; charset=utf-8",
 }
 # Members that problems of a kind have beside the seven of all.
 _MORE: dict[str, dict[str, Any]] = {

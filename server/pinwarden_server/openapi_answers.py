@@ -297,6 +297,8 @@ ANSWERS: dict[str, Schema] = {
         ),
     ),
     "Description": ANYTHING,
+    "Page": TEXT,
+    "Style": TEXT,
     "Alive": record(alive=FLAG),
     "Ready": record(ready=FLAG, publishing=FLAG, components=_COMPONENTS),
     "Status": record(

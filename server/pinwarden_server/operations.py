@@ -306,6 +306,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _fetches("fetchSegment", "/v1/pinsets/{name}/history/{segment}", "Fetch a full segment of a history", "History"),
     _fetches("fetchCheckpoint", "/v1/audit/checkpoint", "Fetch the newest signed end of the audit log", "Envelope"),
     _fetches("describe", "/openapi.json", "Fetch this description", "Description"),
+    _fetches("showPage", "/docs/api", "Read this description as a page", "Page"),
+    _fetches("showStyle", "/docs/api.css", "Fetch the style of that page", "Style"),
     _fetches("isAlive", "/livez", "Ask whether the process answers", "Alive"),
     Operation("isReady", "GET", "/readyz", "Ask whether documents can be served", ((200, "Ready"), (503, "Ready"))),
     _observes("showStatus", "/statusz", "Show components, alerts and every expiry", "Status"),

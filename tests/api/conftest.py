@@ -4,10 +4,11 @@ import json
 import sqlite3
 from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,7 +55,13 @@ class House:
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One server for requests that change nothing, refused or not."""
-    folder = tmp_path_factory.mktemp("house")
+    with built(tmp_path_factory.mktemp("house")) as house:
+        yield house
+
+
+@contextmanager
+def built(folder: Path) -> Iterator[House]:
+    """Found a town in *folder*, and run its server for the length of the block; nothing there renews by itself."""
     now = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
     town = found_town(folder, now=now)
     write_passphrase_file(folder / "metrics", METRICS_TOKEN.encode())

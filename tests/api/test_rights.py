@@ -71,6 +71,8 @@ HARMLESS = {
     "GET /v1/history/{name}": Harmless(200),
     "GET /v1/pinsets/{name}/history/{segment}": Harmless(404),  # there is none before a hundred versions
     "GET /openapi.json": Harmless(200),
+    "GET /docs/api": Harmless(200),
+    "GET /docs/api.css": Harmless(200),
     "GET /livez": Harmless(200),
     "GET /readyz": Harmless(200),
     "GET /statusz": Harmless(200),

@@ -98,9 +98,12 @@ def test_the_curve_of_publishing_is_drawn_on_request_for_every_store_that_is_her
     rows = measured("publish-curve", Effort("smoke"))
     stores = ["SQLite", "PostgreSQL"] if folder_of_programs() else ["SQLite"]
     assert [row.what for row in rows] == [
-        f"publish over {size} pin sets, {store}, p50" for store in stores for size in (10, 20)
+        f"{what} {size} pin sets, {store}, p50"
+        for store in stores
+        for size in (10, 20)
+        for what in ("publish over", "read what is in force among")
     ]
-    assert [row.compared.partition(" ")[2] for row in rows] == ["", "of that with 10"] * len(stores)
+    assert [row.compared.partition(" ")[2] for row in rows] == ["", "", *["of that with 10"] * 2] * len(stores)
 
 
 def test_the_command_prints_json_and_exits_0_whatever_it_measured():

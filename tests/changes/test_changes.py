@@ -101,9 +101,9 @@ def test_forced_lint_findings_go_with_the_change_and_are_recorded_when_it_is_pub
     forced = {**twice, "force": ["PIN015"], "reason": "drill"}
     proposed = office.ask("PUT", "/admin/v1/pinsets/payments", body=forced, If_None_Match="*").json
     assert (proposed["forced"], proposed["reason"]) == (["PIN015"], "drill")
-    assert [warning["code"] for warning in proposed["warnings"]] == ["PIN015"]
+    assert [warning["code"] for warning in proposed["warnings"]] == ["PIN004", "PIN015"]
     published = office.sign(proposed["id"], *office.town.people[:2]).json
-    assert [warning["code"] for warning in published["warnings"]] == ["PIN015"]
+    assert [warning["code"] for warning in published["warnings"]] == ["PIN004", "PIN015"]
     detail = office.audit()[-1][1]
     assert (detail["forced"], detail["reason"]) == (["PIN015"], "drill")
     row = office.ask("GET", "/admin/v1/pinsets/payments/versions/1.1").json

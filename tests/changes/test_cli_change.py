@@ -124,12 +124,12 @@ def test_two_people_sign_and_the_version_is_published(desk: Desk) -> None:
 
 def test_what_is_signed_is_shown_as_this_machine_computed_it(desk: Desk) -> None:
     office = desk.office
-    draft = office.draft("spare", "vault")
+    draft = office.draft("spare", "safe")
     draft["hosts"].append(office.draft("x", "y", host="new.example.com")["hosts"][0])
     draft["hosts"][1]["mode"] = "report"
     answer = office.ask("PUT", "/admin/v1/pinsets/payments", body={**draft, "reason": "r"}, If_Match='"1.1"').json
     shown = desk.run(office.town.people[0], "show", str(answer["id"]))
-    pin = {word: office.pin(word) for word in ("live", "spare", "vault", "x", "y")}
+    pin = {word: office.pin(word) for word in ("live", "spare", "safe", "vault", "x", "y")}
     assert shown.exit_code == 0, shown.output
     lines = shown.stdout.splitlines()
     assert lines[0] == f"pin set payments 1.2 of {PinSet.parse(office.payload(answer['id'])).authority}"
@@ -138,19 +138,21 @@ def test_what_is_signed_is_shown_as_this_machine_computed_it(desk: Desk) -> None
     assert [line for line in lines[7:] if "expires" not in line] == [
         f"  + api.example.com  pin {pin['spare']} leaf (was a backup)",
         f"  - api.example.com  pin {pin['live']} leaf",
-        f"  + api.example.com  backup {pin['vault']} leaf",
+        f"  + api.example.com  backup {pin['safe']} leaf",
         f"  - api.example.com  backup {pin['spare']} leaf",
         "  + new.example.com  newly pinned, mode report, on_expiry refuse",
         f"  + new.example.com  pin {pin['x']} leaf",
         f"  + new.example.com  backup {pin['y']} leaf",
+        f"  + new.example.com  backup {pin['vault']} leaf",
         "",
         f"  claimed proposed by: {answer['actor']}",
         "  claimed reason: r",
     ]
     assert shown.stderr.splitlines() == [
-        f"warning: api.example.com: nothing shows that anyone holds the new backup key {pin['vault']}; ask its holder",
+        f"warning: api.example.com: nothing shows that anyone holds the new backup key {pin['safe']}; ask its holder",
         "warning: new.example.com would only report mismatches, and let them through",
         f"warning: new.example.com: nothing shows that anyone holds the new backup key {pin['y']}; ask its holder",
+        f"warning: new.example.com: nothing shows that anyone holds the new backup key {pin['vault']}; ask its holder",
     ]
 
 

@@ -31,6 +31,7 @@ from pinwarden_server.node import open_site
 from pinwarden_server.publishing import plan_publication
 from pinwarden_server.site import Act, Attempt, Published, Site
 from pinwarden_server.store import ChangeRow
+from tests.server.domain.conftest import KEPT
 
 if TYPE_CHECKING:
     from conftest import Person, Town
@@ -82,7 +83,7 @@ class Stage:
 
     def propose(self, site: Site) -> Outcome:
         current = site.store.reader.find_current("payments")
-        draft = Draft((pinned("api.example.com", sha256(str(self.now).encode()).digest()),))
+        draft = Draft((pinned("api.example.com", sha256(str(self.now).encode()).digest(), KEPT),))
         tag, by = current.tag if current else None, self.by("propose")
         return submit(site, lambda: plan_publication(site, "payments", draft, tag, by), by)
 

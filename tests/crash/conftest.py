@@ -44,6 +44,7 @@ from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Policy, Published, Site
 from pinwarden_server.store import Store, migrate, open_store
 from pinwarden_server.tags import parse_tag
+from tests.server.domain.conftest import KEPT
 
 NAME = "payments"
 LIFE = timedelta(hours=1)
@@ -147,7 +148,7 @@ class Stage:
 
     def publish(self, site: Site, name: str = NAME) -> Published:
         """Publish a pin set that no version had before."""
-        hosts = (pinned("api.example.com", os.urandom(32), os.urandom(32)),)
+        hosts = (pinned("api.example.com", os.urandom(32), KEPT),)
         current = site.store.reader.find_current(name)
         draft = Draft(hosts, lifetime_seconds=int(LIFE.total_seconds()))
         return publish(site, name, draft, current.tag if current else None, Act("tester", self.now))

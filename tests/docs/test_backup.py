@@ -42,7 +42,7 @@ def put(installation: Installation, name: str, word: bytes) -> str:
     """Publish over whatever is in force, as the admin API does, and return the version."""
     with opened(installation) as site:
         current = site.store.reader.find_current(name)
-        draft = Draft((pinned("api.example.com", word.ljust(32), word.rjust(32)),))
+        draft = Draft((pinned("api.example.com", word.ljust(32), b"in the safe".ljust(32)),))
         done = publish(site, name, draft, current.tag if current else None, Act("tester", datetime.now(UTC)))
         return f"{done.tag[0]}.{done.tag[1]}"
 

@@ -34,8 +34,8 @@ def pin(word: str) -> dict[str, str]:
 
 
 def draft(word: str, **fields: Any) -> dict[str, Any]:
-    """Return a body for PUT whose pin is that of *word*."""
-    return {"hosts": [{"host": "api.example.com", "pins": [pin(word)], "backups": [pin(f"spare of {word}")]}], **fields}
+    """Return a body for PUT whose pin is that of *word*, and whose backup that of every word."""
+    return {"hosts": [{"host": "api.example.com", "pins": [pin(word)], "backups": [pin("spare of all")]}], **fields}
 
 
 class Server:

@@ -38,7 +38,7 @@ def test_show_prints_every_pin_of_the_version_that_is_asked_for(shop: "Workshop"
     }
     assert [line.split() for line in now.stdout.partition("\n\n")[2].splitlines()[1:]] == [
         ["api.example.com", "enforce", "100", "refuse", "pin", pin("next"), "leaf"],
-        ["api.example.com", "enforce", "100", "refuse", "backup", pin("live"), "leaf"],
+        *(["api.example.com", "enforce", "100", "refuse", "backup", pin(word), "leaf"] for word in ("live", "vault")),
     ]
     assert json.loads(shop("set", "show", "shown", "--json").stdout)["version"] == "1.2"
 
@@ -104,14 +104,16 @@ def test_put_creates_replaces_and_says_which_version_it_became(shop: "Workshop")
 
 def test_a_dry_run_shows_the_difference_and_who_holds_what_and_stores_nothing(shop: "Workshop") -> None:
     shop.publish("dry", "live", "spare")
-    file = shop.write("dry.json", draft("fresh", "other"))
+    apart = draft("fresh", "other", force=["PIN009"], reason="stolen")
+    apart["hosts"][0]["backups"] = [{"sha256": pin("other")}]
+    file = shop.write("dry.json", apart)
     before = shop.stored()
     for words in (("put", "dry", file, "--replaces", "1.1", "--dry-run"), ("preview", "dry", file)):
         done = shop("set", *words)
         assert done.exit_code == 0, done.output
         lines = done.stdout.splitlines()
         assert lines[:2] == ["dry 1.1 -> the next version", f"  + api.example.com  pin {pin('fresh')} leaf"]
-        assert lines[5] == "clients may hold  1.1"
+        assert lines[6] == "clients may hold  1.1"
         assert lines[-1] == "no pin in common  api.example.com with 1.1: holders of these refuse a new key"
     rolled = shop("set", "rollback", "dry", "--to", "1", "--replaces", "1.1", "--dry-run")
     assert (rolled.exit_code, rolled.stdout.splitlines()[0]) == (0, "dry 1.1 -> the next version")

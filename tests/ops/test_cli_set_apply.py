@@ -67,7 +67,10 @@ def test_a_folder_is_applied_once_and_a_second_time_there_is_nothing_to_do(folde
     folder.write("b", Running.draft("b", "c", host="b.example.com", lifetime_seconds=864000), ".json")
     before = folder.shop.stored()
     plan = folder.apply("--plan")
-    assert (plan.exit_code, plan.stderr, folder.shop.stored()) == (0, "", before)
+    assert (plan.exit_code, folder.shop.stored()) == (0, before)
+    for line, word, code in zip(plan.stderr.splitlines(), "aab", ("PIN004", "PIN017", "PIN004"), strict=True):
+        assert line.startswith(f"warning: {folder.name(word)}."), plan.stderr
+        assert f" {code} " in line
     assert folder.apply("--plan", "--exit-code").exit_code == 5
     done = folder.apply("--reason", "commit 3f2c1d0")
     assert done.exit_code == 0, done.output

@@ -133,7 +133,7 @@ class House:
 
     def publish(self, name: str = "payments", word: str = "live", **fields: Any) -> str:
         """Publish a pin set with the pin that *word* stands for; return its version."""
-        host = {"host": "api.example.com", "pins": [pin_json(word)], "backups": [pin_json(f"backup of {word}")]}
+        host = {"host": "api.example.com", "pins": [pin_json(word)], "backups": [pin_json("backup of all")]}
         there = self.ask("GET", f"/pinsets/{name}")
         condition = {"If_Match": there.headers["ETag"]} if there.status == 200 else {"If_None_Match": "*"}
         answer = self.ask("PUT", f"/pinsets/{name}", {"hosts": [host], **fields}, **condition)

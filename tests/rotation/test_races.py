@@ -67,7 +67,7 @@ def act(house: House) -> Act:
 
 
 def draft(word: str) -> Draft:
-    return Draft((pinned("api.example.com", pin(word), pin(f"backup of {word}")),))
+    return Draft((pinned("api.example.com", pin(word), pin("backup of all")),))
 
 
 def once(action: Callable[[], object]) -> Callable[[int], object]:

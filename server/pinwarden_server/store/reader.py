@@ -148,6 +148,12 @@ class Reader:
         with self._look() as connection:
             return [as_version(row) for row in connection.execute(query.order_by(versions.c.version.desc()))]
 
+    def held(self, name: str, since: datetime) -> list[bytes]:
+        """Return the envelopes of the versions of *name* that expire after *since*, as they are stored."""
+        query = select(versions.c.envelope).where(is_text(versions.c.name, name), versions.c.expires > since)
+        with self._look() as connection:
+            return list(connection.execute(query).scalars())
+
     def roots(self) -> tuple[Envelope, ...]:
         """Return every root, version 1 first; none before the authority was founded."""
         with self._look() as connection:

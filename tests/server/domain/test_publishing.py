@@ -1,6 +1,7 @@
 """Publishing, rolling back and previewing: what is promised, and what a refusal leaves behind."""
 
 import json
+import os
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -127,7 +128,7 @@ def test_a_forced_finding_is_published_and_audited_with_its_reason(house: "House
     draft = house.draft("pins.example.com", force=("PIN008",), reason="migration, INC-7")
     outcome = publish(house.site, "payments", draft, None, house.act())
     row = house.site.store.reader.audit(after=1)[0].to_json()
-    assert [warning.code for warning in outcome.warnings] == ["PIN008"]
+    assert [warning.code for warning in outcome.warnings] == ["PIN004", "PIN008", "PIN017"]
     assert isinstance(row["detail"], dict)
     assert (row["detail"]["forced"], row["detail"]["reason"]) == (["PIN008"], "migration, INC-7")
     assert house.site.store.reader.version("payments", 1).forced == ("PIN008",)
@@ -293,11 +294,12 @@ def test_a_preview_shows_difference_lint_and_reach_and_stores_nothing(house: "Ho
     house.publish()
     old = house.site.store.reader.current("payments")
     before = house.dump()
-    shown = preview(house.site, "payments", house.draft("api.example.com", "pins.example.com"), house.now).to_json()
+    apart = Draft(tuple(pinned(f"{name}.example.com", os.urandom(32)) for name in ("api", "pins")))
+    shown = preview(house.site, "payments", apart, house.now).to_json()
     assert house.dump() == before
     assert json.loads(json.dumps(shown)) == shown
     assert (shown["current"], shown["publishable"]) == ("1.1", False)
-    assert [violation["code"] for violation in shown["violations"]] == ["PIN008"]
+    assert [violation["code"] for violation in shown["violations"]] == ["PIN008", "PIN009"]
     assert shown["diff"]["hosts_added"] == ["pins.example.com"]
     assert [change["host"] for change in shown["diff"]["hosts_changed"]] == ["api.example.com"]
     assert shown["blast_radius"]["unexpired_versions"] == ["1.1"]

@@ -45,8 +45,10 @@ class Words:
 
     @staticmethod
     def draft(*words: str, host: str = "api.example.com", **fields: Any) -> dict[str, Any]:
-        """Return a body for PUT: the first word's pin in service, the others' as backups."""
+        """Return a body for PUT: the first word's pin in service, the others and vault as backups."""
         first, *backups = words or ("live", "spare", "vault")
+        if backups and "vault" not in (first, *backups):
+            backups.append("vault")  # or the next draft would lock out the holders of the one before (PIN009)
         entry = {"host": host, "pins": [_pin(first)], "backups": [_pin(word) for word in backups]}
         return {"hosts": [entry], **fields}
 

@@ -11,6 +11,15 @@ DAY = 86_400
 NOTHING_HASHED = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 
 
+# Warnings that every small draft has; they have tests of their own.
+USUAL = {"PIN004", "PIN007", "PIN017"}
+
+
+def unusual(findings: list[dict[str, str]]) -> list[tuple[str, str]]:
+    """Return code and pointer of the findings that not every small draft has."""
+    return [(found["code"], found["pointer"]) for found in findings if found["code"] not in USUAL]
+
+
 def pin(word: str) -> dict[str, str]:
     return {"sha256": base64.b64encode(hashlib.sha256(word.encode()).digest()).decode()}
 
@@ -107,7 +116,7 @@ def test_forcing_needs_a_reason_and_is_possible_only_where_clients_could_live_wi
         assert service.stored() == before
         return
     assert answer.status_code == 201
-    assert [(warning["code"], warning["pointer"]) for warning in answer.json["warnings"]] == [(code, pointer)]
+    assert unusual(answer.json["warnings"]) == [(code, pointer)]
     (row,) = service.rows("SELECT reason, forced FROM versions")
     assert row == ("agreed with Ops on Monday", code)
     detail = service.ask("GET", "/admin/v1/audit").json["rows"][-1]["detail"]
@@ -131,9 +140,7 @@ def test_a_code_that_was_forced_for_nothing_is_not_audited_as_forced(service):
 def test_a_short_life_warns_and_publishes(service):
     answer = put(service, {"hosts": [host()]}, lifetime_seconds=3600)
     assert answer.status_code == 201
-    assert [(warning["code"], warning["pointer"]) for warning in answer.json["warnings"]] == [
-        ("PIN006", "/lifetime_seconds")
-    ]
+    assert unusual(answer.json["warnings"]) == [("PIN006", "/lifetime_seconds")]
 
 
 def test_a_rollback_is_judged_by_the_lint_of_today(service):
@@ -160,6 +167,6 @@ def test_a_preview_tells_what_would_block_and_stores_nothing(service, draft, cod
     assert {(found["code"], found["pointer"]) for found in answer.json["violations"]} == {(code, pointer)}
     forced = service.ask("POST", path, body={**draft, "force": [code], "reason": "we know"})
     assert forced.json["publishable"] is forceable
-    assert {found["code"] for found in forced.json["warnings" if forceable else "violations"]} == {code}
+    assert {code for code, _ in unusual(forced.json["warnings" if forceable else "violations"])} == {code}
     assert service.stored() == before
     assert json.loads(answer.data)["current"] is None

@@ -29,6 +29,7 @@ from pinwarden_server.store.copying import Floor, read_everything, unsettled_nam
 from pinwarden_server.store.logins import append_account, append_link, append_session, spend_id_token
 from pinwarden_server.store.tables import audit_head, versions
 from tests.postgres import Postgres
+from tests.server.domain.conftest import KEPT
 from tests.server.store.conftest import linguistic
 from tests.server.store.rows import (
     APPROVAL,
@@ -49,7 +50,7 @@ SECRET = b"\xab" * 32
 
 def put(site: Site, name: str = "payments") -> Published:
     current = site.store.reader.find_current(name)
-    draft = Draft((pinned("api.example.com", os.urandom(32), os.urandom(32)),), reason="because")
+    draft = Draft((pinned("api.example.com", os.urandom(32), KEPT),), reason="because")
     return publish(site, name, draft, current.tag if current else None, Act("tester", NOW))
 
 

@@ -19,6 +19,7 @@ from pinwarden_server.published_tree import PublishedTree
 from pinwarden_server.publishing import publish, renew_timestamp
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import open_store
+from tests.server.domain.conftest import KEPT
 from tests.server.store.rows import NOW, audited
 
 
@@ -46,7 +47,7 @@ def follower(other: Site, tmp_path: Path) -> Follower:
 
 def put(site: Site, name: str) -> None:
     current = site.store.reader.find_current(name)
-    draft = Draft((pinned("api.example.com", os.urandom(32), os.urandom(32)),))
+    draft = Draft((pinned("api.example.com", os.urandom(32), KEPT),))
     publish(site, name, draft, current.tag if current else None, Act("tester", NOW))
 
 

@@ -25,6 +25,7 @@ from pinwarden_server.site import Act, Attempt, Published, Site
 from pinwarden_server.store import Store, migrate, open_store, outcome
 from pinwarden_server.store import postgres as postgres_rules
 from tests.postgres import PASSWORD, Postgres
+from tests.server.domain.conftest import KEPT
 from tests.server.store.rows import NOW, audited, root
 from tests.server.store.rows import publish as commit_version
 
@@ -128,7 +129,7 @@ class AfterReserving:
 
 
 def draft(word: bytes = b"live") -> Draft:
-    return Draft((pinned("api.example.com", word.ljust(32), word.rjust(32)),))
+    return Draft((pinned("api.example.com", word.ljust(32), KEPT),))
 
 
 def act(key: str = "one") -> Act:

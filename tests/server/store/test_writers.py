@@ -17,6 +17,7 @@ from pinwarden_server.publishing import publish
 from pinwarden_server.site import Act, Attempt, Published, Site
 from pinwarden_server.store import Store, open_store
 from pinwarden_server.store.tables import pinsets
+from tests.server.domain.conftest import KEPT
 from tests.server.store.rows import NOW, audited, change, timestamp
 from tests.server.store.rows import publish as commit_version
 
@@ -41,7 +42,7 @@ def elsewhere(site: Site) -> Site:
 
 
 def draft() -> Draft:
-    return Draft((pinned("api.example.com", os.urandom(32), os.urandom(32)),))
+    return Draft((pinned("api.example.com", os.urandom(32), KEPT),))
 
 
 def attempt(site: Site, expected: Tag | None, by: Act) -> Published | StaleVersion:
