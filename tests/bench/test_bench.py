@@ -65,6 +65,7 @@ WITH_GOAL = {
     "Flask, worker",
     "raw WSGI, worker",
     "handshake, leaf pinned",
+    "handshake, CA pinned",
     "look-up, 2000 hosts",
     "look-up, growth from 1 to 2000 hosts",
     "import pinwarden",

@@ -321,7 +321,7 @@ def test_everything_about_logins_is_in_the_audit_log_without_a_secret(desk):
 
 def test_what_ended_long_ago_is_forgotten_by_the_renewal(desk):
     begun, reader = session(desk), desk.node.site.store.reader
-    desk.clock.advance(days=7)
+    desk.clock.advance(days=62)
     desk.node.renewer.tick()
     assert find_session(reader, begun["id"]) is not None
     desk.clock.advance(hours=9)  # it lived for eight
@@ -332,11 +332,14 @@ def test_what_ended_long_ago_is_forgotten_by_the_renewal(desk):
 STEPPED = {(each.method, each.path) for each in OPERATIONS if each.step_up}
 
 
-def test_the_operations_that_need_a_recent_login_are_those_that_publish_or_hand_out_rights():
+def test_the_operations_that_need_a_recent_login_are_those_that_publish_approve_or_hand_out_rights():
     assert {
         ("PUT", "/admin/v1/pinsets/{name}"),
         ("POST", "/admin/v1/pinsets/{name}/rollback"),
         ("POST", "/admin/v1/pinsets/{name}/renewal"),
+        ("PUT", "/admin/v1/pinsets/{name}/policy"),
+        ("POST", "/admin/v1/changes/{change_id}/approvals"),
+        ("POST", "/admin/v1/changes/{change_id}/review"),
         ("POST", "/admin/v1/roots"),
         ("POST", "/admin/v1/tokens"),
         ("POST", "/admin/v1/one-time-links"),

@@ -77,6 +77,8 @@ ROUTES = [
 OPEN = {
     "/v1/audit/checkpoint",
     "/openapi.json",
+    "/docs/api",
+    "/docs/api.css",
     "/admin/v1/logins",
     "/livez",
     "/readyz",

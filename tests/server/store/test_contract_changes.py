@@ -30,6 +30,7 @@ from tests.server.store.rows import APPROVAL, LATER, NOW, REVIEW, audited, chang
 from tests.server.store.rows import publish as commit_version
 from tests.server.store.test_writers import at_once
 
+BACKUP = bytes(range(32))  # in each draft, so that none locks out who holds another
 HOUR = timedelta(hours=1)
 
 
@@ -207,7 +208,7 @@ def by(person: str) -> Act:
 
 
 def draft() -> Draft:
-    return Draft((pinned("api.example.com", os.urandom(32), os.urandom(32)),))
+    return Draft((pinned("api.example.com", os.urandom(32), BACKUP),))
 
 
 def proposed(site: Site) -> ChangeRow:

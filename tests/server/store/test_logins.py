@@ -124,7 +124,7 @@ def test_accounts_have_one_name_each_and_go_when_they_are_removed(store: Store) 
 
 def test_what_ended_is_forgotten_after_a_while_and_nothing_else(store: Store) -> None:
     with store.writer.transaction() as transaction:
-        for name, ends in (("old", NOW), ("new", LATER)):
+        for name, ends in (("old", NOW), ("new", NOW + 2 * KEPT_AFTER_THE_END)):
             append_session(transaction, session(name, expires_at=ends), DIGEST)
             append_link(transaction, link(name, expires_at=ends), DIGEST)
             spend_id_token(transaction, name, ends)
