@@ -23,8 +23,8 @@ def approve_change(site: Site, number: int, draft: ApprovalDraft, by: Act) -> Ou
     """
     Add a person's approval to a change, and publish the change when nothing else is waited for.
 
-    The last approval is kept in the commit that publishes. One whose token is revoked before that does not count any
-    more, as nobody knows who gave it; one whose token merely ended does.
+    The last approval is kept in the commit that publishes. One whose token or session is revoked before that does
+    not count any more, as nobody knows who gave it; one whose token or session merely ended does.
 
     Raises:
         NotFound, ChangeClosed, ApprovalRefused, LintRefused, IdempotencyMismatch, SignerUnavailable, SigningRefused,

@@ -1,8 +1,8 @@
 """
 Which approvals and reviews count: those of exactly these bytes, by another person than the author, once.
 
-It may import the store's values and errors. It stores nothing. A person is the owner of a token: who may make tokens
-can make a second person of themselves, and the audit log says so.
+It may import the store's values and errors. It stores nothing. A person is the owner of tokens and sessions: who may
+make tokens can make a second person of themselves, and the audit log says so.
 """
 
 from hashlib import sha256
@@ -43,7 +43,7 @@ def check_other_person(row: ChangeRow, by: Act) -> None:
         raise refused(
             f"change {row.id} is your own",
             "",
-            "Let another person do it; all tokens of one person have one owner.",
+            "Let another person do it; all tokens and sessions of one person have one owner.",
             expected="another person than its author",
             got=by.person,
         )

@@ -60,6 +60,7 @@ class PublicTable:
         self._counter = bell.counter
         self._lock = Lock()
         self._entries: dict[str, Entry] = {}
+        self._paths: dict[str, set[str]] = {}
         self._generation = -1
         self.reload()
 
@@ -110,8 +111,15 @@ class PublicTable:
             entry = self._read(path)
             if entry is not None:
                 self._entries[path] = entry
-        for path in [known for known in self._entries if known not in paths and _belongs(known, of)]:
-            del self._entries[path]
+        gone = self._entries.keys() - paths if of is None else self._paths.pop(of, set()) - paths
+        for path in gone:
+            self._entries.pop(path, None)
+        if of is None:
+            self._paths.clear()
+        # By name, so that a publication costs the same beside ten pin sets and beside ten thousand.
+        for path in paths & self._entries.keys():
+            if named := BUNDLE_ADDRESS.fullmatch(path) or TIMESTAMP_ADDRESS.fullmatch(path):
+                self._paths.setdefault(named[1], set()).add(path)
 
     def _addresses(self, pattern: str) -> Iterator[str]:
         for file in self._tree.folder.glob(pattern):
@@ -149,7 +157,3 @@ def _entry(path: str, body: bytes) -> Entry:
         named = Timestamp.parse(Bundle.parse(body).timestamp.payload).pinset
         tag = format_tag((named.epoch, named.version))
     return Entry(body, etag, media_type, cache_control, headers, tag)
-
-
-def _belongs(path: str, name: str | None) -> bool:
-    return name is None or path.startswith((f"/v1/bundles/{name}/", f"/v1/pinsets/{name}/"))

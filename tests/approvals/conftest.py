@@ -1,7 +1,8 @@
 """
 A server whose pin sets require approvals, and the people who give them: each has tokens of their own, and one owner.
 
-The server holds its own keys here. Pin sets that people sign, and approve besides, are in ``test_signatures.py``.
+The server holds its own keys here. Pin sets that people sign, and approve besides, are in
+``test_signatures_and_approvals.py``.
 """
 
 import json

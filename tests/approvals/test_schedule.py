@@ -128,7 +128,7 @@ def test_what_a_stolen_token_scheduled_is_not_published_once_it_is_revoked(free:
     free.clock.advance(hours=1)
     assert list(free.tick()) == [number]
     assert free.in_force() == "1.1"
-    assert free.change(number)["blocked"].startswith("the token that scheduled it was revoked")
+    assert free.change(number)["blocked"].startswith("the token or session that scheduled it was revoked")
 
 
 def test_one_change_that_is_blocked_keeps_no_other_from_being_published(free: "Desk") -> None:

@@ -31,6 +31,7 @@ from pinwarden_server.store import migrate, open_store
 from pinwarden_server.store.engines import open_engine
 from tests.rotation.conftest import founded, house
 from tests.rotation.line import Line
+from tests.server.domain.conftest import KEPT
 from tests.server.store.conftest import pg_site, pg_store, postgres, site, site_on, store, url
 from tests.server.store.rows import NOW
 
@@ -49,9 +50,9 @@ class Office:
         self.renewer = Renewer(self.site, holder="one", clock=lambda: self.now)
 
     def put(self, name: str = "payments", by: str = "token:alice") -> None:
-        """Publish fresh pins over whatever is in force."""
+        """Publish a fresh pin over whatever is in force."""
         current = self.site.store.reader.find_current(name)
-        draft = Draft((pinned("api.example.com", os.urandom(32), os.urandom(32)),))
+        draft = Draft((pinned("api.example.com", os.urandom(32), KEPT),))
         publish(self.site, name, draft, current.tag if current else None, Act(by, self.now))
 
     def tick(self, **later: float) -> Round:

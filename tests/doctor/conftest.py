@@ -19,6 +19,7 @@ from pinwarden_server.node import open_site
 from pinwarden_server.publishing import publish
 from pinwarden_server.renewal import Renewer
 from pinwarden_server.site import Act
+from tests.server.domain.conftest import KEPT
 from tests.server.store.conftest import postgres
 
 __all__ = ["postgres"]  # fixture
@@ -86,7 +87,7 @@ def admit(folder: Path, **options: Any) -> Patient:
     now = datetime.now(UTC)
     made = init_development(folder, bind="127.0.0.1:0", label="doctor", now=now - timedelta(minutes=1), **options)
     site = open_site(made.settings(), with_signers=True)
-    draft = Draft((pinned("api.example.com", os.urandom(32), os.urandom(32)),))
+    draft = Draft((pinned("api.example.com", os.urandom(32), KEPT),))
     publish(site, "payments", draft, None, Act("tester", now))
     Renewer(site, holder="somebody", clock=lambda: now).tick()
     site.signers.close()
