@@ -19,6 +19,7 @@ from sqlalchemy import insert, select
 from bench.measure import Effort, wall
 from bench.product import NAME, draft, install
 from bench.rows import Row
+from pinwarden_server.errors import NotFound
 from pinwarden_server.node import open_site
 from pinwarden_server.publishing import publish
 from pinwarden_server.site import Act, Site
@@ -59,14 +60,16 @@ def _curve(store: str, folder: Path, url: str | None, sizes: tuple[int, ...], nu
     site = open_site(installation.settings(), with_signers=True)
     rows: list[Row] = []
     firsts: dict[str, float] = {}
-    works: dict[str, Callable[[], object]] = {
-        "publish over": lambda: _publish(site),
-        "read what is in force among": lambda: site.store.reader.current(NAME),
-    }
     try:
         for size in sizes:
             _grow(site, size)
-            _publish(site)
+            # One of its own for each size: lint looks at every version of a pin set that clients may still hold.
+            name = f"measured-{size}"
+            _publish(site, name)
+            works: dict[str, Callable[[], object]] = {
+                "publish over": lambda name=name: _publish(site, name),  # type: ignore[misc]
+                "read what is in force among": lambda name=name: site.store.reader.current(name),  # type: ignore[misc]
+            }
             for what, work in works.items():
                 median = statistics.median(wall(work) for _ in range(number)) * 1e3
                 first = firsts.setdefault(what, median)
@@ -78,9 +81,12 @@ def _curve(store: str, folder: Path, url: str | None, sizes: tuple[int, ...], nu
     return rows
 
 
-def _publish(site: Site) -> None:
-    current = site.store.reader.current(NAME)
-    publish(site, NAME, draft(10, seed=current.tag[1] % 3), current.tag, Act("bench", datetime.now(UTC)))
+def _publish(site: Site, name: str) -> None:
+    try:
+        tag = site.store.reader.current(name).tag
+    except NotFound:
+        tag = None
+    publish(site, name, draft(10, seed=(tag or (0, 0))[1] % 3), tag, Act("bench", datetime.now(UTC)))
 
 
 def _grow(site: Site, size: int) -> None:
