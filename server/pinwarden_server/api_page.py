@@ -26,13 +26,16 @@ SERVER = "https://pins.example.com"
 POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _FOLDER = Path(__file__).parent / "pages"
 _REF = "#/components/schemas/"
-# Which addresses stand together on the page: the first that fits.
+# Which addresses stand together on the page: the first beginning that fits.
 _GROUPS = (
     ("/admin/v1/pinsets", "Pin sets"),
-    ("/admin/v1/changes", "Changes that people sign"),
+    ("/admin/v1/changes", "Changes that wait for people"),
     ("/admin/v1/audit", "Audit log"),
     ("/admin/v1/roots", "Roots"),
     ("/admin/v1/tokens", "Tokens"),
+    ("/admin/v1/one-time-links", "Logins and sessions"),
+    ("/admin/v1/logins", "Logins and sessions"),
+    ("/admin/v1/sessions", "Logins and sessions"),
     ("/v1/", "What clients fetch"),
     ("/", "Description, health and metrics"),
 )
@@ -55,6 +58,7 @@ class Section:
     operation: Operation
     parameters: list[dict[str, Any]]
     fields: tuple[Field, ...]
+    answers: list[tuple[int, list[str]]]
     example: Example
     curl: str
     body: str
@@ -100,7 +104,7 @@ def page_text(*, inline: bool = False) -> str:
     )
     described = document()
     schemas = described["components"]["schemas"]
-    answers = {name: tuple(_fields(schemas[name], schemas)) for _, name in _answered()}
+    answers = {name: tuple(_fields(schemas[name], schemas)) for name in _answered(schemas)}
     return environment.get_template("api.html").render(
         about=described["info"]["description"],
         version=described["info"]["version"],
@@ -115,14 +119,19 @@ def page_text(*, inline: bool = False) -> str:
 _REASONS = {
     200: "done",
     201: "it is there now",
-    202: "it waits for people's signatures",
+    202: "it waits, as a change",
     304: "what is held is in force",
     503: "nothing can be served",
 }
 
 
-def _answered() -> Iterator[tuple[int, str]]:
-    return (answer for operation in OPERATIONS for answer in operation.answers)
+def _answered(schemas: dict[str, Any]) -> Iterator[str]:
+    return (name for operation in OPERATIONS for _, answer in operation.answers for name in _either(answer, schemas))
+
+
+def _either(name: str, schemas: dict[str, Any]) -> list[str]:
+    """Return the schemas of which an answer *name* is one: most are one alone."""
+    return [each["$ref"].removeprefix(_REF) for each in schemas[name].get("anyOf", ())] or [name]
 
 
 def _grouped(described: dict[str, Any]) -> list[tuple[str, str, list[Section]]]:
@@ -140,7 +149,8 @@ def _section(operation: Operation, described: dict[str, Any]) -> Section:
     parameters = described["paths"][operation.path][operation.method.lower()]["parameters"]
     body = json.dumps(example.body, indent=2) if example.body is not None else ""
     shown = [{**each, "type": _type(each["schema"])} for each in parameters]
-    return Section(operation, shown, fields, example, _curl(operation, example), body)
+    answers = [(status, _either(name, schemas)) for status, name in operation.answers]
+    return Section(operation, shown, fields, answers, example, _curl(operation, example), body)
 
 
 def _curl(operation: Operation, example: Example) -> str:

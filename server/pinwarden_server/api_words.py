@@ -28,7 +28,7 @@ class Example:
     Attributes:
         values: of the parameters in the path. headers: beside the token. body: of which JSON is made, or None.
         command: the same as ``pinwarden`` does it; empty where no command does.
-        status: what the server of the examples answers; what only people with keys can do is refused there.
+        status: what the server of the examples answers; what needs a person, a key or a session is refused there.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -58,12 +58,29 @@ EXAMPLES: dict[str, Example] = {
         "pinwarden set rollback shop --to 1 --replaces 1.2 --reason 'the new key does not work'",
     ),
     "renew": Example(_SHOP, {"If-Match": '"1.3"'}, {"lifetime_seconds": 2592000}, "pinwarden change renew shop"),
+    "setPolicy": Example(
+        _SHOP,
+        body={"approvals_required": 1, "replaces": 0, "reason": "four eyes from now on"},
+        command="pinwarden set policy shop --approvals 1 --reason 'four eyes from now on'",
+    ),
     "listChanges": Example(command="pinwarden change list"),
     "showChange": Example({"change_id": "7"}, command="pinwarden change show 7", status=404),
     "signChange": Example(
         {"change_id": "7"},
         body={"keyid": "a" * 64, "sig": _SIG},
         command="pinwarden change sign 7 --key alice.key",
+        status=404,
+    ),
+    "approveChange": Example(
+        {"change_id": "7"},
+        body={"sha256": "a" * 64, "reason": "compared by telephone"},
+        command="pinwarden change approve 7 --reason 'compared by telephone'",
+        status=404,
+    ),
+    "reviewChange": Example(
+        {"change_id": "7"},
+        body={"verdict": "approved", "reason": "the key had to go at once"},
+        command="pinwarden change review 7 --verdict approved --reason 'the key had to go at once'",
         status=404,
     ),
     "rejectChange": Example(
@@ -73,6 +90,7 @@ EXAMPLES: dict[str, Example] = {
         status=404,
     ),
     "listAudit": Example(command="pinwarden audit show"),
+    "listCheckpoints": Example(command="pinwarden audit verify --root root.json"),
     "listRoots": Example(command="pinwarden root verify 1.root.json"),
     "showRoot": Example({"version": "1"}),
     "publishRoot": Example(
@@ -91,6 +109,15 @@ EXAMPLES: dict[str, Example] = {
     ),
     "listTokens": Example(command="pinwarden token list"),
     "revokeToken": Example({"token_id": "0" * 16}, command=f"pinwarden token revoke {'0' * 16}", status=404),
+    "issueLink": Example(
+        body={"owner": "alice", "role": "editor", "names": ["shop"]},
+        command="pinwarden server one-time-url --role editor --owner alice --name shop",
+        status=201,
+    ),
+    "logIn": Example(body={"link": f"pwl_{'0' * 16}_{'A' * 43}"}, command="pinwarden login", status=401),
+    "logOut": Example(command="pinwarden logout", status=404),
+    "listSessions": Example(),
+    "endSession": Example({"session_id": "0" * 16}, command=f"pinwarden server revoke {'0' * 16}", status=404),
     "fetchBundle": Example({**_SHOP, "root": "1"}, command="pinwarden refresh"),
     "fetchTimestamp": Example(_SHOP),
     "fetchVersion": Example({**_SHOP, "tag": "1.1"}),
@@ -99,6 +126,7 @@ EXAMPLES: dict[str, Example] = {
         _SHOP, command="pinwarden audit history https://pins.example.com --pinset shop --root root.json"
     ),
     "fetchSegment": Example({**_SHOP, "segment": "1"}, status=404),
+    "fetchCheckpoint": Example(),
     "describe": Example(command="pinwarden server openapi"),
     "showPage": Example(command="pinwarden server openapi --html api.html"),
     "showStyle": Example(),
@@ -112,6 +140,7 @@ WAYS_OUT: dict[str, str] = {
     "bad-request": "read expected",
     "malformed-json": "send one JSON object in UTF-8",
     "unauthenticated": "get a token",
+    "step-up-needed": "pinwarden login, then repeat",
     "forbidden": "ask for the expected role or name",
     "not-found": "list what exists",
     "method-not-allowed": "use one of expected",
@@ -122,14 +151,17 @@ WAYS_OUT: dict[str, str] = {
     "unsupported-media-type": "Content-Type: application/json",
     "invalid": "correct what violations point at",
     "lint-refused": "correct, or force with a reason",
+    "approval-refused": "let another person do it; look at the change again",
     "signature-refused": "sign the payload of this very change with your own key",
     "signing-refused": "detail says by which rule; ask people for their approval, or correct the process's settings",
     "idempotency-key-reused": "a fresh key",
     "precondition-required": "name the version that you replace",
+    "too-many-attempts": "wait for Retry-After; a valid token is taken at once",
     "internal": "look the id up",
     "publication-refused": "look at the server's clock and root",
     "store-unavailable": "repeat after Retry-After",
     "signer-unavailable": "repeat; look at signers",
+    "issuer-unavailable": "repeat after Retry-After; look at the log",
     "not-served-yet": "repair the disk, then repeat with the same Idempotency-Key (a root: repeat)",
     "storage-full": "free space, then repeat",
 }

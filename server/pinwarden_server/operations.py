@@ -69,8 +69,8 @@ def _changes(
     )
 
 
-def _fetches(id_: str, path: str, summary: str, answer: str) -> Operation:
-    return Operation(id_, "GET", path, summary, ((200, answer),))
+def _fetches(id_: str, path: str, summary: str, answer: str, *, refusals: tuple[Kind, ...] = ()) -> Operation:
+    return Operation(id_, "GET", path, summary, ((200, answer),), refusals=refusals)
 
 
 def _observes(id_: str, path: str, summary: str, answer: str) -> Operation:
@@ -304,7 +304,13 @@ OPERATIONS: tuple[Operation, ...] = (
     _fetches("fetchRoot", "/v1/roots/{version}", "Fetch a root", "Envelope"),
     _fetches("fetchHistory", "/v1/history/{name}", "Fetch the newest segment of a history", "History"),
     _fetches("fetchSegment", "/v1/pinsets/{name}/history/{segment}", "Fetch a full segment of a history", "History"),
-    _fetches("fetchCheckpoint", "/v1/audit/checkpoint", "Fetch the newest signed end of the audit log", "Envelope"),
+    _fetches(
+        "fetchCheckpoint",
+        "/v1/audit/checkpoint",
+        "Fetch the newest signed end of the audit log",
+        "Envelope",
+        refusals=(NOT_FOUND,),
+    ),
     _fetches("describe", "/openapi.json", "Fetch this description", "Description"),
     _fetches("showPage", "/docs/api", "Read this description as a page", "Page"),
     _fetches("showStyle", "/docs/api.css", "Fetch the style of that page", "Style"),

@@ -2,8 +2,10 @@
 
 import json
 import re
+import sqlite3
 from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +33,10 @@ from tests.server.http.test_docs import EXAMPLE_TIME, examples, parts
 pytestmark = pytest.mark.xdist_group("api")
 PAGE = (Path(__file__).parents[2] / "docs" / "admin-api.md").read_text("utf-8")
 DOCUMENT = document()
+SAME_BODY = {
+    "POST /admin/v1/pinsets/{name}/preview": "PUT /admin/v1/pinsets/{name}",
+    "POST /admin/v1/roots/preview": "POST /admin/v1/roots",
+}
 NAMED = {f"{each.method} {each.path}": each for each in OPERATIONS}
 
 
@@ -83,6 +89,26 @@ def test_the_page_tells_the_same_operations_with_the_same_rights():
     }
     assert rights == admin
     assert set(re.findall(r"(?m)^\| `(GET /\S+)` \|", PAGE)) == NAMED.keys() - admin.keys()
+
+
+def test_the_page_tells_which_operations_want_a_recent_login():
+    sections = re.findall(r"(?ms)^### ((?:GET|PUT|POST|DELETE) /\S+)$(.*?)(?=^##|\Z)", PAGE)
+    told = {name for name, text in sections if re.search(r"Right: `[a-z]+`; a recent login\.", text)}
+    assert told == {name for name, each in NAMED.items() if each.step_up}
+
+
+def test_no_heading_of_the_page_is_doubled():
+    headings = re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?s)```.*?```", "", PAGE))
+    assert len(headings) == len(set(headings))
+
+
+def test_the_page_tells_every_member_of_every_body():
+    sections = dict(re.findall(r"(?ms)^### ((?:GET|PUT|POST|DELETE) /\S+)$(.*?)(?=^### |^## |\Z)", PAGE))
+    for name, each in NAMED.items():
+        if each.body is not None:
+            members = DOCUMENT["components"]["schemas"][each.body]["properties"]
+            text = sections[SAME_BODY.get(name, name)]
+            assert [member for member in members if not re.search(rf"[`.\"]{member}[`\"]", text)] == [], name
 
 
 def test_the_page_names_no_problem_of_an_operation_that_is_not_described():
@@ -286,6 +312,17 @@ REFUSED = [
 def test_a_refusal_is_described(description: Description, service: Service, refused: tuple[Any, ...]):
     method, path, status, body, headers = refused
     assert judged(description, service, method, path, body=body, **headers).status_code == status
+
+
+def test_that_no_checkpoint_was_signed_yet_is_described(description: Description, tmp_path: Path):
+    made = init_development(tmp_path / "server", bind=None, label="early", now=datetime.now(UTC))
+    # What a server has that was made before there were checkpoints, until its renewer signs the first.
+    with closing(sqlite3.connect(made.folder / "pinwarden.db")) as connection, connection:
+        connection.execute("DELETE FROM checkpoints")
+    (made.settings().tree_dir / "v1" / "audit" / "checkpoint").unlink()
+    with serving(made) as service:
+        answer = judged(description, service, "GET", "/v1/audit/checkpoint")
+        service.problem(answer, 404, "not-found")
 
 
 WRONG: list[tuple[str, dict[str, Any]]] = [

@@ -23,6 +23,7 @@ from pinwarden_server.operations import OPERATIONS
 from tests.server.http.conftest import Service, serving
 
 VOID = {"meta", "link", "br"}
+WITHOUT_MEMBERS = {"Description", "Page", "Style", "Metrics"}
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -174,6 +175,11 @@ def test_every_operation_is_shown_with_its_right_parameters_and_refusals(page: E
         assert call == [operation.method, operation.path]
         if operation.right is not None:
             assert f"Right {operation.right.value};" in article.classed("right")[0].text
+        assert ("logged in recently" in article.classed("right")[0].text) == operation.step_up
+        answers = article.classed("answers")[0].all("li")
+        assert [each.classed("status")[0].text for each in answers if each.all("a")] == [
+            str(status) for status, name in operation.answers if name not in WITHOUT_MEMBERS
+        ]
         refused = article.classed("refusals")[0]
         assert {row.all("code")[0].text for row in refused.all("tr")[1:]} == {kind.slug for kind in operation.problems}
         assert all(row.all("td")[-1].text for row in refused.all("tr")[1:])
