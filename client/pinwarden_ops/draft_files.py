@@ -27,8 +27,9 @@ MAX_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
 MAX_REASON = 1000
 _KNOWN: dict[str, tuple[str, ...]] = {
     "": (*contents.FIELDS, "lifetime_seconds"),
-    "host": ("host", "pins", "backups", "mode", "enforce_percent", "on_expiry"),
-    "pin": ("sha256", "kind"),
+    "host": ("host", "pins", "backups", "mode", "enforce_percent", "on_expiry", "certificates"),
+    "pins": ("sha256", "kind"),
+    "backups": ("sha256", "kind", "proof"),
 }
 # What a command says once, and a file that is applied again and again must not say.
 ONCE = ("reason", "force")
@@ -46,6 +47,7 @@ class Draft:
         content: what it says, as clients understand it; authority, version and times mean nothing.
         lifetime_seconds: the life that it wants, or None for the server's default.
         once: ``reason`` and ``force``, where the file may have them.
+        shown: PEM that lint looks at and nobody signs: certificates by host, proofs by host and pin.
     """
 
     name: str
@@ -53,10 +55,17 @@ class Draft:
     content: PinSet
     lifetime_seconds: int | None = None
     once: Mapping[str, Any] = field(default_factory=dict)
+    shown: Mapping[tuple[str, ...], str] = field(default_factory=dict)
 
     def body(self, *, reason: str = "", force: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return the body of a PUT; what is given here wins over what the file says."""
         body = {**contents.to_json(self.content), **self.once}
+        for host in body["hosts"]:
+            if (chain := self.shown.get((host["host"],))) is not None:
+                host["certificates"] = chain
+            for pin in host["backups"]:
+                if (proof := self.shown.get((host["host"], pin["sha256"]))) is not None:
+                    pin["proof"] = proof
         if self.lifetime_seconds is not None:
             body["lifetime_seconds"] = self.lifetime_seconds
         if reason:
@@ -82,11 +91,12 @@ def read_draft(file: Path, *, name: str | None = None, may_say_once: bool = True
     try:
         known = check_name(name or file.stem)
         _check_fields(value, may_say_once)
+        shown = _take_evidence(value)
         content = contents.parse_content(known, value)
     except MalformedError as error:
         raise _refused(file, text, value, error) from None
     once = {each: value[each] for each in ONCE if each in value}
-    return Draft(known, file, content, value.get("lifetime_seconds"), once)
+    return Draft(known, file, content, value.get("lifetime_seconds"), once, shown)
 
 
 def read_folder(folder: Path) -> list[Draft]:
@@ -183,8 +193,27 @@ def _check_fields(value: dict[str, Any], may_say_once: bool) -> None:
         _check_known(path, entry, _KNOWN["host"])
         for where in ("pins", "backups"):
             for place, pin in _each(f"{path}.{where}", entry.get(where)):
-                _check_known(place, pin, _KNOWN["pin"])
+                _check_known(place, pin, _KNOWN[where])
     _check_numbers(value)
+
+
+def _take_evidence(value: dict[str, Any]) -> dict[tuple[str, ...], str]:
+    """Take what only lint looks at out of *value*, and return it by host, or host and pin."""
+    shown: dict[tuple[str, ...], str] = {}
+    for path, host in _each("pinset.hosts", value.get("hosts")):
+        owner = str(host.get("host"))
+        if "certificates" in host:
+            shown[owner,] = _pem(host.pop("certificates"), f"{path}.certificates")
+        for place, pin in _each(f"{path}.backups", host.get("backups")):
+            if "proof" in pin:
+                shown[owner, str(pin.get("sha256"))] = _pem(pin.pop("proof"), f"{place}.proof")
+    return shown
+
+
+def _pem(value: object, path: str) -> str:
+    if not isinstance(value, str):
+        raise MalformedError(f"{path} is no text", expected="PEM, as openssl writes it", got=kind_of(value))
+    return value
 
 
 def _check_numbers(value: dict[str, Any]) -> None:

@@ -115,3 +115,42 @@ def test_a_file_that_is_too_large_is_not_read_whole(tmp_path: Path) -> None:
     file.write_text("#" * (3 << 20))
     with pytest.raises(Exception, match="too large"):
         read_draft(file)
+
+
+EVIDENCE = """
+[[hosts]]
+host = "api.example.com"
+pins = [{sha256 = "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE="}]
+backups = [{sha256 = "MjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjI=", proof = "a request"}]
+certificates = "a chain"
+"""
+
+
+def test_what_only_lint_looks_at_is_sent_and_is_no_part_of_the_content(tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text(EVIDENCE)
+    draft = read_draft(file)
+    [host] = draft.body()["hosts"]
+    assert (host["certificates"], host["backups"][0]["proof"]) == ("a chain", "a request")
+    bare = tmp_path / "bare" / "shop.toml"
+    bare.parent.mkdir()
+    bare.write_text(EVIDENCE.replace(', proof = "a request"', "").replace('certificates = "a chain"\n', ""))
+    assert said(read_draft(bare)) == said(draft)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('certificates = "a chain"', "certificates = 7", "/hosts/0/certificates: is no text"),
+        ('proof = "a request"', "proof = []", "/hosts/0/backups/0/proof: is no text"),
+        ('MTE="}]', 'MTE=", proof = "x"}]', "/hosts/0/pins/0/proof: unknown field"),
+    ],
+)
+def test_evidence_in_the_wrong_form_or_place_is_refused_by_its_place(
+    tmp_path: Path, old: str, new: str, place: str
+) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text(EVIDENCE.replace(old, new))
+    with pytest.raises(DraftRefused) as refused:
+        read_draft(file)
+    assert place in str(refused.value)

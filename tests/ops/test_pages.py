@@ -27,7 +27,7 @@ from tests.server.http.conftest import Running
 PASSWORD = "correct horse battery"
 DOCS = Path(__file__).parents[2] / "docs"
 OPERATORS, GIT = DOCS / "cli-ops.md", DOCS / "git-driven.md"
-GROUPS = ("change", "completion", "context", "login", "logout", "set", "token")
+GROUPS = ("change", "completion", "context", "login", "logout", "session", "set", "token")
 
 
 def lines(page: Path) -> list[tuple[str, int]]:
@@ -101,6 +101,9 @@ class Follower:
             return str(found["changes"][0]["id"])
         if word == "$TONIGHT":
             return format_time(datetime.now(UTC).replace(microsecond=0) + timedelta(hours=8))
+        if word == "$SESSION":
+            found = json.loads(self.shop("session", "list", "--json").stdout)["sessions"]
+            return str(found[0]["id"])
         return Path("deploy.token").read_text().split("_")[1] if word == "$ID" else word
 
 
