@@ -91,10 +91,14 @@ class Listener:
 
     def _serve_one(self) -> bool:
         """Hand the next caller to a thread of its own; False when none came."""
-        ready, _, _ = select.select([self._line, self._wake[0]], [], [])
-        if self._wake[0] in ready:
+        # Not select(), which knows no descriptor above 1,023.
+        waiting = select.poll()
+        for one in (self._line, self._wake[0]):
+            waiting.register(one, select.POLLIN)
+        ready = {descriptor for descriptor, _ in waiting.poll()}
+        if self._wake[0].fileno() in ready:
             self._wake[0].recv(_PIECE)
-        if self._line not in ready or self._stopping.is_set():
+        if self._line.fileno() not in ready or self._stopping.is_set():
             return False
         try:
             caller, _ = self._line.accept()

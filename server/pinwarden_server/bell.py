@@ -35,11 +35,11 @@ class Bell:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with self._locked():
-                if os.fstat(self._descriptor).st_size < _SIZE:
-                    os.ftruncate(self._descriptor, _SIZE)
-            self._memory = mmap.mmap(self._descriptor, _SIZE)
+            with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+b") as file:
+                with self._locked():
+                    if os.fstat(file.fileno()).st_size < _SIZE:
+                        os.ftruncate(file.fileno(), _SIZE)
+                self._memory = mmap.mmap(file.fileno(), _SIZE)
         except OSError as error:
             raise StoreUnavailable(f"the bell {path} cannot be opened: {error.strerror}") from error
         # An aligned 8-byte item is read and written in one instruction; slicing bytes would be a copy.
@@ -79,7 +79,6 @@ class Bell:
         """Let go of the file; other workers are not affected."""
         self.counter.release()
         self._memory.close()
-        os.close(self._descriptor)
 
     def _name_of(self, number: int) -> str:
         start = _HEADER + number % SLOTS * SLOT_BYTES

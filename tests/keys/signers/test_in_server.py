@@ -32,6 +32,7 @@ from pinwarden_server.store import migrate, open_store
 from tests.keys.signers.softhsm import PIN
 from tests.keys.signers.vault import TransitKey
 
+BACKUP = bytes(range(32))  # in each draft, so that none locks out who holds another
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DAY = 24 * 3600
 
@@ -68,7 +69,7 @@ def site(root_json, vault, awskms_keeper, pkcs11_keeper, tmp_path):
 
 
 def change(site, *, hosts=1):
-    draft = Draft(tuple(pinned(f"api{number}.example.com", os.urandom(32), os.urandom(32)) for number in range(hosts)))
+    draft = Draft(tuple(pinned(f"api{number}.example.com", os.urandom(32), BACKUP) for number in range(hosts)))
     current = site.store.reader.find_current("payments")
     return publish(site, "payments", draft, current.tag if current else None, Act("tester", NOW))
 
