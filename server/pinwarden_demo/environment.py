@@ -41,6 +41,7 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    tempfile.gettempdir()  # which tries, the first time, whether it can write, and would leave that file behind
     before = {number: signal.signal(number, interrupt) for number in INTERRUPTS}
     try:
         yield

@@ -33,7 +33,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("pinwarden se", ["server", "set"]),
+        ("pinwarden se", ["server", "session", "set"]),
         ("pinwarden set ro", ["rollback"]),
         ("pinwarden set put shop shop.json --re", ["--replaces", "--reason"]),
         ("pinwarden set put shop rollback --repl", ["--replaces"]),
