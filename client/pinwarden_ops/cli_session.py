@@ -10,10 +10,10 @@ import click
 
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json, print_table
-from pinwarden.errors import ConfigError, PinwardenError
+from pinwarden.errors import ConfigError
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, with_api
+from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, time_or_none, with_api
 from pinwarden_ops.errors import OpsRefused
 
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -63,7 +63,7 @@ def end(api: AdminClient, identity: str, dry_run: bool) -> None:
         return
     announce(api)
     ended = Fields(api.ask("DELETE", f"/sessions/{identity}").value, "answer")
-    since = _time_or_none(ended, "revoked_at")
+    since = time_or_none(ended, "revoked_at")
     click.echo(f"session {identity} of {printable(ended.text('owner'))} is ended since {since}")
 
 
@@ -71,12 +71,4 @@ def _row(value: object, path: str) -> tuple[str, ...]:
     fields = Fields(value, path)
     told = [printable(fields.text(name)) for name in ("id", "owner", "way", "role")]
     times = [printable(fields.text(name)) for name in ("authenticated_at", "expires_at")]
-    return (*told, printable(", ".join(fields.texts("names"))), *times, _time_or_none(fields, "revoked_at"))
-
-
-def _time_or_none(fields: Fields, name: str) -> str:
-    try:
-        return printable(fields.text(name))
-    except PinwardenError:
-        fields.get(name, type(None))
-        return "-"
+    return (*told, printable(", ".join(fields.texts("names"))), *times, time_or_none(fields, "revoked_at"))

@@ -19,13 +19,14 @@ from pinwarden.cli.refusals import say
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, with_api
+from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, time_or_none, with_api
 from pinwarden_ops.errors import OpsRefused, OpsUnavailable
 
 ROLES = ("reader", "editor", "approver", "operator", "admin")
 DAY = 24 * 3600
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _SECRET = re.compile(r"pw_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
+_HEADINGS = ("id", "owner", "role", "made by", "expires", "pin sets", "last used", "revoked", "label")
 _FACTS = ("id", "owner", "role", "created_by", "expires_at")
 
 
@@ -44,7 +45,7 @@ def list_tokens(api: AdminClient, json_wanted: bool) -> None:
     if json_wanted:
         print_json({"tokens": answer["tokens"]})
         return
-    print_table(("id", "owner", "role", "made by", "expires", "pin sets", "last used", "revoked", "label"), rows)
+    print_table(_HEADINGS, rows)
 
 
 @token.command(
@@ -176,20 +177,12 @@ def _row(value: object, path: str) -> tuple[str, ...]:
     fields = Fields(value, path)
     told = [printable(fields.text(name)) for name in _FACTS]
     names = printable(", ".join(fields.texts("names")))
-    used, revoked = (_time_or_none(fields, name) for name in ("last_used_at", "revoked_at"))
+    used, revoked = (time_or_none(fields, name) for name in ("last_used_at", "revoked_at"))
     return (*told, names, used, revoked, printable(fields.text("label")))
-
-
-def _time_or_none(fields: Fields, name: str) -> str:
-    try:
-        return printable(fields.text(name))
-    except PinwardenError:
-        fields.get(name, type(None))
-        return "-"
 
 
 def _show_one(api: AdminClient, identity: str) -> None:
     rows = [row for row in Fields(api.ask("GET", "/tokens").value, "answer").each("tokens", _row) if row[0] == identity]
     if not rows:
         raise OpsRefused(f"there is no token {identity}")
-    print_table(("id", "owner", "role", "made by", "expires", "pin sets", "last used", "revoked", "label"), rows)
+    print_table(_HEADINGS, rows)

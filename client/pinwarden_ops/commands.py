@@ -167,6 +167,15 @@ def authority_of(api: AdminClient) -> str | None:
     return printable(Fields(roots[-1], "answer.roots[-1]").text("authority")) if roots else None
 
 
+def time_or_none(fields: Fields, name: str) -> str:
+    """Return the time under *name* as a table shows it, a dash for null; MalformedError for anything else."""
+    try:
+        return printable(fields.text(name))
+    except PinwardenError:
+        fields.get(name, type(None))
+        return "-"
+
+
 def _check_authority(root: Path, found: str) -> None:
     envelope = Envelope.parse(read_public(root, limit=ENVELOPE_LIMITS[ROOT_TYPE], what="root"), expect=ROOT_TYPE)
     own = Root.parse(envelope.payload).authority

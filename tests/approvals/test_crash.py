@@ -5,9 +5,6 @@ A child is forked, arms one point, works and dies there; the oracle judges what 
 under the same Idempotency-Key, must end as if nobody had died.
 """
 
-import os
-import signal
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -33,6 +30,7 @@ from pinwarden_server.policies import set_policy
 from pinwarden_server.publishing import plan_publication
 from pinwarden_server.reviews import review_change
 from pinwarden_server.site import Act, Attempt, Published, Site
+from tests.dying import die_at
 from tests.server.domain.conftest import KEPT
 
 POINTS = {
@@ -60,19 +58,7 @@ class Stage:
 
     def die_at(self, point: str, work: Callable[[Site], object]) -> None:
         """Run *work* in a child that must be killed at *point*."""
-        child = os.fork()
-        if child == 0:
-            try:
-                site = self._site()
-                failpoints.arm(point)
-                work(site)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(1)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status), f"{point} was never reached"
-        assert os.WTERMSIG(status) == signal.SIGKILL
+        die_at(point, self._site, work)
         self.use(self.check)
 
     def by(self, person: str) -> Act:

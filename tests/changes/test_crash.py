@@ -6,8 +6,6 @@ under the same Idempotency-Key, must end as if nobody had died.
 """
 
 import os
-import signal
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +29,7 @@ from pinwarden_server.node import open_site
 from pinwarden_server.publishing import plan_publication
 from pinwarden_server.site import Act, Attempt, Published, Site
 from pinwarden_server.store import ChangeRow
+from tests.dying import die_at
 from tests.server.domain.conftest import KEPT
 
 if TYPE_CHECKING:
@@ -64,19 +63,7 @@ class Stage:
 
     def die_at(self, point: str, work: Callable[[Site], object]) -> None:
         """Run *work* in a child that must be killed at *point*."""
-        child = os.fork()
-        if child == 0:
-            try:
-                site = self.site()
-                failpoints.arm(point)
-                work(site)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(1)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status), f"{point} was never reached"
-        assert os.WTERMSIG(status) == signal.SIGKILL
+        die_at(point, self.site, work)
 
     def by(self, key: str) -> Act:
         return Act("token:test", self.now, Attempt.of(f"{key}-{self.now.timestamp():.0f}", "POST", "/x", None, b""))
