@@ -18,7 +18,6 @@ from pinwarden_server.drafts import AT_ONCE, Draft, Manner, RenewalDraft, Rollba
 from pinwarden_server.errors import BadDraft, Conflict, NotFound, StaleVersion, Tag, Violation
 from pinwarden_server.founding import reconcile_pinset
 from pinwarden_server.publication import Change
-from pinwarden_server.safety import held_version
 from pinwarden_server.signing import (
     Ground,
     Pair,
@@ -288,13 +287,12 @@ def draft_content(site: Site, ground: Ground, draft: Draft, now: datetime) -> Pi
 def surroundings(site: Site, ground: Ground, content: PinSet) -> rules.Surroundings:
     """Return what lint judges the draft against, the versions that clients may hold included."""
     lifetime = int((content.expires - content.issued).total_seconds())
-    held = site.store.reader.held(ground.name, content.issued - MAX_CLOCK_SKEW) if ground.current else []
     return rules.Surroundings(
         own_hosts=site.policy.own_hosts,
         lifetime_seconds=lifetime,
         grant=grant_of(ground),
         current=PinSet.parse(ground.current.pinset.payload) if ground.current else None,
-        held=tuple(map(held_version, held)),
+        held=site.held.of(ground.name, content.issued - MAX_CLOCK_SKEW) if ground.current else (),
     )
 
 

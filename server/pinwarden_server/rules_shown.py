@@ -13,7 +13,6 @@ from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import Violation
 from pinwarden_server.evidence import Evidence
 from pinwarden_server.rules_draft import Rule, Surroundings, pins_of
-from pinwarden_server.safety import keys_of
 
 
 def _each(draft: Draft) -> Iterator[tuple[str, Host, Evidence]]:
@@ -46,11 +45,12 @@ def _backups_in_chain(draft: Draft, around: Surroundings) -> Iterator[Violation]
 
 
 def _unproven(draft: Draft, around: Surroundings) -> Iterator[Violation]:
-    known = {key for held in around.held for host in held.hosts for key in keys_of(host)}
+    backups = {backup.sha256 for host in draft.hosts for backup in host.backups}
+    new = backups.difference(*(held.every_key for held in around.held))
     for number, host in enumerate(draft.hosts):
         proofs = draft.evidence[number].proofs if draft.evidence else ()
         proven = {backup.sha256 for backup, proof in zip(host.backups, proofs, strict=False) if proof}
-        open_ = [backup for backup in host.backups if backup.sha256 not in proven | known]
+        open_ = [backup for backup in host.backups if backup.sha256 in new - proven]
         if open_:
             them = "a backup" if len(open_) == 1 else f"{len(open_)} backups"
             yield Violation(

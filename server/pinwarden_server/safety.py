@@ -10,30 +10,41 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from functools import lru_cache
+from itertools import chain as chained
 from typing import NamedTuple
 
 from pinwarden.documents import Host, PinSet
-from pinwarden.envelope import PINSET_TYPE, Envelope
 from pinwarden.hosts import PatternIndex
 from pinwarden.trust import MAX_CLOCK_SKEW
 
 Tag = tuple[int, int]
-_REMEMBERED_BYTES = 16 * 1024  # a publication looks at every version that may be held, and most it has seen before
 
 
 class HostKeys(NamedTuple):
-    """A host entry, and the keys of which holders want one; None: they only report."""
+    """
+    What a document wants of one host.
+
+    Attributes:
+        keys: those of which holders want one; None: they only report.
+        authorities: those that may be a CA's; of these a chain can show several.
+    """
 
     host: Host
     keys: frozenset[bytes] | None
+    authorities: frozenset[bytes]
 
     @classmethod
     def of(cls, host: Host) -> "HostKeys":
         """Return *host* with its keys; a backup satisfies like a pin."""
-        return cls(host, keys_of(host) if host.mode == "enforce" else None)
+        authorities = frozenset(pin.sha256 for pin in (*host.pins, *host.backups) if pin.kind == "ca")
+        return cls(host, keys_of(host) if host.mode == "enforce" else None, authorities)
 
 
-@dataclass(frozen=True, slots=True)
+# Versions of one pin set say the same of most hosts; they share it.
+_keys_at = lru_cache(maxsize=16 * 1024)(HostKeys.of)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class HeldVersion:
     """
     A document as its holders enforce it.
@@ -41,6 +52,8 @@ class HeldVersion:
     Attributes:
         tag: epoch and version.
         until: from then on no client takes it any more: its expiry, and what spec V5 allows a late clock.
+        every_key: of all its hosts, whether they are enforced or not.
+        fingerprint: alike for versions that say the same, and nearly always another for those that do not.
     """
 
     tag: Tag
@@ -48,6 +61,8 @@ class HeldVersion:
     hosts: tuple[Host, ...]
     deny: frozenset[bytes]
     index: PatternIndex[HostKeys]
+    every_key: frozenset[bytes]
+    fingerprint: int
 
     @classmethod
     def of(cls, document: PinSet) -> "HeldVersion":
@@ -58,7 +73,11 @@ class HeldVersion:
     @classmethod
     def made_of(cls, hosts: tuple[Host, ...], deny: Iterable[bytes], *, tag: Tag, until: datetime) -> "HeldVersion":
         """Return what holders of that content would enforce."""
-        return cls(tag, until, hosts, frozenset(deny), PatternIndex((host.host, HostKeys.of(host)) for host in hosts))
+        denied, entries = frozenset(deny), [_keys_at(host) for host in hosts]
+        hosts = tuple(each.host for each in entries)
+        index = PatternIndex((each.host.host, each) for each in entries)
+        every_key = frozenset[bytes]().union(*map(keys_of, hosts))
+        return cls(tag, until, hosts, denied, index, every_key, hash((hosts, denied)))
 
     def keys(self, name: str) -> frozenset[bytes] | None:
         """Return the keys of which holders want one from *name*; None: they take any, or only report."""
@@ -74,6 +93,10 @@ class HeldVersion:
         """Tell whether every holder connects to a *name* that shows the validated keys *chain* (spec E2, E3)."""
         keys, shown = self.keys(name), frozenset(chain)
         return keys is None or (self.deny.isdisjoint(shown) and not keys.isdisjoint(shown))
+
+    def says_the_same(self, other: "HeldVersion") -> bool:
+        """Tell whether holders of *other* enforce the same."""
+        return self.fingerprint == other.fingerprint and (self.hosts, self.deny) == (other.hosts, other.deny)
 
 
 class Trouble(Enum):
@@ -110,18 +133,6 @@ class LockOut:
         return max(each.until for each in self.held)
 
 
-def held_version(envelope: bytes) -> HeldVersion:
-    """Return the stored pin set in *envelope* as its holders enforce it; remembers those that are not large."""
-    return _small(envelope) if len(envelope) <= _REMEMBERED_BYTES else _read(envelope)
-
-
-def _read(envelope: bytes) -> HeldVersion:
-    return HeldVersion.of(PinSet.parse(Envelope.parse(envelope, expect=PINSET_TYPE).payload))
-
-
-_small = lru_cache(maxsize=1024)(_read)
-
-
 def keys_of(host: Host) -> frozenset[bytes]:
     """Return every key that satisfies *host*; a backup satisfies like a pin."""
     return frozenset(pin.sha256 for pin in (*host.pins, *host.backups))
@@ -134,19 +145,34 @@ def common_keys(documents: Iterable[HeldVersion], name: str) -> frozenset[bytes]
     A chain has one leaf and may have any of the CAs; keys that somebody denies are in none. Where the CAs that are
     pinned already satisfy everybody, those are the answer, and the leaf is free.
     """
-    enforcing = [each for each in documents if each.keys(name) is not None]
-    denied = frozenset().union(*(each.deny for each in enforcing))
-    authorities = _authorities(enforcing, name) - denied
-    unsatisfied = [keys for each in enforcing if (keys := each.keys(name) or frozenset()).isdisjoint(authorities)]
+    return _common(_enforcing(documents, name))
+
+
+class _Stance(NamedTuple):
+    """A version whose holders enforce pins at the name in question, and which."""
+
+    held: HeldVersion
+    keys: frozenset[bytes]
+    authorities: frozenset[bytes]
+
+
+def _enforcing(documents: Iterable[HeldVersion], name: str) -> list[_Stance]:
+    found = ((each, each.index.find(name)) for each in documents)
+    return [_Stance(each, at.keys, at.authorities) for each, at in found if at is not None and at.keys is not None]
+
+
+def _common(stances: Sequence[_Stance]) -> frozenset[bytes] | None:
+    denied = _denied(stances)
+    authorities = frozenset[bytes]().union(*(each.authorities for each in stances)) - denied
+    unsatisfied = [each.keys for each in stances if each.keys.isdisjoint(authorities)]
     if not unsatisfied:
         return authorities
     leaves = frozenset.intersection(*unsatisfied) - denied
     return leaves | authorities if leaves else None
 
 
-def _authorities(documents: Iterable[HeldVersion], name: str) -> frozenset[bytes]:
-    hosts = (each.host(name) for each in documents)
-    return frozenset(pin.sha256 for host in hosts if host for pin in (*host.pins, *host.backups) if pin.kind == "ca")
+def _denied(stances: Iterable[_Stance]) -> frozenset[bytes]:
+    return frozenset[bytes]().union(*(each.held.deny for each in stances))
 
 
 def lock_outs(
@@ -173,57 +199,71 @@ def lock_outs(
         if found is None:
             continue
         trouble, cut = found
-        told_of = (trouble, pattern if number is None else number, tuple(each.tag for each in cut))
+        held_by = tuple(each.held for each in cut)
+        told_of = (trouble, pattern if number is None else number, tuple(each.tag for each in held_by))
         if told_of not in told:
             told.add(told_of)
-            safe = common_keys([draft, *cut], name) or frozenset()
-            yield LockOut(trouble, host.host if host else pattern, number, tuple(cut), safe)
+            safe = _common([*_enforcing([draft], name), *cut]) or frozenset()
+            yield LockOut(trouble, host.host if host else pattern, number, held_by, safe)
 
 
 def _at(
     draft: HeldVersion, versions: list[HeldVersion], in_force: HeldVersion | None, name: str, chain: frozenset[bytes]
-) -> tuple[Trouble, list[HeldVersion]] | None:
-    enforcing = [each for each in versions if each.keys(name) is not None]
+) -> tuple[Trouble, list[_Stance]] | None:
+    stances = _enforcing(versions, name)
     host = draft.host(name)
-    if not enforcing:
+    if not stances:
         return None
     if host is None:
-        return (Trouble.RELEASED, enforcing) if in_force and in_force.host(name) else None
-    without = [each for each in enforcing if not _meet(each, draft, name)]
-    before = [each for each in without if in_force and not _meet(each, in_force, name)]
-    if removed := [each for each in without if each not in before]:
-        return Trouble.REMOVED, removed
-    together = [each for each in enforcing if each not in before]
-    if together and common_keys([*together, draft], name) is None and common_keys(together, name) is not None:
-        return Trouble.DIVIDED, together
-    if before:
-        return Trouble.APART, before
-    unknown = [each for each in enforcing if not _knows(each, name, host, chain)]
+        return (Trouble.RELEASED, stances) if in_force and in_force.host(name) else None
+    drafted = _enforcing([draft], name)
+    # Nearly always some key suits everybody, and nobody has to be asked alone.
+    if not frozenset.intersection(*(each.keys for each in (*drafted, *stances))) - _denied([*drafted, *stances]):
+        found = _cut_off(drafted, stances, _enforcing([in_force], name) if in_force else None)
+        if found is not None:
+            return found
+    in_service = frozenset(pin.sha256 for pin in host.pins)
+    unknown = [each for each in stances if not _knows(each, host, in_service, chain)]
     return (Trouble.UNKNOWN, unknown) if unknown else None
 
 
-def _meet(one: HeldVersion, other: HeldVersion, name: str) -> bool:
-    mine, theirs = one.keys(name), other.keys(name)
-    if mine is not None and theirs is not None and (mine & theirs) - one.deny - other.deny:
-        return True  # nearly always, and CAs need not be looked at
-    return common_keys([one, other], name) is not None
+def _cut_off(
+    drafted: list[_Stance], stances: list[_Stance], in_force: list[_Stance] | None
+) -> tuple[Trouble, list[_Stance]] | None:
+    removed, before, together = [], [], []
+    for each in stances:
+        if _common([each, *drafted]) is not None:
+            together.append(each)
+        elif in_force is not None and _common([each, *in_force]) is None:
+            before.append(each)
+        else:
+            removed.append(each)
+    if removed:
+        return Trouble.REMOVED, removed
+    if together and _common([*together, *drafted]) is None and _common(together) is not None:
+        return Trouble.DIVIDED, together
+    return (Trouble.APART, before) if before else None
 
 
-def _knows(holder: HeldVersion, name: str, host: Host, chain: frozenset[bytes]) -> bool:
+def _knows(holder: _Stance, host: Host, in_service: frozenset[bytes], chain: frozenset[bytes]) -> bool:
+    """Tell whether *holder* accepts *chain* or, where that is not known, a leaf in service behind all CAs that are."""
+    deny = holder.held.deny
     if chain:
-        return holder.accepts(name, chain)
-    authorities = [pin.sha256 for pin in host.pins if pin.kind == "ca" and pin.sha256 not in holder.deny]
-    return any(holder.accepts(name, [pin.sha256, *authorities]) for pin in host.pins)
+        return deny.isdisjoint(chain) and not holder.keys.isdisjoint(chain)
+    if not deny:
+        return not holder.keys.isdisjoint(in_service)
+    authorities = {pin.sha256 for pin in host.pins if pin.kind == "ca"} - deny
+    return any(key not in deny and not holder.keys.isdisjoint({key, *authorities}) for key in in_service)
 
 
 def _distinct(held: Sequence[HeldVersion]) -> list[HeldVersion]:
     # A renewal says the same again: of versions that say the same, the one that lives longest speaks for all.
-    newest: dict[tuple[tuple[Host, ...], frozenset[bytes]], HeldVersion] = {}
-    for each in held:
-        known = newest.get((each.hosts, each.deny))
-        if known is None or (each.until, each.tag) > (known.until, known.tag):
-            newest[each.hosts, each.deny] = each
-    return sorted(newest.values(), key=lambda each: each.tag, reverse=True)
+    kept: dict[int, list[HeldVersion]] = {}
+    for each in sorted(held, key=lambda each: (each.until, each.tag), reverse=True):
+        alike = kept.setdefault(each.fingerprint, [])
+        if not any(map(each.says_the_same, alike)):
+            alike.append(each)
+    return sorted(chained.from_iterable(kept.values()), key=lambda each: each.tag, reverse=True)
 
 
 def _names(documents: Iterable[HeldVersion]) -> Iterator[tuple[str, str]]:
@@ -234,7 +274,7 @@ def _names(documents: Iterable[HeldVersion]) -> Iterator[tuple[str, str]]:
     ``*`` itself. ``**.`` covers its own name, one label more and any number more.
     """
     seen: set[str] = set()
-    for pattern in (host.host for document in documents for host in document.hosts):
+    for pattern in dict.fromkeys(host.host for document in documents for host in document.hosts):
         base = pattern.removeprefix("**.")
         names = (base, f"*.{base}", f"*.*.{base}") if base != pattern else (pattern,)
         for name in names:

@@ -14,6 +14,7 @@ from typing import Any
 from pinwarden.strict_json import encode, format_time, parse_time
 from pinwarden_server.bell import Bell
 from pinwarden_server.errors import BadDraft, Tag, Violation
+from pinwarden_server.held_versions import HeldVersions
 from pinwarden_server.published_tree import PublishedTree
 from pinwarden_server.signers import Signers
 from pinwarden_server.store import Store
@@ -40,13 +41,17 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One node: its store, its tree, its bell, its keys."""
+    """One node: its store, its tree, its bell, its keys, and what it remembers of its store."""
 
     store: Store
     tree: PublishedTree
     bell: Bell
     signers: Signers = field(default_factory=Signers)
     policy: Policy = Policy()
+    held: HeldVersions = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "held", HeldVersions(self.store.reader))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pinwarden_server.store.schema import _config
 if TYPE_CHECKING:
     from conftest import Office, Town
 
-LAST = "0007_checkpoints"
+LAST = "0008_held_versions"
 NEW = {"changes", "change_signatures", "change_approvals", "change_reviews", "history"}
 LATER = {"unsettled", "checkpoints", "sessions", "one_time_links", "accounts", "used_id_tokens"}
 

@@ -193,7 +193,7 @@ def test_a_database_of_the_version_before_gets_the_same_history(house: House) ->
     before, url = rows(house), house.installation.settings().database_url
     assert len(before) == 4
     step(url, "0002", down=True)
-    assert migrate(url) == "0007_checkpoints"
+    assert migrate(url) == "0008_held_versions"
     assert rows(house) == before
 
 

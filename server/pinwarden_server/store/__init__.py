@@ -15,6 +15,7 @@ from pinwarden_server.store.rows import (
     Current,
     Summary,
     TokenRow,
+    VersionKey,
     VersionRow,
 )
 from pinwarden_server.store.schema import check_schema, migrate, schema_head, schema_of
@@ -35,6 +36,7 @@ __all__ = [
     "Summary",
     "TokenRow",
     "Transaction",
+    "VersionKey",
     "VersionRow",
     "Writer",
     "check_schema",

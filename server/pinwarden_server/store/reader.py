@@ -4,12 +4,12 @@ Everything that the server asks of its store, on connections that cannot write.
 It may import ``tables`` and SQLAlchemy. It returns values, never rows that could be written back, and judges nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, and_, func, select
+from sqlalchemy import Connection, Engine, Select, and_, func, select, tuple_
 
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.history import SEGMENT_ENTRIES, Entry
@@ -26,6 +26,7 @@ from pinwarden_server.store.rows import (
     Current,
     Summary,
     TokenRow,
+    VersionKey,
     VersionRow,
     as_checkpoint,
     as_current,
@@ -148,11 +149,21 @@ class Reader:
         with self._look() as connection:
             return [as_version(row) for row in connection.execute(query.order_by(versions.c.version.desc()))]
 
-    def held(self, name: str, since: datetime) -> list[bytes]:
-        """Return the envelopes of the versions of *name* that expire after *since*, as they are stored."""
-        query = select(versions.c.envelope).where(is_text(versions.c.name, name), versions.c.expires > since)
+    def held(self, name: str, since: datetime) -> list[VersionKey]:
+        """Return which versions of *name* expire after *since*."""
+        columns = versions.c.name, versions.c.epoch, versions.c.version, versions.c.expires
+        query = select(*columns).where(is_text(versions.c.name, name), versions.c.expires > since)
         with self._look() as connection:
-            return list(connection.execute(query).scalars())
+            return [VersionKey(*row) for row in connection.execute(query)]
+
+    def envelopes(self, keys: Sequence[VersionKey]) -> dict[VersionKey, bytes]:
+        """Return the envelope of each of *keys*, which exist, as it is stored."""
+        columns = versions.c.name, versions.c.epoch, versions.c.version
+        query = select(*columns, versions.c.expires, versions.c.envelope).where(
+            tuple_(*columns).in_([key[:3] for key in keys])
+        )
+        with self._look() as connection:
+            return {VersionKey(*row[:4]): row[4] for row in connection.execute(query)}
 
     def roots(self) -> tuple[Envelope, ...]:
         """Return every root, version 1 first; none before the authority was founded."""

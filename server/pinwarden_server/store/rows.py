@@ -7,7 +7,7 @@ It may import documents and SQLAlchemy's row type. It never queries.
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
@@ -42,6 +42,15 @@ class Current:
     def timestamp_version(self) -> int:
         """The timestamp's version."""
         return self.timestamp_tag[1]
+
+
+class VersionKey(NamedTuple):
+    """What no two versions of one store have in common, and what never changes."""
+
+    name: str
+    epoch: int
+    version: int
+    expires: datetime
 
 
 @dataclass(frozen=True, slots=True)

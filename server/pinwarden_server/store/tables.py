@@ -151,6 +151,8 @@ versions = Table(
     Column("reason", Words(), nullable=False),
     Column("forced", Words(), nullable=False),
     Column("audit_seq", Whole, ForeignKey("audit.seq"), nullable=False),
+    # Each publication asks which versions have not expired; this answers it without a look at any document.
+    Index("ix_versions_held", "name", "expires", "epoch", "version"),
 )
 
 # The public list of versions (spec H1 to H4), one row for each: a publication needs the hash of the last one, and every

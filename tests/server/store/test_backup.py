@@ -171,7 +171,10 @@ DAMAGES: dict[str, Callable[[Lines], Lines]] = {
     "no JSON": lambda lines: [b"\x00\xff\n"],
     "nothing": lambda lines: [],
     "another format version": lambda lines: [lines[0].replace(b'"version":1', b'"version":2'), *lines[1:]],
-    "another schema": lambda lines: [lines[0].replace(b'"schema":"0007_checkpoints"', b'"schema":"0002"'), *lines[1:]],
+    "another schema": lambda lines: [
+        lines[0].replace(b'"schema":"0008_held_versions"', b'"schema":"0002"'),
+        *lines[1:],
+    ],
     "a line that is no row": lambda lines: [lines[0], b"[1]\n", *lines[1:]],
     "a row of no table": lambda lines: [lines[0], b'{"table":"sqlite_master","row":{}}\n', *lines[1:]],
 }

@@ -344,7 +344,7 @@ def test_a_store_is_used_again_after_it_was_closed(store: Store) -> None:
     publish(store, "payments")
     store.close()
     assert [line.name for line in store.reader.pinsets()] == ["payments"]
-    assert migrate(store.url) == "0007_checkpoints"
+    assert migrate(store.url) == "0008_held_versions"
     again = open_store(store.url)
     assert again.reader.current("payments") == store.reader.current("payments")
     again.close()

@@ -99,7 +99,16 @@ def fill(store: Store) -> None:
 
 
 def test_the_steps_have_one_line_of_descent() -> None:
-    assert REVISIONS == ["0001", "0002", "0003", "0004", "0005", "0006_logins", "0007_checkpoints"]
+    assert REVISIONS == [
+        "0001",
+        "0002",
+        "0003",
+        "0004",
+        "0005",
+        "0006_logins",
+        "0007_checkpoints",
+        "0008_held_versions",
+    ]
 
 
 def test_the_steps_make_exactly_the_tables_that_queries_are_built_from(store: Store) -> None:
