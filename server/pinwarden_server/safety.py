@@ -222,8 +222,12 @@ def _at(
         found = _cut_off(drafted, stances, _enforcing([in_force], name) if in_force else None)
         if found is not None:
             return found
-    in_service = frozenset(pin.sha256 for pin in host.pins)
-    unknown = [each for each in stances if not _knows(each, host, in_service, chain)]
+    if chain:
+        unknown = [each for each in stances if not _accepts(each, chain)]
+    else:
+        authorities = frozenset(pin.sha256 for pin in host.pins if pin.kind == "ca")
+        leaves = frozenset(pin.sha256 for pin in host.pins) - authorities
+        unknown = [each for each in stances if not _accepts_some(each, leaves, authorities)]
     return (Trouble.UNKNOWN, unknown) if unknown else None
 
 
@@ -245,15 +249,14 @@ def _cut_off(
     return (Trouble.APART, before) if before else None
 
 
-def _knows(holder: _Stance, host: Host, in_service: frozenset[bytes], chain: frozenset[bytes]) -> bool:
-    """Tell whether *holder* accepts *chain* or, where that is not known, a leaf in service behind all CAs that are."""
-    deny = holder.held.deny
-    if chain:
-        return deny.isdisjoint(chain) and not holder.keys.isdisjoint(chain)
-    if not deny:
-        return not holder.keys.isdisjoint(in_service)
-    authorities = {pin.sha256 for pin in host.pins if pin.kind == "ca"} - deny
-    return any(key not in deny and not holder.keys.isdisjoint({key, *authorities}) for key in in_service)
+def _accepts(stance: _Stance, chain: frozenset[bytes]) -> bool:
+    return stance.held.deny.isdisjoint(chain) and not stance.keys.isdisjoint(chain)
+
+
+def _accepts_some(stance: _Stance, leaves: frozenset[bytes], authorities: frozenset[bytes]) -> bool:
+    """Tell whether holders accept one of *leaves*, if there are any, behind any of *authorities*."""
+    # Nobody denies a key that he pins (spec V8), so a leaf that they want is not denied.
+    return not stance.keys.isdisjoint(leaves | authorities) and not (leaves and leaves <= stance.held.deny)
 
 
 def _distinct(held: Sequence[HeldVersion]) -> list[HeldVersion]:

@@ -171,10 +171,45 @@ def test_holders_that_the_version_in_force_has_cut_off_already_are_not_the_draft
     assert told(version(3, host(A, backups=(B,))), *world, current=2) == [("REMOVED", [2])]
 
 
+def test_where_the_version_in_force_is_held_by_nobody_any_more_the_draft_is_blamed():
+    world = version(1, host(A, backups=(B,))), version(2, host(C, backups=(D,)))
+    assert told(version(3, host(D, backups=(C,))), *world, current=3) == [("REMOVED", [1])]
+
+
 def test_a_denied_key_serves_nobody():
     before = version(1, host(A, backups=(B,)))
     draft = version(2, host(A, backups=(B, C)), deny=(A.sha256, B.sha256))
     assert told(draft, before) == [("REMOVED", [1])]
+
+
+def test_a_key_in_service_that_holders_deny_is_unknown_to_them_whatever_ca_is_behind_it():
+    authority, other = AUTHORITIES
+    before = version(1, host(authority, backups=(B,)), deny=(A.sha256,))
+    assert told(version(2, host(A, authority, backups=(B,))), before) == [("UNKNOWN", [1])]
+    assert told(version(2, host(A, C, authority, backups=(B,))), before) == []
+    assert told(version(2, host(authority, backups=(B,))), before) == []
+    before = version(1, host(authority, backups=(B,)), deny=(other.sha256,))
+    assert told(version(2, host(authority, other, backups=(B,))), before) == []
+
+
+def test_the_chain_that_is_shown_is_judged_in_place_of_what_is_said_to_be_in_service():
+    before = version(1, host(A, backups=(B,)), deny=(AUTHORITIES[0].sha256,))
+    draft = version(2, host(A, backups=(B,)))
+    for shown, expected in (
+        ([A], []),
+        ([A, AUTHORITIES[1]], []),
+        ([A, AUTHORITIES[0]], [Trouble.UNKNOWN]),
+        ([C], [Trouble.UNKNOWN]),
+        ([], []),
+    ):
+        chain_ = frozenset(pin.sha256 for pin in shown)
+        assert [found.trouble for found in lock_outs(draft, [before], (1, 1), [chain_])] == expected, shown
+
+
+def test_versions_that_say_something_else_are_told_apart_even_under_one_fingerprint():
+    world = [replace(version(1, host(A, backups=(B,))), fingerprint=7), replace(version(2, host(C)), fingerprint=7)]
+    assert told(version(3, host(B)), *world, current=2) == [("REMOVED", [2])]
+    assert told(version(3, host(C)), *world, current=1) == [("REMOVED", [1])]
 
 
 def test_holders_that_only_report_refuse_nothing():
