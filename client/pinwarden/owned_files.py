@@ -63,9 +63,7 @@ def read(path: Path, limit: int) -> bytes:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock that belongs to *path*; OSError when another process holds it for too long."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    descriptor = os.open(path.with_suffix(".lock"), flags, 0o600)
+    descriptor = _open_lock(path.with_suffix(".lock"))
     try:
         _lock(descriptor)
         yield
@@ -76,6 +74,15 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _open_lock(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:  # the folder, at the first write
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)
+
+
 def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
     """
     Write *content* beside *path* and rename it there; the caller holds the lock.
@@ -84,9 +91,12 @@ def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
         durable: wait for the disk. Without it, a power cut may leave an empty file, or none.
     """
     temporary = path.parent / f".{path.name}.new"
-    temporary.unlink(missing_ok=True)  # of a process that was killed between writing and renaming
     try:
-        _write_new(temporary, content, durable=durable)
+        try:
+            _write_new(temporary, content, durable=durable)
+        except FileExistsError:  # of a process that was killed between writing and renaming
+            temporary.unlink()
+            _write_new(temporary, content, durable=durable)
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -126,13 +136,16 @@ def _distrust(facts: os.stat_result, limit: int) -> str | None:
 
 def _write_new(path: Path, content: bytes, *, durable: bool) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
         failpoints.hit("cache.temp-written")
         if durable:
             os.fsync(descriptor)
         failpoints.hit("cache.synced")
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -252,8 +252,7 @@ class FailingOs:
         monkeypatch.setattr(os, operation, call)
 
 
-# mkdir is forgiven where the folder is there already; every other failure must cost the persistence.
-@pytest.mark.parametrize("operation", ["open", "fsync", "replace", "mkdir", "unlink", "fstat", "close"])
+@pytest.mark.parametrize("operation", ["open", "write", "fsync", "replace", "unlink", "fstat", "close"])
 def test_an_update_is_in_force_and_the_old_file_whole_when_a_step_of_writing_fails(
     operation: str, desk: Desk, server: Any, authority: Any, make_client: Any, monkeypatch: Any
 ) -> None:
@@ -261,6 +260,8 @@ def test_an_update_is_in_force_and_the_old_file_whole_when_a_step_of_writing_fai
     for number in range(1, 30):
         client = make_client()
         old = desk.path.read_bytes()
+        if operation == "unlink":
+            (desk.folder / f".{desk.path.name}.new").write_bytes(b"of a process that was killed")
         authority.publish({HOST: [os.urandom(32), b"2" * 32]})
         server.serve(authority)
         with monkeypatch.context() as patch:
@@ -282,7 +283,31 @@ def test_an_update_is_in_force_and_the_old_file_whole_when_a_step_of_writing_fai
             break
         counts.append(status.persist_failed)
     assert 0 < len(counts) < 29
-    assert set(counts) == ({0} if operation == "mkdir" else {1})
+    assert set(counts) == {1}
+
+
+def test_a_system_that_takes_a_few_bytes_at_a_time_gets_the_whole_file(
+    desk: Desk, authority: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    authority.publish({HOST: [b"4" * 32, b"2" * 32]})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:100]))
+        desk.keep(authority.bundle())
+    kept = desk.start().adopted_pinset
+    assert kept is not None
+    assert kept.document.version == authority.pinset_version
+
+
+def test_a_folder_that_cannot_be_made_costs_the_persistence_and_nothing_else(
+    server: Any, authority: Any, make_client: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "occupied").write_bytes(b"")
+    client = make_client(cache=tmp_path / "occupied" / "cache")
+    server.serve(authority)
+    status = client.refresh()
+    assert (status.version, status.persist_failed) == (authority.pinset_version, 1)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["occupied"]
 
 
 def run_apart(body: str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -43,6 +43,8 @@ NETWORK = [
     files("C3", "a lock without an end", "            if time.monotonic() >= end:", "            if False:"),
     files("C3", "a file that everyone may read and write", "os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)", "os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)"),
     files("C3", "a half-written file after a failure", "        with suppress(OSError):\n            temporary.unlink(missing_ok=True)\n        raise", "        raise"),
+    files("C3", "a file written in part", "        while left:", "        if left:"),
+    files("C3", "what a killed process left, for ever in the way", "        except FileExistsError:", "        except ZeroDivisionError:"),
     cache("C1", "a cache of another format", '    if value.get("format") != FORMAT:', "    if False:"),
     cache("C1", "a damaged cache that ends the start", "        except UntrustedError as error:\n            log.warning(\"cache %s is damaged", "        except ConfigError as error:\n            log.warning(\"cache %s is damaged"),
     cache("C1", "a cache that cannot be read, as another error", "        except OSError as error:\n            log.warning(\"cache %s cannot be read", "        except ConfigError as error:\n            log.warning(\"cache %s cannot be read"),
