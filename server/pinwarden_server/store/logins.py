@@ -18,7 +18,7 @@ from pinwarden_server.store.reader import Reader
 from pinwarden_server.store.tables import accounts, is_text, one_time_links, sessions, used_id_tokens
 from pinwarden_server.store.writer import Transaction
 
-# Longer than a change waits for its time and its approvals: a revoked session takes back what it approved.
+# Longer than a change waits for its time and its approvals: what a session approved counts while the session is known.
 KEPT_AFTER_THE_END = timedelta(days=62)
 
 
