@@ -71,6 +71,18 @@ def test_an_approval_counts_on_when_its_session_ended_by(desk: "Desk", end: Call
     assert desk.change(number)["published_as"] == desk.in_force() != "1.1"
 
 
+@pytest.mark.parametrize(("end", "says"), [(log_out, "2 of 2 approvals"), (revoke, "1 of 2 approvals")])
+def test_what_a_session_was_worth_is_known_for_as_long_as_what_it_approved(
+    desk: "Desk", end: Callable[["Desk", str], None], says: str
+) -> None:
+    number, token = desk.propose("next", "spare"), log_in(desk, "anna")
+    assert [desk.approve(number, "ben").status_code, desk.approve(number, "", token=token).status_code] == [202, 200]
+    end(desk, token)
+    desk.clock.advance(days=80)
+    desk.tick()
+    assert desk.change(number)["approved"]["says"] == says
+
+
 @pytest.mark.parametrize("end", REVOKING)
 def test_a_session_takes_its_approval_back_when_it_was_ended_by(
     desk: "Desk", end: Callable[["Desk", str], None]

@@ -89,8 +89,7 @@ def unrevoked(connection: Connection, actors: set[str]) -> set[str]:
     """
     Return those of *actors* whose token or session was not revoked.
 
-    One that is not in the store may have been: a restore brings no session back, and some changes wait for longer than
-    ended sessions are kept.
+    One that is not in the store may have been: a restore brings no session back.
     """
     good = {actor for actor in actors if not actor.startswith((_BY_TOKEN, _BY_SESSION))}
     for table, kind in ((tokens, _BY_TOKEN), (sessions, _BY_SESSION)):
