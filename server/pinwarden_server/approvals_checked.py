@@ -10,7 +10,7 @@ from hashlib import sha256
 from pinwarden_server.change_drafts import ApprovalDraft
 from pinwarden_server.errors import ApprovalRefused, Violation
 from pinwarden_server.site import Act
-from pinwarden_server.store import ChangeApproval, ChangeRow
+from pinwarden_server.store import ChangeApproval, ChangeRow, person_of
 from pinwarden_server.tags import format_tag
 
 
@@ -39,7 +39,7 @@ def checked_approval(row: ChangeRow, draft: ApprovalDraft, by: Act) -> ChangeApp
 
 def check_other_person(row: ChangeRow, by: Act) -> None:
     """Return when another person than the author of *row* asks; ApprovalRefused."""
-    if by.person == row.owner:
+    if by.person == person_of(row.owner):
         raise refused(
             f"change {row.id} is your own",
             "",

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from pinwarden import failpoints
 from pinwarden.strict_json import encode
 from pinwarden_server import audit, history
+from pinwarden_server.approvals_checked import approval_detail
 from pinwarden_server.errors import (
     ApprovalsMissing,
     ChangeClosed,
@@ -26,7 +27,7 @@ from pinwarden_server.publication import Change, audit_detail, review_row, times
 from pinwarden_server.published_tree import PublicFile
 from pinwarden_server.signing import Ground, Pair
 from pinwarden_server.site import Act, Published, Site
-from pinwarden_server.store import Transaction
+from pinwarden_server.store import ChangeApproval, ChangeRow, Transaction
 from pinwarden_server.tags import format_tag
 
 STEPS = (
@@ -230,13 +231,20 @@ def _close(transaction: Transaction, change: Change, pair: Pair, by: Act) -> Cha
         found.id, "published", at=by.at, by=by.actor, reason=reason, published_as=tag
     ):
         raise closed(change.waited, found.state if found else "unknown")
-    last, approvers = change.last_approval, found.approvers
     if change.last_signature:
         transaction.append_change_signature(found.id, change.last_signature)
-    if last:
-        transaction.put_approval(found.id, last)
-        approvers |= {last.owner}
-    return replace(change, approvers=tuple(sorted(approvers)))
+    if change.last_approval:
+        found = _with_last_approval(transaction, found, change.last_approval, by)
+    return replace(change, approvers=tuple(sorted(found.approvers)))
+
+
+def _with_last_approval(transaction: Transaction, row: ChangeRow, last: ChangeApproval, by: Act) -> ChangeRow:
+    """Keep and audit *last* as the approvals before it were, and return *row* with those that stand by now."""
+    transaction.put_approval(row.id, last)
+    detail = approval_detail(row, last)
+    audit.append(transaction, at=by.at, actor=by.actor, action="change.approve", subject=row.name, detail=detail)
+    # The token of the last one may have been revoked too, while this was signed.
+    return transaction.lock_change(row.id) or row
 
 
 def _check_approvals(name: str, change: Change, required: int) -> None:

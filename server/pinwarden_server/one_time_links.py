@@ -61,13 +61,16 @@ def redeem(store: Store, code: str, now: datetime, *, lifetime: timedelta) -> Se
     Return the session that the link with *code* stands for; nobody gets another one for it.
 
     Raises:
-        Unauthenticated: no such link, or it was redeemed, or has expired; which of them is not told.
+        Unauthenticated: no such link, or it was redeemed, has expired, or whoever made it was revoked since; which of
+            them is not told.
     """
     match = _CODE.fullmatch(code)
     found = find_link(store.reader, match[1]) if match else None
     if match is None or not matches(match[2], found and found[1]) or found is None:
         raise _worthless()
     row = found[0]
+    if store.reader.is_revoked(row.created_by):
+        raise _worthless()  # links are not listed: a thief's would outlive the token that it was made with, unseen
     with store.writer.transaction() as transaction:
         if not redeem_link(transaction, row.id, now):
             raise _worthless()

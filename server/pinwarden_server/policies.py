@@ -83,7 +83,8 @@ def lower_once(site: Site, row: ChangeRow, new: ChangeApproval, by: Act) -> Wait
             subject=row.name,
             detail=approval_detail(row, new),
         )
-        approvers = sorted(found.approvers | {new.owner})
+        # The token of this one may have been revoked since the request was let in.
+        approvers = sorted((transaction.lock_change(row.id) or found).approvers)
         if len(approvers) >= required:
             reason = f"{draft.approvals_required} approvals are required"
             transaction.close_change(row.id, "published", at=by.at, by=by.actor, reason=reason)

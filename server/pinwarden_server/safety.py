@@ -244,9 +244,25 @@ def _cut_off(
             removed.append(each)
     if removed:
         return Trouble.REMOVED, removed
-    if together and _common([*together, *drafted]) is None and _common(together) is not None:
-        return Trouble.DIVIDED, together
+    divided = _divided(drafted, together, in_force or [])
+    if divided:
+        return Trouble.DIVIDED, divided
     return (Trouble.APART, before) if before else None
+
+
+def _divided(drafted: list[_Stance], together: list[_Stance], in_force: list[_Stance]) -> list[_Stance]:
+    """
+    Return those of *together* whom one chain suits now, and none that suits the draft as well; empty: there are none.
+
+    Where no chain suits all of them any more, each key that suits the holders of the version in force is looked at.
+    """
+    groups = [together]
+    if together and _common(together) is None:
+        chains = (frozenset({key}) for key in sorted(frozenset[bytes]().union(*(each.keys for each in together))))
+        suiting = [chain for chain in chains if all(_accepts(each, chain) for each in in_force)]
+        groups = [[each for each in together if _accepts(each, chain)] for chain in suiting]
+    lost = (group for group in groups if group and _common([*group, *drafted]) is None)
+    return max(lost, key=len, default=[])
 
 
 def _accepts(stance: _Stance, chain: frozenset[bytes]) -> bool:

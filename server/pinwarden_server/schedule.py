@@ -79,6 +79,7 @@ def _publish_if_complete(site: Site, row: ChangeRow, now: datetime) -> None:
     if not row.approvers and row.signer == BY_SERVER and site.store.reader.is_revoked(row.actor):
         # Whoever approved or signed it judged it by itself; here nobody else vouches for a thief's proposal.
         raise Conflict(
-            "the token or session that scheduled it was revoked", hint="Reject it, and propose it again if it is right."
+            "the token or session that scheduled it was revoked, or is not known any more",
+            hint="Reject it, and propose it again if it is right.",
         )
     publish_change(site, row, found, Act(SCHEDULE, now))

@@ -17,7 +17,7 @@ from pinwarden_server.errors import BadDraft, Tag, Violation
 from pinwarden_server.held_versions import HeldVersions
 from pinwarden_server.published_tree import PublishedTree
 from pinwarden_server.signers import Signers
-from pinwarden_server.store import Store
+from pinwarden_server.store import Store, person_of
 from pinwarden_server.tags import format_tag, parse_tag
 
 _KEY = re.compile(r"[!-~]{1,128}", re.ASCII)
@@ -93,8 +93,8 @@ class Act:
 
     @property
     def person(self) -> str:
-        """Who must not approve what this one asks for."""
-        return self.owner or self.actor
+        """Who must not approve what this one asks for, in one spelling: two would count as two people."""
+        return person_of(self.owner or self.actor)
 
 
 @dataclass(frozen=True, slots=True)

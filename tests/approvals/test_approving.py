@@ -41,13 +41,14 @@ def test_the_audit_log_says_who_approved_what(desk: "Desk") -> None:
     number = desk.propose("next", "spare")
     digest = desk.digest(number)
     desk.approve(number, "anna")
-    desk.approve(number, "ben")
+    desk.approve(number, "ben", body={"sha256": digest, "reason": "compared by telephone"})
     rows = [(action, detail) for action, detail in desk.audit() if action in ("change.approve", "pinset.publish")]
-    assert rows[0] == (
-        "change.approve",
-        {"change": number, "owner": "anna", "sha256": digest, "version": desk.change(number)["version"]},
-    )
-    assert (rows[1][0], rows[1][1]["change"], rows[1][1]["approvers"]) == ("pinset.publish", number, ["anna", "ben"])
+    said = {"change": number, "sha256": digest, "version": desk.change(number)["version"]}
+    assert rows[:2] == [
+        ("change.approve", {**said, "owner": "anna"}),
+        ("change.approve", {**said, "owner": "ben", "reason": "compared by telephone"}),
+    ]
+    assert (rows[2][0], rows[2][1]["change"], rows[2][1]["approvers"]) == ("pinset.publish", number, ["anna", "ben"])
 
 
 def test_what_is_published_is_the_content_that_was_approved_with_a_life_of_its_own(desk: "Desk") -> None:
@@ -266,4 +267,4 @@ def test_the_same_approval_under_one_key_is_given_once(desk: "Desk") -> None:
     last = [desk.approve(number, "ben", Idempotency_Key="last") for _ in range(2)]
     assert [answer.status_code for answer in last] == [200, 200]
     assert last[0].json == last[1].json
-    assert [action for action, _ in desk.audit()].count("change.approve") == 1
+    assert [action for action, _ in desk.audit()].count("change.approve") == 2

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 
 from pinwarden_server import accounts
 from pinwarden_server.site import Act
@@ -68,6 +69,18 @@ def test_an_approval_counts_on_when_its_session_ended_by(desk: "Desk", end: Call
     assert (is_over(desk, token), desk.change(number)["approved"]["says"]) == (True, "1 of 2 approvals")
     assert desk.approve(number, "ben").status_code == 200
     assert desk.change(number)["published_as"] == desk.in_force() != "1.1"
+
+
+@pytest.mark.parametrize(("end", "says"), [(log_out, "2 of 2 approvals"), (revoke, "1 of 2 approvals")])
+def test_what_a_session_was_worth_is_known_for_as_long_as_what_it_approved(
+    desk: "Desk", end: Callable[["Desk", str], None], says: str
+) -> None:
+    number, token = desk.propose("next", "spare"), log_in(desk, "anna")
+    assert [desk.approve(number, "ben").status_code, desk.approve(number, "", token=token).status_code] == [202, 200]
+    end(desk, token)
+    desk.clock.advance(days=80)
+    desk.tick()
+    assert desk.change(number)["approved"]["says"] == says
 
 
 @pytest.mark.parametrize("end", REVOKING)
@@ -148,6 +161,41 @@ def test_sessions_and_tokens_of_one_owner_are_one_person(desk: "Desk", refused: 
     for token in (again, desk.as_("anna")):
         refusal = refused(lambda token=token: desk.approve(number, "", token=token), 422, "approval-refused")
         assert refusal["detail"].startswith(f"you have approved change {number} already")
+
+
+def by_link(desk: "Desk", owner: str, role: str) -> str:
+    return log_in(desk, owner, role)
+
+
+def by_account(desk: "Desk", owner: str, role: str) -> str:
+    store, by = desk.node.site.store, Act("system:command", desk.clock())
+    accounts.add_account(store, owner, PASSWORD.encode(), (role, ("*",)), by)
+    return begun(desk, account=owner, password=PASSWORD)
+
+
+@pytest.mark.parametrize("way", [by_link, by_account])
+def test_capitals_make_no_second_person_of_anybody(desk: "Desk", refused: Refused, way: Callable[..., str]) -> None:
+    number, token = desk.propose("next", "spare", by="erin"), way(desk, "Erin", "approver")
+    refusal = refused(lambda: desk.approve(number, "", token=token), 422, "approval-refused")
+    assert (refusal["expected"], refusal["got"]) == ("another person than its author", "erin")
+    assert desk.approve(number, "anna").status_code == 202
+    token = way(desk, "ANNA", "approver")
+    refusal = refused(lambda: desk.approve(number, "", token=token), 422, "approval-refused")
+    assert (refusal["expected"], refusal["got"]) == ("somebody who has not approved it", "anna")
+
+
+def test_capitals_that_were_kept_before_they_were_minded_make_no_second_person_either(
+    desk: "Desk", refused: Refused
+) -> None:
+    number = desk.propose("next", "spare", by="erin")
+    assert desk.approve(number, "anna").status_code == 202
+    with desk.node.site.store.writer.transaction() as transaction:
+        transaction.run(text("UPDATE changes SET owner = 'Erin'"))
+        transaction.run(text("UPDATE change_approvals SET owner = 'Anna'"))
+    for owner in ("erin", "anna"):
+        token = desk.token_of(owner, "approver")
+        refused(lambda token=token: desk.approve(number, "", token=token), 422, "approval-refused")
+    assert desk.approve(number, "ben").status_code == 200
 
 
 def approval(desk: "Desk", token: str) -> Any:

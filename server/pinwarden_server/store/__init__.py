@@ -5,7 +5,7 @@ It may import SQLAlchemy, alembic and ``errors``; documents pass through as byte
 allowed, and a caller that only reads never holds a connection that could write.
 """
 
-from pinwarden_server.store.change_rows import ChangeApproval, ChangeReview, ChangeRow, ChangeSignature
+from pinwarden_server.store.change_rows import ChangeApproval, ChangeReview, ChangeRow, ChangeSignature, person_of
 from pinwarden_server.store.engines import Store, open_store
 from pinwarden_server.store.reader import Reader
 from pinwarden_server.store.rows import (
@@ -42,6 +42,7 @@ __all__ = [
     "check_schema",
     "migrate",
     "open_store",
+    "person_of",
     "schema_head",
     "schema_of",
 ]

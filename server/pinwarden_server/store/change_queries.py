@@ -89,18 +89,11 @@ def unrevoked(connection: Connection, actors: set[str]) -> set[str]:
     """
     Return those of *actors* whose token or session was not revoked.
 
-    A token that is not in the store may have been; a session is kept for longer than anything waits.
+    One that is not in the store may have been: a restore brings no session back.
     """
-    issued = _ids(actors, _BY_TOKEN)
-    query = select(tokens.c.id).where(tokens.c.id.in_(issued) if issued else false(), tokens.c.revoked_at.is_(None))
-    good = {f"{_BY_TOKEN}{row.id}" for row in connection.execute(query)}
-    begun = _ids(actors, _BY_SESSION)
-    query = select(sessions.c.id).where(
-        sessions.c.id.in_(begun) if begun else false(), sessions.c.revoked_at.is_not(None)
-    )
-    bad = {f"{_BY_SESSION}{row.id}" for row in connection.execute(query)}
-    return good | {actor for actor in actors if not actor.startswith(_BY_TOKEN)} - bad
-
-
-def _ids(actors: set[str], kind: str) -> list[str]:
-    return [actor.removeprefix(kind) for actor in actors if actor.startswith(kind)]
+    good = {actor for actor in actors if not actor.startswith((_BY_TOKEN, _BY_SESSION))}
+    for table, kind in ((tokens, _BY_TOKEN), (sessions, _BY_SESSION)):
+        known = [actor.removeprefix(kind) for actor in actors if actor.startswith(kind)]
+        query = select(table.c.id).where(table.c.id.in_(known) if known else false(), table.c.revoked_at.is_(None))
+        good |= {f"{kind}{row.id}" for row in connection.execute(query)}
+    return good

@@ -17,6 +17,15 @@ LOWER_POLICY = "policy.lower"  # the action of a change that lowers how many app
 BY_PEOPLE, BY_SERVER = "people", "server"
 
 
+def person_of(owner: str) -> str:
+    """
+    Return the person that *owner* is: links, accounts and jobs may spell with capitals, tokens may not.
+
+    Rows that were kept before this was minded may have any spelling.
+    """
+    return owner.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeSignature:
     """One person's signature over a change, verified before it was stored."""
@@ -112,7 +121,7 @@ class ChangeRow:
     @property
     def approvers(self) -> frozenset[str]:
         """The people whose approval counts."""
-        return frozenset(approval.owner for approval in self.approvals if approval.stands)
+        return frozenset(person_of(approval.owner) for approval in self.approvals if approval.stands)
 
     def state_at(self, now: datetime) -> str:
         """Return the state at *now*: what waits beyond its own end has expired."""

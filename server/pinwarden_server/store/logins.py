@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, delete, insert, select, update
+from sqlalchemy import Row, Select, and_, delete, exists, insert, literal, select, update
 
 from pinwarden.strict_json import format_time
+from pinwarden_server.store.change_tables import change_approvals
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.reader import Reader
 from pinwarden_server.store.tables import accounts, is_text, one_time_links, sessions, used_id_tokens
 from pinwarden_server.store.writer import Transaction
 
-# Longer than a change waits for its time and its approvals: a revoked session takes back what it approved.
+# Longer than a change waits for its time: what a session scheduled is published while the session is known.
 KEPT_AFTER_THE_END = timedelta(days=62)
 
 
@@ -189,13 +190,19 @@ def spend_id_token(transaction: Transaction, digest: str, expires_at: datetime) 
 
 
 def forget_logins(transaction: Transaction, now: datetime) -> None:
-    """Drop what ended long ago, and the ID tokens that nobody would take any more; the audit log keeps the logins."""
-    for table, before in (
-        (sessions, now - KEPT_AFTER_THE_END),
-        (one_time_links, now - KEPT_AFTER_THE_END),
-        (used_id_tokens, now),
+    """
+    Drop what ended long ago, and the ID tokens that nobody would take any more; the audit log keeps the logins.
+
+    A session that approved something is kept: its approval counts while it is known and was not revoked.
+    """
+    mine = change_approvals.c.actor == literal("session:") + sessions.c.id
+    approved = exists(select(change_approvals.c.change_id).where(mine))
+    for table, *which in (
+        (sessions, sessions.c.expires_at < now - KEPT_AFTER_THE_END, ~approved),
+        (one_time_links, one_time_links.c.expires_at < now - KEPT_AFTER_THE_END),
+        (used_id_tokens, used_id_tokens.c.expires_at < now),
     ):
-        transaction.run(delete(table).where(table.c.expires_at < before))
+        transaction.run(delete(table).where(*which))
 
 
 def _first(reader: Reader, query: Select[Any]) -> Row[Any] | None:

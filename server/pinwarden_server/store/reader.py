@@ -227,7 +227,7 @@ class Reader:
         return None if row is None else (as_token(row), row.secret_sha256)
 
     def is_revoked(self, actor: str) -> bool:
-        """Tell whether the token or the session of *actor* was revoked; what is no such actor cannot be."""
+        """Tell whether the token or session of *actor* was revoked, or is unknown; what is no such actor cannot be."""
         with self._look() as connection:
             return actor not in unrevoked(connection, {actor})
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +25,7 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LEAVES = [Pin(sha256(name).digest()) for name in (b"a", b"b", b"c", b"d")]
 AUTHORITIES = [Pin(sha256(name).digest(), "ca") for name in (b"ca 1", b"ca 2")]
 A, B, C, D = LEAVES
+E = Pin(sha256(b"e").digest())
 KEYS = [*LEAVES, *AUTHORITIES]
 PATTERNS = ["x.org", "a.x.org", "b.x.org", "*.x.org", "**.x.org", "*.a.x.org", "**.a.x.org"]
 NAMES = ["x.org", "a.x.org", "b.x.org", "c.x.org", "d.a.x.org", "e.d.a.x.org", "f.e.x.org", "y.org"]
@@ -98,6 +99,18 @@ def test_a_draft_without_trouble_leaves_every_host_a_chain_that_every_holder_acc
         assert everybody or nobody_before or blamed, name
 
 
+def test_a_draft_without_trouble_leaves_a_chain_to_all_whom_one_key_serves_though_others_are_cut_off():
+    few = [*combinations(LEAVES, 1), *combinations(LEAVES, 2)]
+    drafts = [version(4, Host("a.x.org", keys, ())) for keys in [*combinations(LEAVES, 2), *combinations(LEAVES, 3)]]
+    worlds_of = product(*([version(number, Host("a.x.org", keys, ())) for keys in few] for number in (1, 2, 3)))
+    for world in worlds_of:
+        for draft in drafts:
+            if not any(each.trouble in (Trouble.REMOVED, Trouble.DIVIDED) for each in lock_outs(draft, world, (1, 3))):
+                for key in LEAVES:
+                    served = [held for held in world if held.accepts("a.x.org", [key.sha256])]
+                    assert world[-1] not in served or common_keys([*served, draft], "a.x.org"), (world, draft)
+
+
 @settings(max_examples=200)
 @given(worlds, contents)
 def test_holders_that_a_draft_cuts_off_can_be_served_by_no_chain_that_its_own_holders_accept(world, content):
@@ -163,6 +176,15 @@ def test_two_versions_that_have_no_key_in_common_with_each_other_through_the_dra
     world = version(1, host(A, backups=(B, C))), version(2, host(A, backups=(C, D)))
     assert told(version(3, host(B, backups=(D,))), *world, current=2) == [("DIVIDED", [2, 1])]
     assert told(version(3, host(C, backups=(D,))), *world, current=2) == []
+
+
+def test_a_key_for_those_who_were_cut_off_hides_nobody_whom_the_draft_divides():
+    # A key was stolen, and version 2 was forced: nobody can serve the holders of version 1 together with the others.
+    world = version(1, host(A, backups=(B,))), version(2, host(C, backups=(D,))), version(3, host(D, backups=(E,)))
+    assert told(version(4, host(C, backups=(E,))), *world, current=3) == [("DIVIDED", [3, 2])]
+    assert told(version(4, host(C, backups=(E, B))), *world, current=3) == [("DIVIDED", [3, 2])]
+    assert told(version(4, host(D, backups=(E, B))), *world, current=3) == [("UNKNOWN", [1])]
+    assert told(version(4, host(D, backups=(C,))), *world, current=3) == [("APART", [1])]
 
 
 def test_holders_that_the_version_in_force_has_cut_off_already_are_not_the_drafts_doing():

@@ -98,6 +98,19 @@ def test_a_link_ends_by_itself(desk):
     assert log_in(desk, link=longer).status_code == 201
 
 
+@pytest.mark.parametrize("thief", ["token", "session"])
+def test_a_link_that_a_thief_made_ends_with_what_was_stolen(desk, thief: str):
+    stolen = desk.token("admin") if thief == "token" else session(desk, role="admin")["token"]
+    body = {"owner": "mallory", "role": "admin", "lifetime_seconds": 86400}
+    answer = desk.ask("POST", "/admin/v1/one-time-links", body=body, token=stolen)
+    code, other = answer.json["url"].split("#")[1], link(desk)
+    assert desk.ask("DELETE", f"/admin/v1/{thief}s/{stolen.split('_')[1]}").status_code == 200
+    before = desk.stored()
+    refusal = desk.problem(log_in(desk, link=code), 401, "unauthenticated")
+    assert (refusal, desk.stored()) == (desk.problem(log_in(desk, link="pwl_x"), 401, "unauthenticated"), before)
+    assert log_in(desk, link=other).status_code == 201
+
+
 def test_worthless_codes_are_refused_alike_and_spend_nothing(desk):
     good = link(desk)
     spent = link(desk)
