@@ -251,6 +251,19 @@ def test_a_plan_has_its_differences_below_and_says_what_is_under_way_on_a_termin
     assert re.sub(r"\r\x1b\[K(comparing|checking) \w+, \d of 2\r\x1b\[K", "", watched).count("\x1b[K") == 0
 
 
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_the_doctor_and_the_accounts_of_the_server_are_tables_too(shop: "Workshop", columns: int) -> None:
+    config = ("server", "--config", str(shop.running.installation.config))
+    seen = look(shop, columns, *config, "doctor")
+    assert seen.lines[0].split() == ["state", "check", "found"], seen.errors
+    assert max(map(len, seen.lines)) <= columns
+    assert "\x1b[32mok\x1b[0m" in seen.shown
+    assert "\x1b[33m->\x1b[0m" in seen.shown
+    seen = look(shop, columns, *config, "account", "list")
+    assert (seen.code, seen.shown) == (0, "")
+    assert seen.errors == "note: there is no account: `pinwarden server account add NAME --role ROLE` makes one\n"
+
+
 def test_without_rich_a_terminal_is_told_what_to_install_and_a_pipe_needs_none(
     shop: "Workshop", published: str
 ) -> None:
