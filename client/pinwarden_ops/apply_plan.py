@@ -93,7 +93,7 @@ def make_plan(api: AdminClient, drafts: Sequence[Draft], *, take_over: Iterable[
     accepted = frozenset(take_over)
     steps = []
     for number, draft in enumerate(drafts, 1):
-        with shown(f"comparing {draft.name}, {number} of {len(drafts)}"):
+        with shown(f"{number} of {len(drafts)}: comparing {draft.name}"):
             steps.append(_step(api, draft, live.get(draft.name), draft.name in accepted))
     known = {draft.name for draft in drafts}
     steps += [_foreign(line) for name, line in live.items() if name not in known]

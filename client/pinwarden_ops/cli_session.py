@@ -63,9 +63,9 @@ def end(api: AdminClient, identity: str, dry_run: bool) -> None:
         print_table(_COLUMNS, found)
         return
     announce(api)
-    ended = Fields(api.ask("DELETE", f"/sessions/{identity}").value, "answer")
-    since = time_or_none(ended, "revoked_at")
-    click.echo(f"session {identity} of {printable(ended.text('owner'))} is ended since {since}")
+    answer = Fields(api.ask("DELETE", f"/sessions/{identity}").value, "answer")
+    since = time_or_none(answer, "revoked_at")
+    click.echo(f"session {identity} of {printable(answer.text('owner'))} is ended since {since}")
 
 
 def _row(value: object, path: str) -> tuple[str, ...]:

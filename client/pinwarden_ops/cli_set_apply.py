@@ -160,7 +160,7 @@ def _check(api: AdminClient, steps: Sequence[Step], reason: str, forced: Forced)
         )
     refused, due = 0, [step for step in steps if step.action in WRITES]
     for number, step in enumerate(due, 1):
-        with shown(f"checking {step.name}, {number} of {len(due)}"):
+        with shown(f"{number} of {len(due)}: checking {step.name}"):
             preview = ask_preview(api, step.name, _body(step, reason, forced), replaces=step.version)
         refused += _is_refused(step, preview)
     if refused:

@@ -98,7 +98,7 @@ def print_table(
         say("note", empty)
     named = [Column(column) if isinstance(column, str) else column for column in columns]
     spelt = [_spell(row) for row in rows]
-    if is_terminal():
+    if _is_terminal():
         if rows:
             _Screen().show_table(named, spelt, below)
     elif piped is None:
@@ -110,15 +110,14 @@ def print_table(
 
 def print_difference(rows: Sequence[Cells], *, piped: Iterable[str]) -> None:
     """Print what differs: marks, whom it is about, words; a pipe, or nobody where nothing differs, gets *piped*."""
-    if rows and is_terminal():
+    if rows and _is_terminal():
         _Screen().show_below(rows, indent=GAP)
         return
     for line in piped:
         click.echo(line)
 
 
-def is_terminal() -> bool:
-    """Tell whether a person reads stdout."""
+def _is_terminal() -> bool:
     return sys.stdout.isatty()
 
 

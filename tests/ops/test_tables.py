@@ -230,7 +230,7 @@ def test_where_there_is_nothing_a_sentence_says_what_to_do(
     assert piped.stderr == seen.errors
 
 
-def test_a_plan_has_its_differences_below_and_says_what_is_under_way_on_a_terminal_alone(shop: "Workshop") -> None:
+def test_a_plan_has_its_differences_below_it(shop: "Workshop") -> None:
     for word in ("carts", "deals"):
         shop.write(f"pinsets/{word}.json", Running.draft(word, "spare", host=f"{word}.example.com"))
     words = ("set", "apply", "-f", str(shop.folder / "pinsets"), "--plan")
@@ -241,14 +241,19 @@ def test_a_plan_has_its_differences_below_and_says_what_is_under_way_on_a_termin
     assert "\x1b[32mcreate\x1b[0m" in seen.shown
     assert "\x1b[32m+\x1b[0m" in seen.shown
     assert "comparing" not in seen.errors
-    watched = look(shop, 200, *words, all_of_it=True).shown
-    under_way = [
-        f"{doing}, {at} of 2"
-        for at, word in enumerate(("carts", "deals"), 1)
-        for doing in (f"comparing {word}", f"checking {word}")
+
+
+@pytest.mark.parametrize("columns", [18, 200])
+def test_what_is_under_way_is_told_on_one_line_and_leaves_nothing_behind(shop: "Workshop", columns: int) -> None:
+    for word in ("carts", "deals"):
+        shop.write(f"pinsets/{word}.json", Running.draft(word, "spare", host=f"{word}.example.com"))
+    words = ("set", "apply", "-f", str(shop.folder / "pinsets"), "--plan")
+    shown = look(shop, columns, *words, all_of_it=True).shown
+    told = [
+        f"{at} of 2: {doing} {word}" for doing in ("comparing", "checking") for at, word in ((1, "carts"), (2, "deals"))
     ]
-    assert [told for told in under_way if f"\r\x1b[K{told}\r\x1b[K" not in watched] == []
-    assert re.sub(r"\r\x1b\[K(comparing|checking) \w+, \d of 2\r\x1b\[K", "", watched).count("\x1b[K") == 0
+    assert re.findall(r"\r\x1b\[K([^\r\n]+)\r\x1b\[K", shown) == [words[: columns - 1] for words in told]
+    assert shown.count("\x1b[K") == 2 * len(told)
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
