@@ -27,7 +27,7 @@ COLOURS = {
 }
 GAP = 2  # between columns
 INDENT = 4  # of what stands below a row
-LEAST = 20  # characters that a loose column is given, unless all of it is shorter
+LEAST = 32  # characters that a loose column is given, unless all of it is shorter; in less, a sentence is a tower
 KEY = 44  # characters of a pin; a longer word of a loose column is a path or an address, and may be broken
 NARROWEST = 20  # below that, the terminal breaks lines as it likes
 

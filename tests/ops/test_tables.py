@@ -166,6 +166,21 @@ def test_control_characters_reach_no_terminal(shop: "Workshop") -> None:
     assert look(shop, 80, code=code).lines == ["x", "?[2J??"]
 
 
+def test_the_state_of_a_change_has_its_colour_and_an_end_is_red(hostile: "Shell", api: "Api") -> None:
+    colours = {"waiting": 33, "review": 33, "published": 32, "rejected": 31, "stale": 31, "expired": 31}
+    row = {"id": 7, "name": "expired", "version": "1.2", "waits_until": "later"}
+    api.body = json.dumps({"changes": [{**row, "state": word} for word in colours], "next": None}).encode()
+    shown = look(hostile, 80, "change", "list").shown
+    assert re.findall(r"\x1b\[(3\d)m(\w+)\x1b\[0m", shown) == [(str(colour), word) for word, colour in colours.items()]
+    time = "2026-06-01T08:00:00Z"
+    about = dict.fromkeys(("id", "owner", "way", "role"), "stale") | dict.fromkeys(
+        ("authenticated_at", "expires_at"), time
+    )
+    rows = [{**about, "names": ["expired"], "revoked_at": at} for at in (None, time)]
+    api.body = json.dumps({"sessions": rows}).encode()
+    assert re.findall(r"\x1b\[(3\d)m(\S+)\x1b", look(hostile, 80, "session", "list").shown) == [("31", time)]
+
+
 @pytest.mark.parametrize("mark", ["+", "-"])
 def test_a_difference_of_words_that_no_screen_holds_is_broken_and_whole(shop: "Workshop", mark: str) -> None:
     code = (
