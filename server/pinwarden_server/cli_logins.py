@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pinwarden.cli.printing import print_table
 from pinwarden.errors import ConfigError
-from pinwarden_ops.tables import loose, print_table
 from pinwarden_server.settings import load_settings
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def list_accounts(config: Path | None) -> None:
 
     with _site(config) as site:
         rows = [(row.name, row.role, ", ".join(row.names), row.created_by) for row in accounts_of(site.store.reader)]
-    empty = "there is no account: `pinwarden server account add NAME --role ROLE` makes one"
-    print_table(("account", "role", loose("pin sets"), "made by"), rows, empty=empty)
+    print_table(("account", "role", "pin sets", "made by"), rows)
 
 
 @account.command("remove")

@@ -271,19 +271,6 @@ def test_what_is_under_way_is_told_on_one_line_and_leaves_nothing_behind(shop: "
     assert shown.count("\x1b[K") == 2 * len(told)
 
 
-@pytest.mark.parametrize("columns", WIDTHS)
-def test_the_doctor_and_the_accounts_of_the_server_are_tables_too(shop: "Workshop", columns: int) -> None:
-    config = ("server", "--config", str(shop.running.installation.config))
-    seen = look(shop, columns, *config, "doctor")
-    assert seen.lines[0].split() == ["state", "check", "found"], seen.errors
-    assert max(map(len, seen.lines)) <= columns
-    assert "\x1b[32mok\x1b[0m" in seen.shown
-    assert "\x1b[33m->\x1b[0m" in seen.shown
-    seen = look(shop, columns, *config, "account", "list")
-    assert (seen.code, seen.shown) == (0, "")
-    assert seen.errors == "note: there is no account: `pinwarden server account add NAME --role ROLE` makes one\n"
-
-
 def test_without_rich_a_terminal_is_told_what_to_install_and_a_pipe_needs_none(
     shop: "Workshop", published: str
 ) -> None:
