@@ -1,8 +1,8 @@
 """
 Tables: laid out for the width of a terminal, and one line for each row where a program reads.
 
-It may import click and, where it writes to a terminal and nowhere else, rich; the server's own commands may import this
-room. No cell is cut, none is read as markup, and no control character of what somebody stored reaches a screen.
+It may import click and, where it writes to a terminal and nowhere else, rich. No cell is cut, none is read as markup,
+and no control character of what somebody stored reaches a screen.
 """
 
 import sys
