@@ -22,6 +22,7 @@ from pinwarden_ops.live_sets import (
     fetch_version,
     fetch_waiting,
 )
+from pinwarden_ops.progress import shown
 
 Action = Literal["create", "replace", "nothing", "waiting", "drift", "foreign"]
 WRITES: tuple[Action, ...] = ("create", "replace")
@@ -54,6 +55,18 @@ class Step:
     change: int | None = None
     last: bool = False
 
+    @property
+    def about(self) -> str:
+        """Its file, what that replaces, and why, in words."""
+        place = self.draft.file.name if self.draft else "no file"
+        replaced = f", replaces {self.version}" if self.action == "replace" else ""
+        return f"{place}{replaced}{f': {self.why}' if self.why else ''}"
+
+    @property
+    def rows_shown(self) -> tuple[Row, ...]:
+        """What people are shown of ``rows``: what waits already is told by its change."""
+        return () if self.action == "waiting" else self.rows
+
     def to_json(self) -> dict[str, Any]:
         """Return it for programs."""
         return {
@@ -78,7 +91,10 @@ def make_plan(api: AdminClient, drafts: Sequence[Draft], *, take_over: Iterable[
     """
     live = {line.name: line for line in fetch_list(api)}
     accepted = frozenset(take_over)
-    steps = [_step(api, draft, live.get(draft.name), draft.name in accepted) for draft in drafts]
+    steps = []
+    for number, draft in enumerate(drafts, 1):
+        with shown(f"{number} of {len(drafts)}: comparing {draft.name}"):
+            steps.append(_step(api, draft, live.get(draft.name), draft.name in accepted))
     known = {draft.name for draft in drafts}
     steps += [_foreign(line) for name, line in live.items() if name not in known]
     return sorted(steps, key=lambda step: (step.last, step.name))
@@ -99,15 +115,11 @@ def summary(steps: Sequence[Step]) -> str:
 
 
 def lines_of(steps: Sequence[Step]) -> Iterator[str]:
-    """Yield the plan as people read it."""
+    """Yield the plan as lines for a pipe."""
     width = max((len(step.name) for step in steps), default=0)
     for step in steps:
-        place = step.draft.file.name if step.draft else "no file"
-        replaced = f", replaces {step.version}" if step.action == "replace" else ""
-        why = f": {step.why}" if step.why else ""
-        yield f"{step.action.ljust(7)}  {step.name.ljust(width)}  {place}{replaced}{why}"
-        if step.action != "waiting":
-            yield from contents.row_lines(list(step.rows), "           ")
+        yield f"{step.action.ljust(7)}  {step.name.ljust(width)}  {step.about}"
+        yield from contents.row_lines(list(step.rows_shown), "           ")
 
 
 def _step(api: AdminClient, draft: Draft, line: Line | None, accepted: bool) -> Step:

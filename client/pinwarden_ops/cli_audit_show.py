@@ -7,13 +7,14 @@ It may import click and this package. It asks and changes nothing, and shows no 
 import click
 
 from pinwarden.answer import printable
-from pinwarden.cli.printing import print_json, print_table
+from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import say
 from pinwarden.errors import MalformedError
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.audit_chain import Place, Row, follow, parse_place
 from pinwarden_ops.audit_pages import fetch_rows
 from pinwarden_ops.commands import JSON, OpsCommand, examples, with_api
+from pinwarden_ops.tables import loose, print_table
 
 DETAILS = ("version", "replaces", "reason")
 
@@ -50,7 +51,7 @@ def show(api: AdminClient, after: Place | None, limit: int, json_wanted: bool) -
         print_json({"rows": [row.told for row in rows], "end": str(end)})
         return
     print_table(
-        ("row", "at", "by", "action", "subject", "what"),
+        ("row", "at", "by", "action", "subject", loose("what")),
         [
             (
                 row.seq,
@@ -62,6 +63,7 @@ def show(api: AdminClient, after: Place | None, limit: int, json_wanted: bool) -
             )
             for row in rows
         ],
+        empty=f"nothing was written after row {known.seq}" if known.seq else "the audit log is empty",
     )
     say("note", f"{len(rows)} rows hold together; the log was seen up to {end}")
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from pinwarden.answer import printable
-from pinwarden.cli.printing import print_json, print_table
+from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import WAITING, say
 from pinwarden.strict_json import encode_base64
 from pinwarden_keys.prompts import FILE
@@ -28,8 +28,10 @@ from pinwarden_ops.cli_change_propose import propose, reject, renew, review
 from pinwarden_ops.cli_change_wait import wait
 from pinwarden_ops.commands import JSON, NUMBER, OpsGroup, announce, confirm_option, examples, with_api
 from pinwarden_ops.live_sets import LOWER_POLICY, fetch_changes
+from pinwarden_ops.tables import loose, print_table, states
 
 _COLUMNS = ("id", "name", "version", "state", "waits_until")
+_EVERY = "no change is so: `pinwarden change list` shows every one"
 
 
 @click.group(cls=OpsGroup)
@@ -56,8 +58,9 @@ def list_changes(api: AdminClient, name: str | None, state: str | None, json_wan
         print_json({"changes": found})
         return
     print_table(
-        ("change", "pin set", "version", "state", "waits until", "signatures and approvals"),
+        ("change", "pin set", "version", states("state"), "waits until", loose("signatures and approvals")),
         [[*(_claim(row, field) for field in _COLUMNS), _deeds(row)] for row in found],
+        empty=_EVERY if name or state else "there is no change: `pinwarden change propose --help`",
     )
 
 

@@ -11,7 +11,7 @@ import click
 
 from pinwarden.address import check_address
 from pinwarden.answer import printable
-from pinwarden.cli.printing import print_facts, print_json, print_table
+from pinwarden.cli.printing import print_facts, print_json
 from pinwarden.cli.refusals import say
 from pinwarden.errors import ConfigError
 from pinwarden_keys.prompts import FILE
@@ -26,6 +26,7 @@ from pinwarden_ops.contexts import (
     use_context,
 )
 from pinwarden_ops.settings import context_settings, read_token
+from pinwarden_ops.tables import loose, print_table
 
 
 @click.group(cls=OpsGroup)
@@ -46,7 +47,11 @@ def list_contexts(json_wanted: bool) -> None:
         ("*" if each.name == current else "", each.name, printable(str(each.values.get("url", ""))), _asks(each))
         for each in found.values()
     ]
-    print_table(("", "context", "server", "writes"), rows)
+    print_table(
+        ("", "context", "server", loose("writes")),
+        rows,
+        empty="no context has a name yet: `pinwarden context add NAME --url URL --token-file FILE`",
+    )
 
 
 @context.command("show", epilog=examples("pinwarden context show production"))

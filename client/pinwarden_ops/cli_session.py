@@ -9,15 +9,16 @@ import re
 import click
 
 from pinwarden.answer import printable
-from pinwarden.cli.printing import print_json, print_table
+from pinwarden.cli.printing import print_json
 from pinwarden.errors import ConfigError
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, time_or_none, with_api
 from pinwarden_ops.errors import OpsRefused
+from pinwarden_ops.tables import ended, loose, print_table
 
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
-_HEADINGS = ("id", "owner", "way", "role", "pin sets", "logged in", "expires", "revoked")
+_COLUMNS = ("id", "owner", "way", "role", loose("pin sets"), "logged in", "expires", ended("revoked"))
 
 
 @click.group(cls=OpsGroup)
@@ -35,7 +36,7 @@ def list_sessions(api: AdminClient, json_wanted: bool) -> None:
     if json_wanted:
         print_json({"sessions": answer["sessions"]})
         return
-    print_table(_HEADINGS, rows)
+    print_table(_COLUMNS, rows, empty="nobody is logged in: `pinwarden login` begins a session")
 
 
 @session.command("end", epilog=examples("pinwarden session end $SESSION"))
@@ -59,12 +60,12 @@ def end(api: AdminClient, identity: str, dry_run: bool) -> None:
         found = [row for row in rows if row[0] == identity]
         if not found:
             raise OpsRefused(f"there is no session {identity}")
-        print_table(_HEADINGS, found)
+        print_table(_COLUMNS, found)
         return
     announce(api)
-    ended = Fields(api.ask("DELETE", f"/sessions/{identity}").value, "answer")
-    since = time_or_none(ended, "revoked_at")
-    click.echo(f"session {identity} of {printable(ended.text('owner'))} is ended since {since}")
+    answer = Fields(api.ask("DELETE", f"/sessions/{identity}").value, "answer")
+    since = time_or_none(answer, "revoked_at")
+    click.echo(f"session {identity} of {printable(answer.text('owner'))} is ended since {since}")
 
 
 def _row(value: object, path: str) -> tuple[str, ...]:

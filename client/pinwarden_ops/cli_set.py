@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from pinwarden.answer import printable
-from pinwarden.cli.printing import print_facts, print_json, print_table
+from pinwarden.cli.printing import print_facts, print_json
 from pinwarden.documents import PinSet, check_name
 from pinwarden.errors import ConfigError
 from pinwarden_ops import contents
@@ -23,6 +23,7 @@ from pinwarden_ops.commands import JSON, OpsGroup, examples, with_api
 from pinwarden_ops.draft_files import read_draft, to_toml
 from pinwarden_ops.errors import OpsRefused
 from pinwarden_ops.live_sets import Version, fetch_current, fetch_history, fetch_list, fetch_version
+from pinwarden_ops.tables import loose, print_difference, print_table, states
 
 _VERSION = re.compile(r"(?:[1-9][0-9]{0,15}\.)?[1-9][0-9]{0,15}", re.ASCII)
 MAX_HISTORY = 10_000
@@ -50,6 +51,7 @@ def list_sets(api: AdminClient, json_wanted: bool) -> None:
     print_table(
         ("pin set", "version", "expires", "published", "by"),
         [(line.name, line.version, line.expires, line.published_at, line.actor) for line in found],
+        empty="your token reaches no pin set: `pinwarden set put NAME FILE --create` publishes one",
     )
 
 
@@ -91,7 +93,7 @@ def history(api: AdminClient, name: str, limit: int, json_wanted: bool) -> None:
         print_json({"versions": [each.told for each in found]})
         return
     print_table(
-        ("version", "published", "expires", "by", "forced", "reason"),
+        ("version", "published", "expires", "by", "forced", loose("reason")),
         [
             (each.version, each.published_at, each.expires, each.actor, " ".join(each.forced), each.reason)
             for each in found
@@ -125,8 +127,7 @@ def diff(api: AdminClient, name: str, before: str | None, after: str | None, jso
         print_json({"name": name, "from": was, "to": becomes, "difference": contents.rows_json(rows)})
         return
     click.echo(f"{name} {was or 'nothing'} -> {becomes}")
-    for line in contents.row_lines(rows) if rows else ("  no difference",):
-        click.echo(line)
+    print_difference(rows, piped=contents.row_lines(rows) if rows else ("  no difference",))
 
 
 Side = tuple[str | None, PinSet | None]
@@ -190,7 +191,9 @@ def _print(found: Version) -> None:
         for pin in pins
     ]
     click.echo()
-    print_table(("host", "mode", "percent", "on_expiry", "role", "key", "kind"), rows)
+    print_table(
+        ("host", states("mode"), "percent", "on_expiry", "role", "key", "kind"), rows, empty="this version pins no host"
+    )
 
 
 def _or_none(value: object) -> str | None:

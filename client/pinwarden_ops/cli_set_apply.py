@@ -21,6 +21,8 @@ from pinwarden_ops.commands import JSON, OpsCommand, announce, confirm_option, e
 from pinwarden_ops.draft_files import Draft, read_folder
 from pinwarden_ops.errors import DraftRefused, OpsConflict, OpsRefused
 from pinwarden_ops.previews import ask_preview
+from pinwarden_ops.progress import shown
+from pinwarden_ops.tables import loose, print_table, states
 from pinwarden_ops.writes import Outcome, send
 
 _FORCED = re.compile(r"([a-z0-9][a-z0-9._-]{0,63}):([A-Z]{3}[0-9]{3})", re.ASCII)
@@ -126,8 +128,12 @@ def _check_names(drafts: Sequence[Draft], named: Sequence[str]) -> None:
 
 
 def _show(steps: Sequence[Step]) -> None:
-    for line in lines_of(steps):
-        click.echo(line)
+    print_table(
+        (states("step"), "pin set", loose("file")),
+        [(step.action, step.name, step.about) for step in steps],
+        below=[step.rows_shown for step in steps],
+        piped=lines_of(steps),
+    )
     click.echo(f"plan: {summary(steps)}")
 
 
@@ -152,12 +158,11 @@ def _check(api: AdminClient, steps: Sequence[Step], reason: str, forced: Forced)
             hint=f"Take it into the file (`pinwarden set show {drifted[0]} --draft`), or replace it by "
             f"--take-over {drifted[0]}.",
         )
-    refused = 0
-    for step in steps:
-        if step.action in WRITES:
-            refused += _is_refused(
-                step, ask_preview(api, step.name, _body(step, reason, forced), replaces=step.version)
-            )
+    refused, due = 0, [step for step in steps if step.action in WRITES]
+    for number, step in enumerate(due, 1):
+        with shown(f"{number} of {len(due)}: checking {step.name}"):
+            preview = ask_preview(api, step.name, _body(step, reason, forced), replaces=step.version)
+        refused += _is_refused(step, preview)
     if refused:
         raise OpsRefused(f"lint refuses {refused} of the files", holds="Nothing was published.")
 

@@ -32,6 +32,7 @@ from pinwarden_ops.draft_files import read_draft
 from pinwarden_ops.errors import OpsRefused
 from pinwarden_ops.live_sets import fetch_current, fetch_version
 from pinwarden_ops.previews import ask_preview, reach_lines
+from pinwarden_ops.tables import print_difference
 from pinwarden_ops.writes import REPLACES, Outcome, send, tag
 
 
@@ -212,7 +213,8 @@ def _judge(api: AdminClient, name: str, body: dict[str, Any], shown: dict[str, A
         current = fetch_current(api, name)
         rows = contents.rows_between(current.contained() if current else None, contents.parse_content(name, body))
         click.echo(f"{name} {current.version if current else 'nothing'} -> the next version")
-        for line in [*contents.row_lines(rows), *reach_lines(shown)]:
+        print_difference(rows, piped=contents.row_lines(rows))
+        for line in reach_lines(shown):
             click.echo(line)
     for line in violation_lines(shown.get("warnings")):
         say("warning", line)

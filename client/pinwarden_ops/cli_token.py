@@ -14,19 +14,30 @@ from typing import Any
 import click
 
 from pinwarden.answer import printable
-from pinwarden.cli.printing import print_json, print_table
+from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import say
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, time_or_none, with_api
 from pinwarden_ops.errors import OpsRefused, OpsUnavailable
+from pinwarden_ops.tables import ended, loose, print_table
 
 ROLES = ("reader", "editor", "approver", "operator", "admin")
 DAY = 24 * 3600
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _SECRET = re.compile(r"pw_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
-_HEADINGS = ("id", "owner", "role", "made by", "expires", "pin sets", "last used", "revoked", "label")
+_COLUMNS = (
+    "id",
+    "owner",
+    "role",
+    "made by",
+    "expires",
+    loose("pin sets"),
+    "last used",
+    ended("revoked"),
+    loose("label"),
+)
 _FACTS = ("id", "owner", "role", "created_by", "expires_at")
 
 
@@ -45,7 +56,7 @@ def list_tokens(api: AdminClient, json_wanted: bool) -> None:
     if json_wanted:
         print_json({"tokens": answer["tokens"]})
         return
-    print_table(_HEADINGS, rows)
+    print_table(_COLUMNS, rows, empty="no token was issued yet: `pinwarden token create --help`")
 
 
 @token.command(
@@ -185,4 +196,4 @@ def _show_one(api: AdminClient, identity: str) -> None:
     rows = [row for row in Fields(api.ask("GET", "/tokens").value, "answer").each("tokens", _row) if row[0] == identity]
     if not rows:
         raise OpsRefused(f"there is no token {identity}")
-    print_table(_HEADINGS, rows)
+    print_table(_COLUMNS, rows)
