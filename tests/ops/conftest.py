@@ -21,17 +21,25 @@ TOKEN = "pw_0123456789abcdef_" + "s" * 43
 
 
 class Api:
-    """Answers every request with *status* and *body*, and remembers what came."""
+    """Answers every request after its *delays* with *status* and *body*, and remembers what came from whom."""
 
     def __init__(self) -> None:
         self.status, self.body, self.headers = 200, b"{}", {}
+        self.delays: dict[str, float] = {}  # seconds, by method
+        self.peers: set[tuple[str, int]] = set()
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_any(self) -> None:
                 content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.requests.append((self.command, self.path, dict(self.headers), content))
+                outer.peers.add(self.client_address)
+                threading.Event().wait(
+                    outer.delays.get(self.command, 0.0)
+                )  # not time.sleep(), which some tests replace
                 self.send_response(outer.status)
                 for name, value in {**outer.headers, "Content-Length": str(len(outer.body))}.items():
                     self.send_header(name, value)
