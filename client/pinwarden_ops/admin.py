@@ -9,9 +9,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLCertVerificationError
 from typing import Any
 
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError, SSLError
 
 from pinwarden.address import check_address
 from pinwarden.errors import MalformedError
@@ -129,7 +130,8 @@ class AdminClient:
         is_late = isinstance(error, ReadTimeoutError | ConnectTimeoutError)
         why = f"no complete answer within {self._deadline_seconds:g} s" if is_late else str(error)
         holds, hint = "A change may have been made.", "Look at what it was meant to change before you repeat it."
-        if method in _READS or isinstance(error, _NOT_SENT):
+        is_stranger = isinstance(error, SSLError) and isinstance(error.args[0], SSLCertVerificationError)
+        if method in _READS or is_stranger or isinstance(error, _NOT_SENT):
             holds, hint = "Nothing was changed.", "Repeat it."
         elif key is not None:
             hint = (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 
 from pinwarden_ops.admin import MAX_ANSWER_BYTES, AdminClient, Answer
 from pinwarden_ops.errors import OpsUnavailable
@@ -137,6 +138,19 @@ def test_a_write_that_nobody_took_says_that_nothing_was_changed(client):
     with pytest.raises(OpsUnavailable) as caught:
         client("http://127.0.0.1:1").ask("PUT", "/x", body={}, headers={"Idempotency-Key": KEY})
     assert (caught.value.holds, caught.value.hint) == READ
+
+
+def test_a_server_with_a_certificate_of_nobody_we_know_is_sent_nothing(api: "Api", token_file: Path, tmp_path: Path):
+    ours, theirs = trustme.CA(), trustme.CA()
+    ours.cert_pem.write_to_path(tmp_path / "ca.pem")
+    api.speak_tls(theirs.issue_cert("127.0.0.1"))
+    with pytest.raises(OpsUnavailable, match="certificate verify failed") as caught:
+        AdminClient(api.url, token_file=token_file, ca_file=tmp_path / "ca.pem").ask("PUT", "/x", body={})
+    assert ((caught.value.holds, caught.value.hint), api.requests) == (READ, [])
+    theirs.cert_pem.write_to_path(tmp_path / "ca.pem")
+    asking = AdminClient(api.url, token_file=token_file, ca_file=tmp_path / "ca.pem")
+    assert [asking.ask("PUT", "/x", body={}) for _ in range(2)] == [Answer(200, {}, None)] * 2
+    assert len(api.peers) == 1
 
 
 def test_each_request_over_one_connection_has_a_time_of_its_own(client, api: "Api"):
