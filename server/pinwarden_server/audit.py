@@ -58,20 +58,17 @@ def link(row: AuditRow) -> str:
     return sha256(encode(fields)).hexdigest()
 
 
-def verify_chain(reader: Reader, *, since: tuple[int, str] = (0, BEFORE_THE_FIRST)) -> ChainReport:
+def verify_chain(reader: Reader) -> ChainReport:
     """
     Walk the chain and return what it ends in.
 
     That nobody replaced the chain as a whole is not judged here: compare ``head`` with one that was kept elsewhere.
 
-    Args:
-        since: number and hash of a row; only what follows is judged, and that it follows.
-
     Raises:
         AuditBroken: a row was changed, removed, added or moved, or the end was cut off.
     """
     end = reader.audit_head()
-    reached = follow(rows_after(reader, since[0]), since, until=end[0])
+    reached = follow(rows_after(reader, 0), (0, BEFORE_THE_FIRST), until=end[0])
     check_end(reached, end)
     return ChainReport(*reached)
 
@@ -79,6 +76,9 @@ def verify_chain(reader: Reader, *, since: tuple[int, str] = (0, BEFORE_THE_FIRS
 def follow(rows: Iterable[AuditRow], since: tuple[int, str], *, until: int) -> tuple[int, str]:
     """
     Judge *rows* up to number *until*, each by the one before it, and return number and hash of the last one.
+
+    Args:
+        since: number and hash of the row that they have to follow.
 
     Raises:
         AuditBroken: as for ``verify_chain``; rows that are missing at the end are the caller's business.
