@@ -9,9 +9,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLCertVerificationError
 from typing import Any
 
-import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError, SSLError
 
 from pinwarden.address import check_address
 from pinwarden.errors import MalformedError
@@ -19,10 +20,13 @@ from pinwarden.strict_json import parse_object
 from pinwarden_ops.contexts import Target
 from pinwarden_ops.errors import OpsConflict, OpsError, OpsRefused, OpsUnavailable
 from pinwarden_ops.settings import read_token
+from pinwarden_ops.timed_http import timed_pools, within
 
-TIMEOUT_SECONDS = 60.0  # a publication waits for signers and disks
+DEADLINE_SECONDS = 60.0  # a publication waits for signers and disks
 MAX_DETAIL = 2000  # characters
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
+_READS = ("GET", "HEAD")
+_NOT_SENT = (NewConnectionError, ConnectTimeoutError)
 _KINDS: dict[int, type[OpsError]] = {409: OpsConflict, 412: OpsConflict, 429: OpsUnavailable}
 
 
@@ -51,6 +55,7 @@ class AdminClient:
         ca_file: PEM file with the CAs that may certify the server; default: the system's.
         allow_http: accept ``http`` beyond loopback.
         target: what a person calls this server, for commands that say where they write.
+        deadline_seconds: for one request, from connect to last byte; each of several has its own.
 
     Attributes:
         origin: scheme, host and port, for messages.  token_file: as given.
@@ -67,13 +72,15 @@ class AdminClient:
         ca_file: Path | None = None,
         allow_http: bool = False,
         target: Target | None = None,
+        deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         address = check_address(url, allow_http=allow_http)
         self._base = address.origin + address.prefix
         self.origin = address.origin
         self.target = target
         self.token_file = token_file
-        self._http = urllib3.PoolManager(retries=False, timeout=TIMEOUT_SECONDS, ca_certs=ca_file and str(ca_file))
+        self._deadline_seconds = deadline_seconds
+        self._http = timed_pools(ca_file)
 
     def ask(
         self,
@@ -102,23 +109,36 @@ class AdminClient:
         if content is not None:
             sent["Content-Type"] = "application/json"
         try:
-            response = self._http.request(
-                method,
-                f"{self._base}/admin/v1{path}",
-                body=content,
-                headers=sent,
-                redirect=False,
-                preload_content=False,
-            )
-            data = response.read(MAX_ANSWER_BYTES + 1)
-            response.release_conn()
-        except urllib3.exceptions.HTTPError as error:
-            raise OpsUnavailable(
-                f"{self._base} cannot be asked: {error}",
-                holds="Whether it took the request is not known.",
-                hint="Repeat it; what was done already is not done twice.",
-            ) from error
+            with within(self._deadline_seconds):
+                response = self._http.request(
+                    method,
+                    f"{self._base}/admin/v1{path}",
+                    body=content,
+                    headers=sent,
+                    redirect=False,
+                    preload_content=False,
+                )
+                data = response.read(MAX_ANSWER_BYTES + 1)
+        except HTTPError as error:
+            raise self._unanswered(method, error, sent.get("Idempotency-Key")) from error
+        if len(data) > MAX_ANSWER_BYTES:
+            response.close()  # its rest would be taken for the next answer
+        response.release_conn()
         return self._judged(method, path, response.status, data, response.headers.get("ETag"))
+
+    def _unanswered(self, method: str, error: HTTPError, key: str | None) -> OpsUnavailable:
+        is_late = isinstance(error, ReadTimeoutError | ConnectTimeoutError)
+        why = f"no complete answer within {self._deadline_seconds:g} s" if is_late else str(error)
+        holds, hint = "A change may have been made.", "Look at what it was meant to change before you repeat it."
+        is_stranger = isinstance(error, SSLError) and isinstance(error.args[0], SSLCertVerificationError)
+        if method in _READS or is_stranger or isinstance(error, _NOT_SENT):
+            holds, hint = "Nothing was changed.", "Repeat it."
+        elif key is not None:
+            hint = (
+                "Look before you repeat it: `pinwarden set history`, `pinwarden change list` or `pinwarden audit show` "
+                f"tells what was done. For 24 hours the Idempotency-Key {key} is answered with what came of it."
+            )
+        return OpsUnavailable(f"{self._base} cannot be asked: {why}", holds=holds, hint=hint)
 
     def _judged(self, method: str, path: str, status: int, data: bytes, etag: str | None) -> Answer:
         value = _as_object(data) if data else {}

@@ -26,12 +26,14 @@ from pinwarden_server.store.logins import (
     is_account,
     remove_account,
     revoke_sessions_of,
+    set_password_hash,
+    withdraw_links_of,
 )
 
 # RFC 9106's choice for little memory: 3 passes over 64 MiB. A stored hash keeps the work that it was made with.
 PASSES, MEMORY_BYTES = 3, 64 * 1024 * 1024
 HASHES_AT_ONCE = 2  # in one worker
-MIN_PASSWORD_CHARACTERS, MAX_PASSWORD_BYTES = 12, 1024
+MAX_PASSWORD_BYTES = 1024
 # Of a password that was thrown away, with the work of today.
 _NOBODYS = b"$argon2id$v=19$m=65536,t=3,p=1$URTTPCEOe8MLWEofxFHBBA$1LSLyRBjNFzCjMA3tBcLLdYvrnDImPwtn20tMz6kWDA"
 _hashing = BoundedSemaphore(HASHES_AT_ONCE)
@@ -48,8 +50,7 @@ def add_account(store: Store, name: str, password: bytes, grant: tuple[str, tupl
         Conflict: there is one of that name.
     """
     role, names = grant
-    hashed = argon2id.str(password, opslimit=PASSES, memlimit=MEMORY_BYTES).decode("ascii")
-    row = AccountRow(name, hashed, role, names, by.at.replace(microsecond=0), by.actor)
+    row = AccountRow(name, _hashed(password), role, names, by.at.replace(microsecond=0), by.actor)
     try:
         with store.writer.transaction() as transaction:
             append_account(transaction, row)
@@ -64,11 +65,35 @@ def delete_account(store: Store, name: str, by: Act) -> int:
     """Remove an account and end its sessions; return how many that were. NotFound when there is none."""
     with store.writer.transaction() as transaction:
         if not remove_account(transaction, name):
-            raise NotFound(f"no account {name[:40]!r}", hint="`pinwarden server account list` lists those that exist.")
-        ended = revoke_sessions_of(transaction, name, "account", by.at)
+            raise _not_found(name)
+        ended = revoke_sessions_of(transaction, name, by.at, way="account")
         detail = {"sessions": ended}
         audit.append(transaction, at=by.at, actor=by.actor, action="account.remove", subject=name, detail=detail)
     return ended
+
+
+def change_password(store: Store, name: str, password: bytes, by: Act) -> tuple[int, int]:
+    """
+    Give an account another password, or the same one anew, and let nobody stay in who may have had the old one.
+
+    Role and pin sets stay. Every session of the name is revoked however it began, so approvals of theirs do not count
+    any more; open one-time links for the name, or made by such a session, are withdrawn.
+
+    Returns:
+        How many sessions were revoked, and how many links withdrawn.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    hashed = _hashed(password)
+    with store.writer.transaction() as transaction:
+        if not set_password_hash(transaction, name, hashed):
+            raise _not_found(name)
+        links = withdraw_links_of(transaction, name, by.at)
+        ended = revoke_sessions_of(transaction, name, by.at)
+        detail = {"sessions": ended, "links": links}
+        audit.append(transaction, at=by.at, actor=by.actor, action="account.password", subject=name, detail=detail)
+    return ended, links
 
 
 def log_in(store: Store, name: str, password: str, now: datetime, *, lifetime: timedelta) -> Session:
@@ -87,9 +112,17 @@ def log_in(store: Store, name: str, password: str, now: datetime, *, lifetime: t
         raise _no_account()
     grant = Grant(account.name, "account", account.role, account.names, lifetime)
     with store.writer.transaction() as transaction:
-        if not is_account(transaction, account):  # it was removed while its password was judged
+        if not is_account(transaction, account):  # removed, or given another password, while this one was judged
             raise _no_account()
         return begin_session(transaction, grant, now, {})
+
+
+def _hashed(password: bytes) -> str:
+    return argon2id.str(password, opslimit=PASSES, memlimit=MEMORY_BYTES).decode("ascii")
+
+
+def _not_found(name: str) -> NotFound:
+    return NotFound(f"no account {name[:40]!r}", hint="`pinwarden server account list` lists those that exist.")
 
 
 def _no_account() -> Unauthenticated:

@@ -5,10 +5,12 @@ It may import every room of the HTTP side. It holds no state of its own; the nod
 """
 
 import logging
+from collections.abc import Callable
 from time import perf_counter
 
 import structlog
 from flask import Flask, Response, g, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from pinwarden_server.admin_api import PREFIX, admin_api
 from pinwarden_server.admin_api.requests import remote_address
@@ -57,7 +59,27 @@ def create_app(settings: Settings, *, node: Node | None = None) -> Flask:
     app.register_blueprint(admin_api(node))
     app.register_blueprint(openapi())
     app.register_blueprint(api_page())
+    app.before_request(_literals_first(app))
     return app
+
+
+def _literals_first(app: Flask) -> Callable[[], None]:
+    """
+    Return what keeps an address that is spelt out in a route from being taken for the parameter of another.
+
+    The router goes by the method first: without this, GET of ``/roots/preview`` would ask for a root of that version.
+    """
+    methods: dict[str, set[str]] = {}
+    for rule in app.url_map.iter_rules():
+        if not rule.arguments:
+            methods.setdefault(rule.rule, set()).update(rule.methods or ())
+
+    def refuse() -> None:
+        taken = methods.get(request.path)
+        if taken is not None and request.method not in taken:
+            raise MethodNotAllowed(sorted(taken))
+
+    return refuse
 
 
 def _begin() -> None:

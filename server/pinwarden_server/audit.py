@@ -5,7 +5,7 @@ It may import the store. A change and its row share one transaction, so what is 
 edited, removed or moved breaks the chain. Whoever can rewrite the whole database can rewrite the whole chain too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -15,7 +15,7 @@ from pinwarden_server.errors import AuditBroken
 from pinwarden_server.store import AuditRow, Reader, Transaction
 
 BEFORE_THE_FIRST = "0" * 64
-_PAGE = 500
+PAGE = 500  # rows in one look
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +58,34 @@ def link(row: AuditRow) -> str:
     return sha256(encode(fields)).hexdigest()
 
 
-def verify_chain(reader: Reader, *, since: tuple[int, str] = (0, BEFORE_THE_FIRST)) -> ChainReport:
+def verify_chain(reader: Reader) -> ChainReport:
     """
     Walk the chain and return what it ends in.
 
     That nobody replaced the chain as a whole is not judged here: compare ``head`` with one that was kept elsewhere.
 
-    Args:
-        since: number and hash of a row; only what follows is judged, and that it follows.
-
     Raises:
         AuditBroken: a row was changed, removed, added or moved, or the end was cut off.
     """
-    end, (seq, previous) = reader.audit_head(), since
-    for row in rows_after(reader, seq):
-        if seq == end[0]:
+    end = reader.audit_head()
+    reached = follow(rows_after(reader, 0), (0, BEFORE_THE_FIRST), until=end[0])
+    check_end(reached, end)
+    return ChainReport(*reached)
+
+
+def follow(rows: Iterable[AuditRow], since: tuple[int, str], *, until: int) -> tuple[int, str]:
+    """
+    Judge *rows* up to number *until*, each by the one before it, and return number and hash of the last one.
+
+    Args:
+        since: number and hash of the row that they have to follow.
+
+    Raises:
+        AuditBroken: as for ``verify_chain``; rows that are missing at the end are the caller's business.
+    """
+    seq, previous = since
+    for row in rows:
+        if seq == until:
             break  # written after the end was read
         seq += 1
         if row.seq != seq:
@@ -82,13 +95,18 @@ def verify_chain(reader: Reader, *, since: tuple[int, str] = (0, BEFORE_THE_FIRS
         if row.hash != link(row):
             raise AuditBroken(f"audit row {seq} was changed", expected=row.hash, got=link(row), seq=seq)
         previous = row.hash
-    if (seq, previous) != end:
+    return seq, previous
+
+
+def check_end(reached: tuple[int, str], end: tuple[int, str]) -> None:
+    """Return when the chain was *reached* up to its *end*, number and hash; AuditBroken."""
+    if reached != end:
+        seq = reached[0]
         raise AuditBroken("the end of the audit chain is missing", expected=f"row {end[0]}", got=f"row {seq}", seq=seq)
-    return ChainReport(seq, previous)
 
 
 def rows_after(reader: Reader, after: int) -> Iterator[AuditRow]:
     """Yield the rows that follow number *after*, a few at a time; what is committed meanwhile comes too."""
-    while rows := reader.audit(after=after, limit=_PAGE):
+    while rows := reader.audit(after=after, limit=PAGE):
         yield from rows
         after = rows[-1].seq

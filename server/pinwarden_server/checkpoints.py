@@ -10,17 +10,20 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError
 
+from pinwarden import failpoints
 from pinwarden.checkpoint import Checkpoint, open_checkpoint
 from pinwarden.documents import Root
 from pinwarden.envelope import CHECKPOINT_TYPE, Envelope
 from pinwarden.errors import UntrustedError
 from pinwarden_server.audit import BEFORE_THE_FIRST, ChainReport, verify_chain
+from pinwarden_server.chain_walk import ChainWalk
 from pinwarden_server.errors import AuditBroken
 from pinwarden_server.founding import serve_checkpoint
 from pinwarden_server.site import Site
 from pinwarden_server.store import CheckpointRow, Reader
 
 _PAGE = 500
+failpoints.register("checkpoint.signed", "checkpoint.stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,14 @@ class Verified:
     waits_since: datetime | None
 
 
-def make_checkpoint(site: Site, now: datetime) -> Checkpoint | None:
+def make_checkpoint(site: Site, now: datetime, walk: ChainWalk | None = None) -> Checkpoint | None:
     """
     Sign the end of the chain when that is due, store it and serve it; None when it is not, or another worker did.
 
     Due are rows that no checkpoint covers, once an interval is over, and after a new root at once.
+
+    Args:
+        walk: how far rows are judged in this call; None is returned too when it rests before the end.
 
     Raises:
         AuditBroken: the chain does not follow the newest checkpoint. SignerUnavailable, SigningRefused: nobody signs.
@@ -53,17 +59,22 @@ def make_checkpoint(site: Site, now: datetime) -> Checkpoint | None:
     roots, newest = reader.roots(), reader.newest_checkpoint()
     if not roots or not _is_due(newest, reader.audit_head()[0], len(roots), site.policy.checkpoint_interval, now):
         return None
-    chain = verify_chain(reader, since=(newest.size, newest.hash) if newest else (0, BEFORE_THE_FIRST))
+    since = (newest.size, newest.hash) if newest else (0, BEFORE_THE_FIRST)
+    chain = (walk or ChainWalk()).to_end(reader, since)
+    if chain is None:
+        return None
     root = Root.parse(roots[-1].payload)
     issued = max(now, newest.issued) if newest else now
     checkpoint = Checkpoint(root.authority, chain.rows, chain.head, issued.replace(microsecond=0), root.version)
     envelope = site.signers.sign(CHECKPOINT_TYPE, checkpoint.encode(), root.timestamp)
+    failpoints.hit("checkpoint.signed")
     row = CheckpointRow(chain.rows, chain.head, checkpoint.issued, root.version, envelope)
     try:
         with site.store.writer.transaction() as transaction:
             transaction.append_checkpoint(row)
     except IntegrityError:
         return None  # a worker that took over the lease signed the same end
+    failpoints.hit("checkpoint.stored")
     serve_checkpoint(site)
     return checkpoint
 

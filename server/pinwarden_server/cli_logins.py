@@ -56,25 +56,43 @@ def account() -> None:
     """Accounts with a password, for the day when nothing else lets anybody in."""
 
 
+_PASSWORD = click.option("--password-file", type=FILE, help="File (0600) with the password; default: asked for, twice.")
+
+
 @account.command("add")
 @click.argument("name")
 @grant_options
-@click.option("--password-file", type=FILE, help="File (0600) with the password; default: asked for, twice.")
+@_PASSWORD
 @click.pass_obj
 def add(config: Path | None, name: str, role: str, names: tuple[str, ...], password_file: Path | None) -> None:
     """Make the account NAME."""
-    from pinwarden_keys.passphrase import passphrase_file
-    from pinwarden_keys.prompts import MIN_TYPED_CHARACTERS, new_passphrase
     from pinwarden_server.accounts import add_account
     from pinwarden_server.site import Act
 
     _check_owner(name)
     reached = _checked(names)
-    password = passphrase_file(password_file)() if password_file else new_passphrase()
-    if len(password.decode("utf-8", "replace")) < MIN_TYPED_CHARACTERS:
-        raise ConfigError("the password is too short", expected=f"at least {MIN_TYPED_CHARACTERS} characters")
+    password = _new_password(password_file)
     with _site(config) as site:
         click.echo(add_account(site.store, name, password, (role, reached), Act("system:command", _now())).name)
+
+
+@account.command("password")
+@click.argument("name")
+@_PASSWORD
+@click.pass_obj
+def password(config: Path | None, name: str, password_file: Path | None) -> None:
+    """
+    Give the account NAME another password.
+
+    All its sessions are revoked, which takes back what they approved, and its open one-time links are withdrawn.
+    """
+    from pinwarden_server.accounts import change_password
+    from pinwarden_server.site import Act
+
+    new = _new_password(password_file)
+    with _site(config) as site:
+        ended, links = change_password(site.store, name, new, Act("system:command", _now()))
+    click.echo(f"{name}: {ended} sessions ended, {links} one-time links withdrawn")
 
 
 @account.command("list")
@@ -117,6 +135,21 @@ def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
     from pinwarden_server.drafts import check_names
 
     return check_names(list(names), what="grant")
+
+
+def _new_password(file: Path | None) -> bytes:
+    from pinwarden_keys.passphrase import passphrase_file
+    from pinwarden_keys.prompts import MIN_TYPED_CHARACTERS, new_passphrase
+
+    given = passphrase_file(file)() if file else new_passphrase()
+    if len(given.decode("utf-8", "replace")) < MIN_TYPED_CHARACTERS:
+        raise ConfigError(
+            "the password is too short",
+            expected=f"at least {MIN_TYPED_CHARACTERS} characters",
+            holds="Nothing was changed.",
+            hint="Six random words are easy to type and hard to guess.",
+        )
+    return given
 
 
 def _check_owner(name: str) -> None:

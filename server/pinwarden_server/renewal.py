@@ -14,6 +14,7 @@ from threading import Event, Thread
 
 from pinwarden import failpoints
 from pinwarden.errors import PinwardenError
+from pinwarden_server.chain_walk import ChainWalk
 from pinwarden_server.checkpoints import make_checkpoint
 from pinwarden_server.errors import AuditBroken, SignerUnavailable
 from pinwarden_server.publishing import renew_pinset, renew_timestamp
@@ -25,6 +26,8 @@ log = logging.getLogger("pinwarden.server")
 
 LEASE = "renewal"
 ATTEMPTS_ARE_KEPT = timedelta(hours=24)
+# Seconds of work. Rows that were there before the first checkpoint may be millions, and renewals do not wait for them.
+AUDIT_ROWS_IN_ONE_ROUND = 100_000
 failpoints.register("renew.leased")
 
 
@@ -68,6 +71,7 @@ class Renewer:
         self._clock = clock
         self._interval = interval_seconds
         self._stop = Event()
+        self._walk = ChainWalk(rows_at_once=AUDIT_ROWS_IN_ONE_ROUND, is_stopping=self._stop.is_set)
         self._thread: Thread | None = None
         self.last_success: datetime | None = None
 
@@ -85,7 +89,7 @@ class Renewer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the renewal under way, and give the lease back."""
+        """End after the renewal or the few audit rows under way, and give the lease back."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -152,7 +156,7 @@ class Renewer:
         if self._stop.is_set():
             return None, ""
         try:
-            made = make_checkpoint(self._site, now)
+            made = make_checkpoint(self._site, now, self._walk)
         except PinwardenError as error:
             log.log(
                 logging.CRITICAL if isinstance(error, AuditBroken) else logging.WARNING,

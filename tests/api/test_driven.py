@@ -61,13 +61,6 @@ CONFIG = SchemathesisConfig.from_dict(
             "negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 405, 409, 412, 414, 415, 422, 428]},
             "missing_required_header": {"expected-statuses": [400, 401, 403, 404, 415, 422, 428]},
         },
-        "operations": [
-            # GET of this address asks for a root called preview: 404, and GET stands in Allow.
-            {
-                "include-operation-id": "previewRoot",
-                "checks": {"allow_header_conformance": {"enabled": False}, "unsupported_method": {"enabled": False}},
-            }
-        ],
     }
 )
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)

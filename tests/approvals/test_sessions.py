@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from pinwarden_server import accounts
 from pinwarden_server.site import Act
+from pinwarden_server.store import Store
 from tests.approvals.conftest import NAME, ROLES
 
 if TYPE_CHECKING:
@@ -111,12 +112,23 @@ def test_a_revoked_session_takes_back_its_own_approvals_and_those_of_no_other_se
     ]
 
 
-def test_an_account_that_is_removed_takes_back_what_its_sessions_approved(desk: "Desk") -> None:
+def remove(store: Store, by: Act) -> None:
+    assert accounts.delete_account(store, "anna", by) == 1
+
+
+def change_password(store: Store, by: Act) -> None:
+    assert accounts.change_password(store, "anna", b"another horse battery", by) == (1, 0)
+
+
+@pytest.mark.parametrize("do", [remove, change_password])
+def test_what_sessions_of_an_account_approved_does_not_count_after(
+    desk: "Desk", do: Callable[[Store, Act], None]
+) -> None:
     store, by = desk.node.site.store, Act("system:command", desk.clock())
     accounts.add_account(store, "anna", PASSWORD.encode(), ("approver", ("*",)), by)
     number, token = desk.propose("next", "spare"), begun(desk, account="anna", password=PASSWORD)
     assert desk.approve(number, "anna", token=token).status_code == 202
-    assert accounts.delete_account(store, "anna", by) == 1
+    do(store, by)
     assert desk.change(number)["approved"]["says"] == "0 of 2 approvals"
     assert (desk.approve(number, "ben").status_code, desk.in_force()) == (202, "1.1")
 

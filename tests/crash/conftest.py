@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from pinwarden import failpoints, trust
 from pinwarden.bundle import Bundle
@@ -24,13 +25,14 @@ from pinwarden.documents import PinSet, Root, Timestamp
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
 from pinwarden.errors import FetchError
 from pinwarden.history import End, Entry, Segment, check_chain
-from pinwarden.strict_json import parse_object
+from pinwarden.strict_json import parse_object, spell
 from pinwarden.testing import pinned
 from pinwarden.update import Updater
 from pinwarden_keys import Founding, Signer, found_authority
 from pinwarden_keys.ceremony import assemble, next_root, roles_of, sign_draft
 from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.signer_file import SoftwareSigner
+from pinwarden_ops.cli_audit import audit as audit_command
 from pinwarden_server import audit
 from pinwarden_server.bell import Bell
 from pinwarden_server.drafts import Draft, RootOffer
@@ -262,6 +264,17 @@ class Stage:
             self._check_cache(stored)
         finally:
             site.store.close()
+
+    def audit(self) -> None:
+        """Let an auditor, who remembers every checkpoint that was served before, verify the log as it is now."""
+        reader, (log, root) = self.store.reader, (self.folder / "log.jsonl", self.folder / "root.json")
+        log.write_text("".join(f"{spell(row.to_json()).decode()}\n" for row in reader.audit(limit=1_000_000)))
+        root.write_bytes(self.founding.root_json)
+        served = self.tree.folder / "v1/audit/checkpoint"
+        kept = ["--checkpoint", str(served)] if served.exists() else []
+        words = ["verify", str(log), "--root", str(root), "--state-dir", str(self.folder / "auditor"), *kept]
+        done = CliRunner().invoke(audit_command, words, env={"PINWARDEN_OPS_URL": None})
+        assert done.exit_code == 0, done.output
 
     def _check_history(self, site: Site) -> tuple[int, int]:
         """Every stored version is in the history once, in order, in a chain; return the newest that the tree lists."""

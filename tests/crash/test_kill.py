@@ -21,6 +21,7 @@ assert founding and publishing and renewal and root_publishing  # importing them
 POINTS = {room: sorted(p for p in failpoints.NAMES if p.startswith(f"{room}.")) for room in ("publish", "renew")}
 ROOT_POINTS = sorted(point for point in failpoints.NAMES if point.startswith("root."))
 RECONCILE_POINTS = sorted(point for point in failpoints.NAMES if point.startswith("reconcile."))
+CHECKPOINT_POINTS = sorted(point for point in failpoints.NAMES if point.startswith("checkpoint."))
 CACHE_POINTS = sorted(point for point in failpoints.NAMES if point.startswith("cache."))
 
 pytestmark = pytest.mark.xdist_group("crash")
@@ -72,14 +73,16 @@ def test_no_acknowledged_root_is_lost_and_none_is_named_unserved_when_publishing
         stage.check()
 
 
-@pytest.mark.parametrize("point", RECONCILE_POINTS)
+@pytest.mark.parametrize("point", [*CHECKPOINT_POINTS, *RECONCILE_POINTS])
 def test_a_signed_end_of_the_audit_log_is_stored_before_it_is_served_and_served_after_a_death_at(
     point: str, stage: "Stage", rounds: int
 ) -> None:
     for _ in range(rounds):
         stage.now += timedelta(minutes=70)
-        stage.die_at(point, _renew(point))  # what a renewal itself writes passes other points
+        said = stage.die_at(point, _renew(point))  # what a renewal itself writes passes other points
+        assert [message for message in said if "audit-checkpoint" in str(message.get("signed"))] != []
         stage.check()
+        stage.audit()
         stage.now += timedelta(minutes=4)
         site = stage.site()
         stage.renew(site)
@@ -87,6 +90,7 @@ def test_a_signed_end_of_the_audit_log_is_stored_before_it_is_served_and_served_
         assert verified.newest is not None and verified.waits_since is None
         served = Envelope.parse((stage.tree.folder / "v1/audit/checkpoint").read_bytes(), expect=CHECKPOINT_TYPE)
         assert Checkpoint.parse(served.payload) == verified.newest
+        stage.audit()
         site.store.close()
 
 

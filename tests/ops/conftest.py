@@ -1,6 +1,7 @@
 """A server that answers whatever a test wants, a real one, and an operator's shell in front of either."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from click.testing import CliRunner, Result
 
 from pinwarden.cli import pinwarden
@@ -21,23 +23,34 @@ TOKEN = "pw_0123456789abcdef_" + "s" * 43
 
 
 class Api:
-    """Answers every request with *status* and *body*, and remembers what came."""
+    """Answers every request after its *delays* with *status* and *body*, and remembers what came from whom."""
 
     def __init__(self) -> None:
         self.status, self.body, self.headers = 200, b"{}", {}
+        self.delays: dict[str, float] = {}  # seconds, by method
+        self.peers: set[tuple[str, int]] = set()
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle(self) -> None:
+                with suppress(ConnectionError, ssl.SSLError):  # who was told enough, or trusts nobody here, hangs up
+                    super().handle()
+
             def do_any(self) -> None:
                 content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.requests.append((self.command, self.path, dict(self.headers), content))
+                outer.peers.add(self.client_address)
+                threading.Event().wait(
+                    outer.delays.get(self.command, 0.0)
+                )  # not time.sleep(), which some tests replace
                 self.send_response(outer.status)
                 for name, value in {**outer.headers, "Content-Length": str(len(outer.body))}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                with suppress(ConnectionError):  # who was told enough hangs up
-                    self.wfile.write(outer.body)
+                self.wfile.write(outer.body)
 
             do_GET = do_PUT = do_POST = do_DELETE = do_any  # noqa: N815
 
@@ -47,6 +60,14 @@ class Api:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def speak_tls(self, certificate: trustme.LeafCert) -> None:
+        """From now on, be at an https address with this certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(context)
+        # Each connection shakes hands in a thread of its own, at its first byte.
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = self.url.replace("http:", "https:")
 
     def close(self) -> None:
         self._server.shutdown()

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, delete, exists, insert, literal, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, exists, insert, literal, or_, select, update
 
 from pinwarden.strict_json import format_time
 from pinwarden_server.store.change_tables import change_approvals
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.reader import Reader
-from pinwarden_server.store.tables import accounts, is_text, one_time_links, sessions, used_id_tokens
+from pinwarden_server.store.tables import Words, accounts, is_text, one_time_links, sessions, used_id_tokens
 from pinwarden_server.store.writer import Transaction
 
 # Longer than a change waits for its time: what a session scheduled is published while the session is known.
@@ -147,9 +147,9 @@ def end_early(transaction: Transaction, identity: str, at: datetime) -> bool:
     return transaction.count(update(sessions).where(going_on).values(expires_at=at)) == 1
 
 
-def revoke_sessions_of(transaction: Transaction, owner: str, way: str, at: datetime) -> int:
-    """End every session of *owner* that began that *way*; return how many."""
-    which = and_(sessions.c.owner == owner, sessions.c.way == way, sessions.c.revoked_at.is_(None))
+def revoke_sessions_of(transaction: Transaction, owner: str, at: datetime, *, way: str | None = None) -> int:
+    """End every session of *owner*, or those that began that *way*; return how many."""
+    which = and_(_sessions_of(owner, way), sessions.c.revoked_at.is_(None))
     return transaction.count(update(sessions).where(which).values(revoked_at=at))
 
 
@@ -167,6 +167,14 @@ def redeem_link(transaction: Transaction, identity: str, at: datetime) -> bool:
     return transaction.count(update(one_time_links).where(unspent).values(redeemed_at=at)) == 1
 
 
+def withdraw_links_of(transaction: Transaction, owner: str, at: datetime) -> int:
+    """Let every open link expire at *at* that is for *owner*, or that a session of *owner* made; return how many."""
+    makers = select(literal("session:", Words()).concat(sessions.c.id)).where(_sessions_of(owner))
+    theirs = or_(is_text(one_time_links.c.owner, owner), one_time_links.c.created_by.in_(makers))
+    is_open = and_(one_time_links.c.redeemed_at.is_(None), one_time_links.c.expires_at > at)
+    return transaction.count(update(one_time_links).where(theirs, is_open).values(expires_at=at))
+
+
 def append_account(transaction: Transaction, row: AccountRow) -> None:
     """Add an account; IntegrityError when there is one of that name."""
     values = {**_values(row, "name", "password_hash", "role", "created_at", "created_by"), "names": _names(row)}
@@ -177,6 +185,12 @@ def is_account(transaction: Transaction, row: AccountRow) -> bool:
     """Tell whether that very account is there, as this transaction sees it."""
     same = and_(accounts.c.name == row.name, accounts.c.password_hash == row.password_hash)
     return transaction.exists(select(accounts.c.name).where(same))
+
+
+def set_password_hash(transaction: Transaction, name: str, password_hash: str) -> bool:
+    """Give an account another password; False when there is none of that name."""
+    which = is_text(accounts.c.name, name)
+    return transaction.count(update(accounts).where(which).values(password_hash=password_hash)) == 1
 
 
 def remove_account(transaction: Transaction, name: str) -> bool:
@@ -203,6 +217,11 @@ def forget_logins(transaction: Transaction, now: datetime) -> None:
         (used_id_tokens, used_id_tokens.c.expires_at < now),
     ):
         transaction.run(delete(table).where(*which))
+
+
+def _sessions_of(owner: str, way: str | None = None) -> ColumnElement[bool]:
+    theirs = is_text(sessions.c.owner, owner)
+    return theirs if way is None else and_(theirs, sessions.c.way == way)
 
 
 def _first(reader: Reader, query: Select[Any]) -> Row[Any] | None:

@@ -92,6 +92,10 @@ METHODS = [
     ("DELETE", "/admin/v1/audit", "GET, HEAD"),
     ("PUT", "/admin/v1/roots", "GET, HEAD, POST"),
     ("DELETE", "/admin/v1/roots/1", "GET, HEAD"),
+    ("GET", "/admin/v1/roots/preview", "POST"),
+    ("GET", "/admin/v1/roots/previe%77", "POST"),
+    ("DELETE", "/admin/v1/roots/preview", "POST"),
+    ("GET", "/admin/v1/sessions/current", "DELETE"),
     ("PUT", TOKENS, "GET, HEAD, POST"),
     ("GET", f"{TOKENS}/0123456789abcdef", "DELETE"),
     ("POST", "/v1/bundles/payments/1", "GET, HEAD"),
@@ -113,6 +117,28 @@ def test_a_method_that_the_address_does_not_take_is_named_with_those_it_takes(
     assert sorted(answer.headers["Allow"].split(", ")) == allowed.split(", ")
     assert (sorted(document["expected"].split(", ")), document["got"]) == (allowed.split(", "), method)
     assert shared.stored() == before
+
+
+def test_an_address_that_is_spelt_out_is_never_taken_for_the_parameter_of_another(shared):
+    taken: dict[str, set[str]] = {}
+    for rule in shared.app.url_map.iter_rules():
+        if not rule.arguments:
+            taken.setdefault(rule.rule, set()).update(rule.methods)
+    before = shared.stored()
+    allowed = {
+        path: {
+            frozenset(shared.ask(method, path).headers["Allow"].split(", "))
+            for method in {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} - methods
+        }
+        for path, methods in taken.items()
+    }
+    assert allowed == {path: {frozenset(methods)} for path, methods in taken.items()}
+    assert shared.stored() == before
+
+
+def test_a_pin_set_may_be_called_as_an_address_of_another_room_is_spelt(shared):
+    shared.problem(shared.ask("GET", "/admin/v1/pinsets/preview"), 404, "not-found")
+    shared.problem(shared.ask("GET", "/admin/v1/pinsets/current/versions"), 404, "not-found")
 
 
 NOWHERE = [

@@ -101,6 +101,44 @@ def test_an_account_is_made_of_a_typed_password_or_of_a_private_file(service, co
     assert actions(service) == [("system:command", "account.add"), ("system:command", "account.remove")]
 
 
+@pytest.mark.parametrize("typed", [True, False])
+def test_a_password_is_changed_to_a_typed_one_or_to_that_of_a_private_file(service, command, installation, typed: bool):
+    command("account", "add", "breaker", "--role", "admin", "--password-file", private(installation, PASSWORD))
+    begun, new = log_in(service, account="breaker", password=PASSWORD).json, "another horse battery"
+    words = ("account", "password", "breaker")
+    if typed:
+        done = command(*words, typed=f"{new}\n{new}\n")
+    else:
+        done = command(*words, "--password-file", private(installation, f"{new}\n"))
+    told = "breaker: 1 sessions ended, 0 one-time links withdrawn\n"
+    assert (done.exit_code, done.stdout, new in done.output) == (0, told, False), done.output
+    assert service.ask("GET", "/admin/v1/roots", token=begun["token"]).status_code == 401
+    assert [log_in(service, account="breaker", password=each).status_code for each in (PASSWORD, new)] == [401, 201]
+    assert actions(service) == [("system:command", "account.add"), ("system:command", "account.password")]
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "told"),
+    [
+        ("other", "another horse battery", "`pinwarden server account list`"),
+        ("breaker", "too short!!", "at least 12 characters"),
+        ("breaker", "two\nlines are no password", "more than one line"),
+    ],
+)
+def test_an_impossible_password_is_refused_and_the_old_one_stays(
+    service, command, installation, name: str, password: str, told: str
+):
+    command("account", "add", "breaker", "--role", "admin", "--password-file", private(installation, PASSWORD))
+    begun = log_in(service, account="breaker", password=PASSWORD).json
+    before = service.stored()
+    done = command("account", "password", name, "--password-file", private(installation, password))
+    assert (done.exit_code, done.stdout, told in done.stderr, password in done.stderr) == (1, "", True, False)
+    if "\n" not in password:
+        assert command("account", "password", name, typed=f"{password}\n{password}\n").exit_code == 1
+    assert service.stored() == before
+    assert service.ask("GET", "/admin/v1/roots", token=begun["token"]).status_code == 200
+
+
 def test_an_impossible_account_is_refused_and_none_is_made(service, command, installation):
     add = ("account", "add", "breaker", "--role", "admin")
     file = private(installation, PASSWORD)

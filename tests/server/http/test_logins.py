@@ -3,6 +3,7 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pinwarden_server import accounts
 from pinwarden_server.operations import OPERATIONS
 from pinwarden_server.site import Act
-from pinwarden_server.store.logins import find_session
+from pinwarden_server.store.logins import find_account, find_session
 
 if TYPE_CHECKING:
     from tests.server.http.conftest import Service
@@ -251,6 +252,67 @@ def test_a_removed_account_lets_nobody_in_and_its_sessions_end(desk):
     assert desk.ask("GET", "/admin/v1/roots", token=token).status_code == 401
     assert desk.ask("GET", "/admin/v1/roots", token=other).status_code == 200  # of a link, for the same person
     assert log_in(desk, account="breaker", password=PASSWORD).status_code == 401
+
+
+def change_password(service: "Service", password: str = "another horse battery") -> tuple[int, int]:
+    by = Act("system:command", service.clock())
+    return accounts.change_password(service.node.site.store, "breaker", password.encode(), by)
+
+
+def test_a_new_password_ends_every_session_and_link_of_its_account_and_keeps_what_it_may(desk):
+    by = Act("system:command", desk.clock())
+    store = desk.node.site.store
+    accounts.add_account(store, "breaker", PASSWORD.encode(), ("editor", ("pay*",)), by)
+    own, by_link, alices = (
+        log_in(desk, account="breaker", password=PASSWORD).json["token"],
+        session(desk, owner="breaker")["token"],
+        session(desk)["token"],
+    )
+    codes = [link(desk, owner="breaker"), link(desk)]
+    since = desk.ask("GET", "/admin/v1/audit").json["next"]
+    kept = find_account(store.reader, "breaker")
+    assert change_password(desk) == (2, 1)
+    statuses = [desk.ask("GET", "/admin/v1/roots", token=token).status_code for token in (own, by_link, alices)]
+    assert (statuses, [log_in(desk, link=code).status_code for code in codes]) == ([401, 401, 200], [401, 201])
+    begun = log_in(desk, account="breaker", password="another horse battery").json
+    assert (log_in(desk, account="breaker", password=PASSWORD).status_code, begun["role"], begun["names"]) == (
+        401,
+        "editor",
+        ["pay*"],
+    )
+    changed = find_account(store.reader, "breaker")
+    assert replace(changed, password_hash=kept.password_hash) == kept != changed
+    row = audit(desk, since)[0]
+    shown = {name: row[name] for name in ("actor", "action", "subject", "detail")}
+    detail = {"sessions": 2, "links": 1}
+    assert shown == {"actor": by.actor, "action": "account.password", "subject": "breaker", "detail": detail}
+
+
+def test_links_that_a_stolen_session_made_for_others_are_withdrawn_with_it(desk):
+    account(desk)
+    token = log_in(desk, account="breaker", password=PASSWORD).json["token"]
+    made = desk.ask("POST", "/admin/v1/one-time-links", token=token, body={"owner": "mallory", "role": "admin"})
+    assert change_password(desk) == (1, 1)
+    assert log_in(desk, link=made.json["url"].partition("#")[2]).status_code == 401
+
+
+def test_the_same_password_set_anew_ends_sessions_too(desk):
+    account(desk)
+    token = log_in(desk, account="breaker", password=PASSWORD).json["token"]
+    assert change_password(desk, PASSWORD) == (1, 0)
+    assert desk.ask("GET", "/admin/v1/roots", token=token).status_code == 401
+    assert log_in(desk, account="breaker", password=PASSWORD).status_code == 201
+
+
+def test_an_account_that_gets_another_password_while_the_old_one_is_judged_lets_nobody_in(desk, monkeypatch):
+    def verify(hashed: bytes, password: bytes) -> bool:
+        change_password(desk)
+        return True
+
+    account(desk)
+    monkeypatch.setattr(accounts.argon2id, "verify", verify)
+    desk.problem(log_in(desk, account="breaker", password=PASSWORD), 401, "unauthenticated")
+    assert desk.ask("GET", "/admin/v1/sessions").json == {"sessions": []}
 
 
 def test_an_account_that_is_removed_while_its_password_is_judged_lets_nobody_in(desk, monkeypatch):

@@ -26,7 +26,9 @@ from pinwarden_server.store.logins import (
     remove_account,
     revoke_session,
     revoke_sessions_of,
+    set_password_hash,
     spend_id_token,
+    withdraw_links_of,
 )
 from tests.server.store.rows import LATER, NOW, account, link, session
 
@@ -53,9 +55,32 @@ def test_sessions_of_an_owner_end_together_by_the_way_they_began(store: Store) -
     with store.writer.transaction() as transaction:
         for row in rows:
             append_session(transaction, row, DIGEST)
-        assert revoke_sessions_of(transaction, "alice", "account", NOW) == 2
-        assert revoke_sessions_of(transaction, "alice", "account", LATER) == 0
+        assert revoke_sessions_of(transaction, "alice", NOW, way="account") == 2
+        assert revoke_sessions_of(transaction, "alice", LATER, way="account") == 0
     assert [row.revoked_at for row in list_sessions(store.reader)] == [NOW, NOW, None, None]
+    with store.writer.transaction() as transaction:
+        assert [revoke_sessions_of(transaction, name, LATER) for name in ("alice", *STRANGE)] == [1] + [0] * 6
+    assert [row.revoked_at for row in list_sessions(store.reader)] == [NOW, NOW, LATER, None]
+
+
+def test_links_of_an_owner_are_withdrawn_together_with_those_that_sessions_of_the_owner_made(store: Store) -> None:
+    theirs = [link("for-them"), link("made-by-them", owner="mallory", created_by="session:s")]
+    over = [link("redeemed", redeemed_at=NOW), link("expired", expires_at=NOW)]
+    others = [
+        link("for-bob", owner="bob", created_by="session:t"),
+        link("by-a-token", owner="bob", created_by="token:s"),
+    ]
+    with store.writer.transaction() as transaction:
+        for begun in (session("s"), session("t", owner="bob")):
+            append_session(transaction, begun, DIGEST)
+        for row in theirs + over + others:
+            append_link(transaction, row, DIGEST)
+        assert redeem_link(transaction, "redeemed", NOW)
+        at = NOW + timedelta(seconds=1)
+        assert [withdraw_links_of(transaction, name, at) for name in ("alice", "alice", *STRANGE)] == [2] + [0] * 7
+        assert not any(redeem_link(transaction, row.id, at) for row in theirs)
+    kept = [find_link(store.reader, row.id) for row in theirs + over + others]
+    assert [row for row, _ in kept if row] == [replace(row, expires_at=at) for row in theirs] + over + others
 
 
 @pytest.mark.parametrize(("seconds", "spends"), [(-1, True), (0, False), (1, False)])
@@ -117,9 +142,36 @@ def test_accounts_have_one_name_each_and_go_when_they_are_removed(store: Store) 
     with store.writer.transaction() as transaction:
         assert is_account(transaction, alice)
         assert not is_account(transaction, replace(alice, password_hash="$another"))
+        changed = replace(alice, password_hash="$another")
+        assert [set_password_hash(transaction, name, "$another") for name in ("alice", *STRANGE)] == [True] + [
+            False
+        ] * 6
+        assert (is_account(transaction, alice), is_account(transaction, changed)) == (False, True)
         assert [remove_account(transaction, name) for name in ("alice", "alice", *STRANGE)] == [True] + [False] * 7
-        assert not is_account(transaction, alice)
+        assert not is_account(transaction, changed)
     assert [find_account(store.reader, name) for name in ("bob", "alice", *STRANGE)] == [bob] + [None] * 7
+
+
+def test_a_session_that_begins_beside_a_new_password_is_ended_by_it(store: Store) -> None:
+    alice, changed = account("alice"), threading.Event()
+    with store.writer.transaction() as transaction:
+        append_account(transaction, alice)
+
+    def change() -> int:
+        with store.writer.transaction() as transaction:
+            assert set_password_hash(transaction, "alice", "$another")
+            ended = revoke_sessions_of(transaction, "alice", NOW)
+        changed.set()
+        return ended
+
+    with ThreadPoolExecutor(1) as other:
+        with store.writer.transaction() as transaction:
+            assert is_account(transaction, alice)
+            going_on = other.submit(change)
+            assert not changed.wait(0.2)
+            append_session(transaction, session("s", way="account"), DIGEST)
+        assert going_on.result() == 1
+    assert list_sessions(store.reader) == [session("s", way="account", revoked_at=NOW)]
 
 
 def test_what_ended_is_forgotten_after_a_while_and_nothing_else(store: Store) -> None:
