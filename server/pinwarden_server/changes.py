@@ -16,9 +16,9 @@ from pinwarden import failpoints
 from pinwarden.envelope import PINSET_TYPE
 from pinwarden.strict_json import format_time
 from pinwarden_server import audit
+from pinwarden_server.bodies import bad_field
 from pinwarden_server.changes_answered import Outcome, Waiting, once, twice_at_once
 from pinwarden_server.commit import closed, keep_answer, stale
-from pinwarden_server.drafts import bad_field
 from pinwarden_server.errors import SigningRefused
 from pinwarden_server.publishing import (
     RENEW,

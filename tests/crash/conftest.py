@@ -33,12 +33,13 @@ from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.signer_file import SoftwareSigner
 from pinwarden_server import audit
 from pinwarden_server.bell import Bell
-from pinwarden_server.drafts import Draft, RootOffer
+from pinwarden_server.drafts import Draft
 from pinwarden_server.founding import found, reconcile
 from pinwarden_server.public_table import PublicTable
 from pinwarden_server.published_tree import PublishedTree
 from pinwarden_server.publishing import publish
 from pinwarden_server.renewal import Renewer
+from pinwarden_server.root_offers import RootOffer
 from pinwarden_server.root_publishing import PublishedRoot, publish_root
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Policy, Published, Site

@@ -11,10 +11,11 @@ import pytest
 
 from pinwarden.testing import pinned
 from pinwarden_keys import Signer
-from pinwarden_server.drafts import Draft, RootOffer
+from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import Conflict, StaleVersion
 from pinwarden_server.founding import reconcile
 from pinwarden_server.publishing import publish, renew_timestamp
+from pinwarden_server.root_offers import RootOffer
 from pinwarden_server.root_publishing import publish_root
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Site

@@ -14,11 +14,10 @@ from pinwarden_server.admin_api.changes import reached
 from pinwarden_server.admin_api.requests import act, check_query, read_body
 from pinwarden_server.approvals import approve_change
 from pinwarden_server.auth import Right
-from pinwarden_server.change_drafts import parse_approval, parse_review
+from pinwarden_server.change_drafts import parse_approval, parse_rejection, parse_review, parse_signature
 from pinwarden_server.changes import reject_change
 from pinwarden_server.changes_answered import Waiting
 from pinwarden_server.changes_signing import sign_change
-from pinwarden_server.drafts import parse_rejection, parse_signature
 from pinwarden_server.node import Node
 from pinwarden_server.reviews import review_change
 
