@@ -54,7 +54,7 @@ class _HostBody(RequestBody):
     certificates: PemText | None = None
 
 
-# Judged below, in better words, and against the clock by ``publishing``.
+# Judged below, in better words, and against the clock by ``changes``.
 TimeText = Annotated[str, Meta(extra_json_schema={"format": "date-time", "examples": ["2026-06-01T08:00:00Z"]})]
 
 

@@ -27,10 +27,10 @@ from pinwarden_server.errors import (
     Violation,
 )
 from pinwarden_server.founding import reconcile
+from pinwarden_server.planning import forced_codes
 from pinwarden_server.public_files import bundles, root_address, root_file
 from pinwarden_server.publication import Change
 from pinwarden_server.published_tree import Staged
-from pinwarden_server.publishing import forced_codes
 from pinwarden_server.root_judging import Renewal, RootPlan, Successor, find_published, plan_root
 from pinwarden_server.root_offers import RootOffer
 from pinwarden_server.root_outcomes import PublishedRoot, Renewed, RootPreview

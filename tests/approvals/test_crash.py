@@ -26,8 +26,8 @@ from pinwarden_server.drafts import AT_ONCE, Draft, Manner
 from pinwarden_server.founding import reconcile
 from pinwarden_server.installation import Installation, init_development
 from pinwarden_server.node import open_site
+from pinwarden_server.planning import plan_publication
 from pinwarden_server.policies import set_policy
-from pinwarden_server.publishing import plan_publication
 from pinwarden_server.reviews import review_change
 from pinwarden_server.site import Act, Attempt, Published, Site
 from tests.dying import die_at

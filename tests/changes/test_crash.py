@@ -26,7 +26,7 @@ from pinwarden_server.changes_signing import sign_change
 from pinwarden_server.drafts import Draft
 from pinwarden_server.founding import reconcile
 from pinwarden_server.node import open_site
-from pinwarden_server.publishing import plan_publication
+from pinwarden_server.planning import plan_publication
 from pinwarden_server.site import Act, Attempt, Published, Site
 from pinwarden_server.store import ChangeRow
 from tests.dying import die_at
