@@ -1,8 +1,8 @@
 """
 Pin sets that wait: proposed here, published when enough people have signed or approved, and their time has come.
 
-It may import ``planning``, ``publishing`` and what publishes a waiting change. With the keys elsewhere, nothing on this machine can
-make a client accept a pin: it keeps proposals, and signatures that were made over exactly these bytes.
+It may import ``planning``, ``publishing`` and what publishes a waiting change. With the keys elsewhere, nothing on this
+machine can make a client accept a pin: it keeps proposals, and signatures that were made over exactly these bytes.
 """
 
 import logging

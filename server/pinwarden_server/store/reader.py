@@ -17,6 +17,7 @@ from pinwarden_server.errors import NotFound, Tag
 from pinwarden_server.store.change_queries import due_query, list_query, unrevoked, with_deeds
 from pinwarden_server.store.change_rows import ChangeRow
 from pinwarden_server.store.change_tables import changes
+from pinwarden_server.store.columns import is_text
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.filters import conditions
 from pinwarden_server.store.rows import (
@@ -40,7 +41,6 @@ from pinwarden_server.store.tables import (
     audit_head,
     checkpoints,
     history,
-    is_text,
     pinsets,
     roots,
     tokens,

@@ -19,6 +19,7 @@ from pinwarden.envelope import Envelope
 from pinwarden.history import Entry
 from pinwarden_server.errors import FloorMissing, Tag
 from pinwarden_server.store.change_steps import ChangeSteps
+from pinwarden_server.store.columns import is_text
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.outcome import was_committed
 from pinwarden_server.store.postgres import announce
@@ -31,7 +32,6 @@ from pinwarden_server.store.tables import (
     audit_head,
     checkpoints,
     history,
-    is_text,
     leases,
     pinsets,
     reservations,

@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateTable
 from pinwarden.errors import ConfigError
 from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.store import check_schema, migrate, open_store
-from pinwarden_server.store.tables import Moment, metadata
+from pinwarden_server.store.columns import Moment, metadata
 
 if TYPE_CHECKING:
     from conftest import House
