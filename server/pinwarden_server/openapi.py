@@ -19,8 +19,9 @@ from pinwarden_server.bodies import MAX_BODY_BYTES
 from pinwarden_server.change_drafts import CHANGE_BODIES
 from pinwarden_server.drafts import DRAFT_BODIES
 from pinwarden_server.health import EXPOSITION_TYPE
+from pinwarden_server.json_schema import Schema, ref
 from pinwarden_server.login_drafts import LOGIN_BODIES
-from pinwarden_server.openapi_answers import ANSWERS, Schema, ref
+from pinwarden_server.openapi_answers import ANSWERS
 from pinwarden_server.openapi_parameters import headers_of, parameters_of, refusal_headers
 from pinwarden_server.operation import Operation
 from pinwarden_server.operations import OPERATIONS
