@@ -33,10 +33,10 @@ from pinwarden_server.token_drafts import TokenDraft
 from tests.rotation.conftest import founded, house
 from tests.rotation.line import Line
 from tests.server.domain.conftest import KEPT
-from tests.server.store.conftest import pg_site, pg_store, postgres, site, site_on, store, url
+from tests.server.store.conftest import pg_site, pg_store, site, site_on, store, url
 from tests.server.store.rows import NOW
 
-__all__ = ["founded", "house", "pg_site", "pg_store", "postgres", "site", "store", "url"]  # fixtures
+__all__ = ["founded", "house", "pg_site", "pg_store", "site", "store", "url"]  # fixtures
 
 
 @dataclass
