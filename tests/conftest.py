@@ -11,9 +11,13 @@ import shutil
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.postgres import Postgres
 
 # PINWARDEN_EXAMPLES=100000 makes the property tests as long as one likes; the same number gives the same examples.
 # Loaded here and not by a fixture, because a test takes its settings when its module is imported. Nothing may fail
@@ -77,3 +81,15 @@ def program() -> Callable[[str], Path]:
         return Path(found)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Generator[Postgres, None, None]":
+    """A PostgreSQL for the tests of one process, each of which has a database of its own."""
+    from tests.postgres import Postgres, folder_of_programs  # here: few rooms need its library
+
+    programs = folder_of_programs()
+    if programs is None:
+        pytest.skip("initdb is neither on PATH, nor in /usr/lib/postgresql, nor in this environment")
+    with Postgres(programs) as server:
+        yield server

@@ -19,7 +19,6 @@ from sqlalchemy.exc import IntegrityError
 
 from pinwarden.strict_json import encode
 from pinwarden_server import audit
-from pinwarden_server.drafts import TokenDraft
 from pinwarden_server.errors import (
     Conflict,
     Forbidden,
@@ -31,6 +30,7 @@ from pinwarden_server.errors import (
 from pinwarden_server.site import Act
 from pinwarden_server.store import Reader, Store, TokenRow
 from pinwarden_server.store.logins import SessionRow, find_session
+from pinwarden_server.token_drafts import TokenDraft
 
 log = logging.getLogger("pinwarden.server")
 

@@ -1,8 +1,8 @@
 """
 Pin sets that wait: proposed here, published when enough people have signed or approved, and their time has come.
 
-It may import ``publishing`` and what publishes a waiting change. With the keys elsewhere, nothing on this machine can
-make a client accept a pin: it keeps proposals, and signatures that were made over exactly these bytes.
+It may import ``planning``, ``publishing`` and what publishes a waiting change. With the keys elsewhere, nothing on this
+machine can make a client accept a pin: it keeps proposals, and signatures that were made over exactly these bytes.
 """
 
 import logging
@@ -16,18 +16,13 @@ from pinwarden import failpoints
 from pinwarden.envelope import PINSET_TYPE
 from pinwarden.strict_json import format_time
 from pinwarden_server import audit
+from pinwarden_server.bodies import bad_field
 from pinwarden_server.changes_answered import Outcome, Waiting, once, twice_at_once
 from pinwarden_server.commit import closed, keep_answer, stale
-from pinwarden_server.drafts import bad_field
 from pinwarden_server.errors import SigningRefused
-from pinwarden_server.publishing import (
-    RENEW,
-    Plan,
-    approvals_required,
-    execute,
-    grant_of,
-    is_signed_by_people,
-)
+from pinwarden_server.grounds import approvals_required, grant_of, is_signed_by_people
+from pinwarden_server.planning import RENEW, Plan
+from pinwarden_server.publishing import execute
 from pinwarden_server.signing import check_proposal, reserved
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeRow, ChangeSignature

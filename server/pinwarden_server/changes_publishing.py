@@ -17,17 +17,10 @@ from pinwarden_server.changes_signatures import Count, count, signed_envelope
 from pinwarden_server.commit import STEPS, TimestampMoved, bring_into_force, closed
 from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import ApprovalsMissing, ChangeClosed, StaleVersion, Violation
+from pinwarden_server.grounds import approvals_required, grant_of, survey
+from pinwarden_server.planning import NEW_LIFE, RENEW, is_exempt, surroundings
 from pinwarden_server.publication import Change
-from pinwarden_server.publishing import (
-    NEW_LIFE,
-    RENEW,
-    approvals_required,
-    grant_of,
-    is_exempt,
-    sign_and_publish,
-    surroundings,
-    survey,
-)
+from pinwarden_server.publishing import sign_and_publish
 from pinwarden_server.signing import Ground, check_as_clients_do, sign_timestamp
 from pinwarden_server.site import Act, Published, Site
 from pinwarden_server.store import ChangeApproval, ChangeRow, ChangeSignature

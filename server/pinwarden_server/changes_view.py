@@ -16,7 +16,7 @@ from pinwarden.strict_json import encode_base64, format_time
 from pinwarden_keys import Approvers
 from pinwarden_keys.ceremony import Tally
 from pinwarden_server.changes_signatures import Gates, count
-from pinwarden_server.publishing import is_exempt
+from pinwarden_server.planning import is_exempt
 from pinwarden_server.store import ChangeReview, ChangeRow
 from pinwarden_server.store.change_rows import BY_PEOPLE
 from pinwarden_server.tags import format_tag

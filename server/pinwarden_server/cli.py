@@ -171,8 +171,8 @@ def token(config: Path | None, role: str, names: tuple[str, ...], label: str, da
     """Issue a token without HTTP, for the day when no admin token is left."""
     from pinwarden_keys.files import write_new
     from pinwarden_server.auth import issue_token, revoke_token
-    from pinwarden_server.drafts import parse_token_draft
     from pinwarden_server.site import Act
+    from pinwarden_server.token_drafts import parse_token_draft
 
     lifetime = int(timedelta(days=days).total_seconds())
     body = {"role": role, "names": list(names), "label": label, "lifetime_seconds": lifetime}

@@ -132,7 +132,7 @@ def _site(config: Path | None) -> Iterator["Site"]:
 
 
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
-    from pinwarden_server.drafts import check_names
+    from pinwarden_server.bodies import check_names
 
     return check_names(list(names), what="grant")
 

@@ -27,13 +27,13 @@ from pinwarden_keys import (
 from pinwarden_keys.files import write_new
 from pinwarden_server.auth import Role, issue_token
 from pinwarden_server.checkpoints import make_checkpoint
-from pinwarden_server.drafts import TokenDraft
 from pinwarden_server.errors import SignerUnavailable, SigningRefused
 from pinwarden_server.founding import found
 from pinwarden_server.node import open_site
 from pinwarden_server.settings import Settings, load_settings
 from pinwarden_server.site import Act
 from pinwarden_server.store import migrate
+from pinwarden_server.token_drafts import TokenDraft
 
 ACTOR = "system:init"
 FIRST_TOKEN_LIFETIME = timedelta(days=90)

@@ -1,7 +1,7 @@
 """
 What logging in takes: the bodies of logins and one-time links as values.
 
-It may import ``drafts``. No message repeats what may be a secret: of those members only the type is judged here.
+It may import ``bodies``. No message repeats what may be a secret: of those members only the type is judged here.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from pinwarden_server.drafts import NameText, RequestBody, check_names, convert_body
+from pinwarden_server.bodies import NameText, RequestBody, check_names, convert_body
 from pinwarden_server.errors import BadDraft, Violation
 
 LINK_SECONDS, MAX_LINK_SECONDS = 15 * 60, 24 * 3600

@@ -1,7 +1,7 @@
 """
 Which ID tokens of which issuer let a job in, and as what: the setting ``oidc`` as values.
 
-It may import msgspec and the patterns of ``drafts``. It fetches and verifies nothing.
+It may import msgspec and the patterns of ``bodies``. It fetches and verifies nothing.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from pinwarden_server.drafts import NAME_PATTERN
+from pinwarden_server.bodies import NAME_PATTERN
 from pinwarden_server.login_drafts import OWNER_PATTERN
 
 MAX_RULES = 64

@@ -15,16 +15,20 @@ from flask import Blueprint, Response
 from pinwarden.bundle import BUNDLE_MEDIA_TYPE
 from pinwarden.envelope import ROOT_TYPE
 from pinwarden.history import HISTORY_MEDIA_TYPE
+from pinwarden_server.bodies import MAX_BODY_BYTES
 from pinwarden_server.change_drafts import CHANGE_BODIES
-from pinwarden_server.drafts import BODIES, MAX_BODY_BYTES
+from pinwarden_server.drafts import DRAFT_BODIES
 from pinwarden_server.health import EXPOSITION_TYPE
+from pinwarden_server.json_schema import Schema, ref
 from pinwarden_server.login_drafts import LOGIN_BODIES
-from pinwarden_server.openapi_answers import ANSWERS, Schema, ref
+from pinwarden_server.openapi_answers import ANSWERS
 from pinwarden_server.openapi_parameters import headers_of, parameters_of, refusal_headers
 from pinwarden_server.operation import Operation
 from pinwarden_server.operations import OPERATIONS
 from pinwarden_server.problems import PROBLEM_MEDIA_TYPE, Kind
 from pinwarden_server.public_files import ENVELOPE_MEDIA_TYPE
+from pinwarden_server.root_offers import ROOT_BODIES
+from pinwarden_server.token_drafts import TOKEN_BODIES
 
 API_VERSION = "1"
 ADDRESS = "/openapi.json"
@@ -165,8 +169,10 @@ def _example(kind: Kind) -> dict[str, Any]:
 
 
 def _body_schemas() -> dict[str, Schema]:
-    _, found = msgspec.json.schema_components((*BODIES, *CHANGE_BODIES, *LOGIN_BODIES), ref_template=_REF)
-    # Names of the classes are private to drafts; \Z is Python's, and in a JSON Schema $ ends the text as well.
+    _, found = msgspec.json.schema_components(
+        (*DRAFT_BODIES, *CHANGE_BODIES, *ROOT_BODIES, *TOKEN_BODIES, *LOGIN_BODIES), ref_template=_REF
+    )
+    # Names of the classes are private to their rooms; \Z is Python's, and in a JSON Schema $ ends the text as well.
     text = json.dumps(found).replace("/schemas/_", "/schemas/").replace(r"\\Z", "$")
     schemas = {name.removeprefix("_"): schema for name, schema in json.loads(text).items()}
     of_root = {"properties": {"payloadType": {"const": ROOT_TYPE}}}

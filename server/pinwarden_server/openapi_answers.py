@@ -1,67 +1,33 @@
 """
-What the answers of the HTTP API look like, as JSON Schema (2020-12).
+What the answers of the HTTP API look like, in the words of ``json_schema``.
 
-It may import vocabularies alone: roles, states of changes. Tests hold every answer that they see against these, and
-nothing else may be in it; clients should ignore members that are not named here.
+It may import vocabularies alone: those words, roles, states of changes. Tests hold every answer that they see against
+these, and nothing else may be in it; clients should ignore members that are not named here.
 """
-
-from typing import Any
 
 from pinwarden_server.auth import Role
 from pinwarden_server.changes_view import STATES
+from pinwarden_server.json_schema import (
+    ANYTHING,
+    BASE64,
+    COUNT,
+    FLAG,
+    TEXT,
+    Schema,
+    also,
+    by_key,
+    each,
+    or_null,
+    partly,
+    record,
+    ref,
+    word,
+)
 
-Schema = dict[str, Any]
-
-TEXT: Schema = {"type": "string"}
-FLAG: Schema = {"type": "boolean"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
 TIME: Schema = {"type": "string", "format": "date-time", "description": "UTC, whole seconds, with Z"}
 TAG: Schema = {"type": "string", "pattern": r"^[1-9][0-9]{0,15}\.[1-9][0-9]{0,15}$", "description": "epoch.version"}
 DIGEST: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
 PIN: Schema = {"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$", "description": "base64 of a SHA-256"}
-ANYTHING: Schema = {"type": "object"}
-
-
-def ref(name: str) -> Schema:
-    """Return a reference to the schema *name*."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def record(**members: Schema) -> Schema:
-    """Return an object of which all *members* are always there."""
-    return {"type": "object", "properties": members, "required": list(members)}
-
-
-def partly(schema: Schema, **members: Schema) -> Schema:
-    """Return the record *schema* with *members* that are there sometimes."""
-    return {**schema, "properties": {**schema["properties"], **members}}
-
-
-def also(schema: Schema, **members: Schema) -> Schema:
-    """Return the record *schema* with more members."""
-    return record(**schema["properties"], **members)
-
-
-def each(schema: Schema) -> Schema:
-    """Return an array of *schema*."""
-    return {"type": "array", "items": schema}
-
-
-def or_null(schema: Schema) -> Schema:
-    """Return *schema*, or null."""
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def word(*words: str) -> Schema:
-    """Return one of *words*."""
-    return {"type": "string", "enum": list(words)}
-
-
-def by_key(schema: Schema) -> Schema:
-    """Return an object whose keys are content, each with a value like *schema*."""
-    return {"type": "object", "additionalProperties": schema}
-
 
 _CHANGED = by_key(record(**{"from": {}, "to": {}}))
 _LIFE = {"issued": TIME, "expires": TIME}

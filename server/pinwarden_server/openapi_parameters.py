@@ -9,7 +9,8 @@ from typing import Any
 
 from pinwarden_server.admin_api.pinsets import MAX_PAGE
 from pinwarden_server.changes_view import STATES
-from pinwarden_server.openapi_answers import TAG, TEXT, TIME, Schema, word
+from pinwarden_server.json_schema import TEXT, Schema, word
+from pinwarden_server.openapi_answers import TAG, TIME
 from pinwarden_server.operation import Operation
 from pinwarden_server.problems import Kind
 

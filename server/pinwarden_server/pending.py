@@ -11,7 +11,7 @@ from typing import Any
 
 from pinwarden.strict_json import format_time
 from pinwarden_server.alerts import Alert, Level
-from pinwarden_server.publishing import is_exempt
+from pinwarden_server.planning import is_exempt
 from pinwarden_server.site import Site
 from pinwarden_server.store import ChangeRow
 

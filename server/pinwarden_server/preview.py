@@ -1,7 +1,7 @@
 """
 What a draft would change, before anyone publishes it: lint, difference, and whom it reaches. It stores nothing.
 
-It may import ``publishing``'s reading half. Whether a live host has a pinned key is not looked at.
+It may import ``grounds`` and ``planning``. Whether a live host has a pinned key is not looked at.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from pinwarden.trust import MAX_CLOCK_SKEW
 from pinwarden_server import rules
 from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import Violation
-from pinwarden_server.publishing import draft_content, forced_codes, surroundings, survey
+from pinwarden_server.grounds import survey
+from pinwarden_server.planning import draft_content, forced_codes, surroundings
 from pinwarden_server.signing import check_content
 from pinwarden_server.site import Site
 from pinwarden_server.store import VersionRow

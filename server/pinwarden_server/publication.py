@@ -13,7 +13,7 @@ from pinwarden_server.signing import Ground, Pair
 from pinwarden_server.site import Act
 from pinwarden_server.store import ChangeApproval, ChangeRow, ChangeSignature, VersionRow
 from pinwarden_server.store.change_rows import BY_SERVER
-from pinwarden_server.store.writer import TimestampRow
+from pinwarden_server.store.publication_steps import TimestampRow
 from pinwarden_server.tags import format_tag
 
 TIMESTAMP_RENEWAL = 3  # part of its life after which a timestamp is signed again (spec S4)

@@ -16,8 +16,8 @@ from pinwarden.errors import UntrustedError, WrongPinSetError
 from pinwarden.strict_json import format_time
 from pinwarden_keys import KeysError, check_envelope
 from pinwarden_keys.root_lint import Finding, lint
-from pinwarden_server.drafts import RootOffer
 from pinwarden_server.errors import BadDraft, Conflict, Violation
+from pinwarden_server.root_offers import RootOffer
 from pinwarden_server.signers import Signers
 from pinwarden_server.signing import Ground
 from pinwarden_server.site import Site

@@ -18,7 +18,6 @@ from pinwarden.documents import PinSet, Root
 from pinwarden.errors import UntrustedError
 from pinwarden_server import audit, rules
 from pinwarden_server.commit import STEPS, TimestampMoved, files_of, move, record
-from pinwarden_server.drafts import RootOffer
 from pinwarden_server.errors import (
     Conflict,
     NotServedYet,
@@ -28,11 +27,12 @@ from pinwarden_server.errors import (
     Violation,
 )
 from pinwarden_server.founding import reconcile
+from pinwarden_server.planning import forced_codes
 from pinwarden_server.public_files import bundles, root_address, root_file
 from pinwarden_server.publication import Change
 from pinwarden_server.published_tree import Staged
-from pinwarden_server.publishing import forced_codes
 from pinwarden_server.root_judging import Renewal, RootPlan, Successor, find_published, plan_root
+from pinwarden_server.root_offers import RootOffer
 from pinwarden_server.root_outcomes import PublishedRoot, Renewed, RootPreview
 from pinwarden_server.signing import Pair, check_as_clients_do, sign_pinset, sign_timestamp, within
 from pinwarden_server.site import Act, Site

@@ -6,7 +6,7 @@ under the same Idempotency-Key, must end as if nobody had died.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -16,22 +16,18 @@ import pytest
 
 from pinwarden import failpoints, trust
 from pinwarden.bundle import Bundle
-from pinwarden.testing import pinned
 from pinwarden_server import audit, schedule
 from pinwarden_server.approvals import approve_change
 from pinwarden_server.change_drafts import ApprovalDraft, PolicyDraft, ReviewDraft
-from pinwarden_server.changes import submit
 from pinwarden_server.changes_answered import Waiting
-from pinwarden_server.drafts import AT_ONCE, Draft, Manner
+from pinwarden_server.drafts import AT_ONCE, Manner
 from pinwarden_server.founding import reconcile
 from pinwarden_server.installation import Installation, init_development
 from pinwarden_server.node import open_site
 from pinwarden_server.policies import set_policy
-from pinwarden_server.publishing import plan_publication
 from pinwarden_server.reviews import review_change
 from pinwarden_server.site import Act, Attempt, Published, Site
-from tests.dying import die_at
-from tests.server.domain.conftest import KEPT
+from tests.dying import MortalStage
 
 POINTS = {
     room: sorted(point for point in failpoints.NAMES if point.startswith(f"{room}."))
@@ -41,24 +37,18 @@ pytestmark = pytest.mark.xdist_group("crash-approvals")
 
 
 @dataclass
-class Stage:
-    """An installation, opened anew for each process, and a clock that tests push."""
+class Stage(MortalStage):
+    """An installation whose oracle judges what each death left behind."""
 
     installation: Installation
-    now: datetime
-    own_hosts: tuple[str, ...] = field(default=())
+    own_hosts: tuple[str, ...] = ()
 
-    def use(self, work: Callable[[Site], Any]) -> Any:
-        site = self._site()
-        try:
-            return work(site)
-        finally:
-            site.store.close()
-            site.bell.close()
+    def site(self) -> Site:
+        site = open_site(self.installation.settings(), with_signers=True)
+        return replace(site, policy=replace(site.policy, own_hosts=self.own_hosts))
 
     def die_at(self, point: str, work: Callable[[Site], object]) -> None:
-        """Run *work* in a child that must be killed at *point*."""
-        die_at(point, self._site, work)
+        super().die_at(point, work)
         self.use(self.check)
 
     def by(self, person: str) -> Act:
@@ -66,11 +56,7 @@ class Stage:
         return Act(f"system:{person}", self.now, attempt, person)
 
     def propose(self, site: Site, manner: Manner = AT_ONCE, person: str = "erin") -> Any:
-        current = site.store.reader.find_current("payments")
-        draft = Draft((pinned("api.example.com", sha256(str(self.now).encode()).digest(), KEPT),))
-        draft, by = replace(draft, manner=manner, reason="drill"), self.by(person)
-        tag = current.tag if current else None
-        return submit(site, lambda: plan_publication(site, "payments", draft, tag, by), by)
+        return self.submit_next(site, self.by(person), manner)
 
     def proposed(self, **manner: Any) -> int:
         outcome = self.use(lambda site: self.propose(site, Manner(**manner)))
@@ -103,19 +89,12 @@ class Stage:
             if row.state == "waiting" and not row.is_policy:
                 assert row.base == current.tag
 
-    def pass_on(self, **amount: float) -> None:
-        self.now += timedelta(**(amount or {"seconds": 1}))
-
-    def _site(self) -> Site:
-        site = open_site(self.installation.settings(), with_signers=True)
-        return replace(site, policy=replace(site.policy, own_hosts=self.own_hosts))
-
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """Version 1.1 of payments is in force, and requires two approvals."""
     now = datetime.now(UTC).replace(microsecond=0)
-    stage = Stage(init_development(tmp_path / "server", bind=None, label="test", now=now), now)
+    stage = Stage(now, init_development(tmp_path / "server", bind=None, label="test", now=now))
     assert isinstance(stage.use(stage.propose), Published)
     stage.pass_on()
     stage.use(lambda site: set_policy(site, "payments", PolicyDraft(2, 0), stage.by("root")))

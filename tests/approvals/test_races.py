@@ -1,7 +1,6 @@
 """People at once, over HTTP, against two worker processes: published once, and every acknowledgement holds."""
 
 import json
-import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from pinwarden_server.installation import init_development
+from tests.at_once import at_once
 from tests.server.http.conftest import Running
 
 ROUNDS = range(20)
@@ -63,22 +63,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         tokens[name] = json.loads(running.ask("POST", "/admin/v1/tokens", body=body).data)["token"]
     yield House(running, tokens)
     running.stop()
-
-
-def at_once(*calls: Callable[[], int]) -> tuple[int, ...]:
-    """Run *calls* in threads that start together, and return what each returned, in order."""
-    barrier, answers = threading.Barrier(len(calls)), [0] * len(calls)
-
-    def run(index: int) -> None:
-        barrier.wait()
-        answers[index] = calls[index]()
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return tuple(answers)
 
 
 @pytest.mark.parametrize("turn", ROUNDS)

@@ -21,7 +21,7 @@ from pinwarden_ops.cli_audit import audit
 from pinwarden_server.app import create_app
 from pinwarden_server.auth import issue_token
 from pinwarden_server.checkpoints import make_checkpoint
-from pinwarden_server.drafts import Draft, TokenDraft
+from pinwarden_server.drafts import Draft
 from pinwarden_server.node import Node
 from pinwarden_server.publishing import publish
 from pinwarden_server.renewal import Renewer, Round
@@ -29,13 +29,14 @@ from pinwarden_server.settings import load_settings
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import migrate, open_store
 from pinwarden_server.store.engines import open_engine
+from pinwarden_server.token_drafts import TokenDraft
 from tests.rotation.conftest import founded, house
 from tests.rotation.line import Line
 from tests.server.domain.conftest import KEPT
-from tests.server.store.conftest import pg_site, pg_store, postgres, site, site_on, store, url
+from tests.server.store.conftest import pg_site, pg_store, site, site_on, store, url
 from tests.server.store.rows import NOW
 
-__all__ = ["founded", "house", "pg_site", "pg_store", "postgres", "site", "store", "url"]  # fixtures
+__all__ = ["founded", "house", "pg_site", "pg_store", "site", "store", "url"]  # fixtures
 
 
 @dataclass

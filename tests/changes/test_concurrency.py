@@ -1,7 +1,6 @@
 """Several people at once: a change is published once, by whoever completes it, and no signature is lost."""
 
 import sqlite3
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -11,25 +10,10 @@ import pytest
 from pinwarden.bundle import Bundle
 from pinwarden_server import changes, changes_publishing, changes_signing
 from pinwarden_server.publishing import renew_timestamp
+from tests.at_once import at_once
 
 if TYPE_CHECKING:
     from conftest import Office
-
-
-def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Run *calls* in threads that start together, and return what each returned, in order."""
-    barrier, answers = threading.Barrier(len(calls)), [None] * len(calls)
-
-    def run(index: int) -> None:
-        barrier.wait()
-        answers[index] = calls[index]()
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
 
 
 def published(office: "Office") -> list[tuple[int, int]]:

@@ -8,8 +8,7 @@ under the same Idempotency-Key, must end as if nobody had died.
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,19 +17,15 @@ from pinwarden import failpoints, trust
 from pinwarden.bundle import Bundle
 from pinwarden.documents import PinSet
 from pinwarden.envelope import PINSET_TYPE, Signature, is_signature, pae
-from pinwarden.testing import pinned
 from pinwarden_server import audit
-from pinwarden_server.changes import reject_change, submit
+from pinwarden_server.changes import reject_change
 from pinwarden_server.changes_answered import Outcome, Waiting
 from pinwarden_server.changes_signing import sign_change
-from pinwarden_server.drafts import Draft
 from pinwarden_server.founding import reconcile
 from pinwarden_server.node import open_site
-from pinwarden_server.publishing import plan_publication
 from pinwarden_server.site import Act, Attempt, Published, Site
 from pinwarden_server.store import ChangeRow
-from tests.dying import die_at
-from tests.server.domain.conftest import KEPT
+from tests.dying import MortalStage
 
 if TYPE_CHECKING:
     from conftest import Person, Town
@@ -44,35 +39,19 @@ pytestmark = pytest.mark.xdist_group("crash-changes")
 
 
 @dataclass
-class Stage:
-    """The town's server, opened anew for each process, and a clock that tests push."""
+class Stage(MortalStage):
+    """The town's server, and what its people do."""
 
     town: "Town"
-    now: datetime
 
     def site(self) -> Site:
         return open_site(self.town.installation.settings(), with_signers=True)
-
-    def use(self, work: Callable[[Site], Outcome]) -> Outcome:
-        site = self.site()
-        try:
-            return work(site)
-        finally:
-            site.store.close()
-            site.bell.close()
-
-    def die_at(self, point: str, work: Callable[[Site], object]) -> None:
-        """Run *work* in a child that must be killed at *point*."""
-        die_at(point, self.site, work)
 
     def by(self, key: str) -> Act:
         return Act("token:test", self.now, Attempt.of(f"{key}-{self.now.timestamp():.0f}", "POST", "/x", None, b""))
 
     def propose(self, site: Site) -> Outcome:
-        current = site.store.reader.find_current("payments")
-        draft = Draft((pinned("api.example.com", sha256(str(self.now).encode()).digest(), KEPT),))
-        tag, by = current.tag if current else None, self.by("propose")
-        return submit(site, lambda: plan_publication(site, "payments", draft, tag, by), by)
+        return self.submit_next(site, self.by("propose"))
 
     def sign(self, person: "Person", number: int) -> Callable[[Site], Outcome]:
         def work(site: Site) -> Outcome:
@@ -92,8 +71,7 @@ class Stage:
 
     def check(self) -> None:
         """The oracle: what a death left behind fits together, and every client takes what is served then."""
-        site = self.site()
-        try:
+        with self.opened() as site:
             reader = site.store.reader
             assert audit.verify_chain(reader).rows > 0
             rows = [reader.change(row.id) for row in reader.changes(now=self.now, before=None, limit=500)]
@@ -108,9 +86,6 @@ class Stage:
                 state = trust.advance_bundle(state, bundle, now=self.now)
                 assert state.adopted_pinset is not None
                 assert state.adopted_pinset.tag == current.tag
-        finally:
-            site.store.close()
-            site.bell.close()
 
     def _check_changes(self, site: Site, rows: list[ChangeRow]) -> None:
         current = site.store.reader.find_current("payments")
@@ -129,13 +104,10 @@ class Stage:
                 public = next(who.signer.public for who in self.town.people if who.keyid == entry.keyid)
                 assert is_signature(entry.sig, pae(PINSET_TYPE, row.payload), public)
 
-    def pass_on(self) -> None:
-        self.now += timedelta(seconds=1)
-
 
 @pytest.fixture
 def stage(town: "Town") -> Iterator[Stage]:
-    yield Stage(town, datetime.now(UTC).replace(microsecond=0))
+    yield Stage(datetime.now(UTC).replace(microsecond=0), town)
     failpoints.arm(None)
 
 

@@ -35,17 +35,19 @@ from pinwarden_keys.signer_file import SoftwareSigner
 from pinwarden_ops.cli_audit import audit as audit_command
 from pinwarden_server import audit
 from pinwarden_server.bell import Bell
-from pinwarden_server.drafts import Draft, RootOffer
+from pinwarden_server.drafts import Draft
 from pinwarden_server.founding import found, reconcile
 from pinwarden_server.public_table import PublicTable
 from pinwarden_server.published_tree import PublishedTree
 from pinwarden_server.publishing import publish
 from pinwarden_server.renewal import Renewer
+from pinwarden_server.root_offers import RootOffer
 from pinwarden_server.root_publishing import PublishedRoot, publish_root
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Policy, Published, Site
 from pinwarden_server.store import Store, migrate, open_store
 from pinwarden_server.tags import parse_tag
+from tests.interrupted_signer import InterruptedSigner
 from tests.server.domain.conftest import KEPT
 
 NAME = "payments"
@@ -54,32 +56,14 @@ Say = Callable[[dict[str, object]], None]
 Work = Callable[["Stage", Site, Say], None]
 
 
-@dataclass(frozen=True)
-class TellingSigner:
-    """A signer that says what it signs before it does: the oracle must know of versions that never got further."""
+def telling(say: Say) -> Callable[[bytes], None]:
+    """Return what says what is about to be signed: the oracle must know of versions that never got further."""
 
-    signer: Signer
-    say: Say
-
-    @property
-    def uri(self) -> str:
-        return self.signer.uri
-
-    @property
-    def public(self) -> bytes:
-        return self.signer.public
-
-    @property
-    def keyid(self) -> str:
-        return self.signer.keyid
-
-    def sign(self, message: bytes) -> bytes:
+    def tell(message: bytes) -> None:
         _, _, _, _, payload = message.split(b" ", 4)
-        self.say({"signed": payload.decode()})
-        return self.signer.sign(message)
+        say({"signed": payload.decode()})
 
-    def close(self) -> None:
-        self.signer.close()
+    return tell
 
 
 @dataclass(frozen=True)
@@ -137,7 +121,7 @@ class Stage:
         seeds = {"timestamp": self.founding.timestamp_seed, "pinset": self.founding.pinset_seed}
         signers: list[Signer] = [SoftwareSigner(seed, uri=f"memory:{name}") for name, seed in seeds.items()]
         if say:
-            signers = [TellingSigner(signer, say) for signer in signers]
+            signers = [InterruptedSigner(signer, telling(say)) for signer in signers]
         policy = Policy(timestamp_lifetime=timedelta(minutes=45))
         return Site(self.store, self.tree, self.bell, Signers(signers), policy)
 

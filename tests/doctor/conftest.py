@@ -20,9 +20,6 @@ from pinwarden_server.publishing import publish
 from pinwarden_server.renewal import Renewer
 from pinwarden_server.site import Act
 from tests.server.domain.conftest import KEPT
-from tests.server.store.conftest import postgres
-
-__all__ = ["postgres"]  # fixture
 
 
 @dataclass

@@ -23,7 +23,7 @@ from pinwarden_server.history import end_of, next_entry
 from pinwarden_server.published_tree import Staged
 from pinwarden_server.publishing import publish
 from pinwarden_server.site import Act
-from pinwarden_server.store import VersionRow, migrate
+from pinwarden_server.store import VersionRow, migrate, schema_head
 from pinwarden_server.tags import format_tag
 from tests.history.conftest import served_history
 from tests.rotation.stage import House, pin
@@ -153,11 +153,14 @@ def test_publishing_costs_the_same_after_two_thousand_versions_as_after_the_firs
         house.publish()
         return list(statements), len(served_history(house).entries), [size // 1000 for size in sizes]
 
-    seed(house, 49)
-    first = cost()
+    def cost_after(count: int) -> tuple[list[str], int, list[int]]:
+        seed(house, count)
+        house.publish()  # reads, this once, what came into the store without the server
+        return cost()
+
+    first = cost_after(48)
     assert first[1] == 51
-    seed(house, 1999)  # as far into its segment as before
-    assert cost() == first
+    assert cost_after(1998) == first  # as far into its segment as before
     assert served_history(house).entries[-1].seq == 2051
 
 
@@ -193,7 +196,7 @@ def test_a_database_of_the_version_before_gets_the_same_history(house: House) ->
     before, url = rows(house), house.installation.settings().database_url
     assert len(before) == 4
     step(url, "0002", down=True)
-    assert migrate(url) == "0008_held_versions"
+    assert migrate(url) == schema_head()
     assert rows(house) == before
 
 

@@ -1,12 +1,16 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from pinwarden.documents import Grant, Role, TimestampRole
+from pinwarden_keys.ceremony import Roles, first_root, keyed
 from pinwarden_keys.keyfile import Kdf, KeyFile, write_key_file
 from pinwarden_keys.signer_file import SoftwareSigner
 from tests.keys.ceremony_folder import Ceremony
+
+DAY = 24 * 3600
 
 PASSPHRASE = b"correct horse battery staple"
 
@@ -53,3 +57,15 @@ def ceremony(tmp_path: Path, people: People, monkeypatch: pytest.MonkeyPatch) ->
     """Return a folder to hold a ceremony in, which is the current one."""
     monkeypatch.chdir(tmp_path)
     return Ceremony(tmp_path, people)
+
+
+@pytest.fixture
+def sound(people, now):
+    """A root that no lint says anything about."""
+    keys = [keyed(people.publics(*names)) for names in (["alice", "bob", "carol"], ["server"], ["release"])]
+    roles = Roles(
+        Role(tuple(keys[0]), 2, keys[0]),
+        TimestampRole(tuple(keys[1]), 1, keys[1], 5, 7 * DAY),
+        (Grant(tuple(keys[2]), 1, keys[2], 5, 90 * DAY, ("payments-*", "app")),),
+    )
+    return first_root("acme-0123456789abcdef", roles, now=now, lifetime=timedelta(days=365))

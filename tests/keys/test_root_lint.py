@@ -4,25 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from pinwarden.documents import Grant, Role, Root, TimestampRole
+from pinwarden.documents import Root
 from pinwarden.envelope import keyid_of
 from pinwarden.errors import SignatureError
 from pinwarden.strict_json import encode, encode_base64
-from pinwarden_keys.ceremony import Roles, first_root, keyed, next_root, roles_of
+from pinwarden_keys.ceremony import next_root, roles_of
 from pinwarden_keys.root_lint import POLICY_CODES, lint
 
 DAY = 24 * 3600
-
-
-@pytest.fixture
-def sound(people, now):
-    keys = [keyed(people.publics(*names)) for names in (["alice", "bob", "carol"], ["server"], ["release"])]
-    roles = Roles(
-        Role(tuple(keys[0]), 2, keys[0]),
-        TimestampRole(tuple(keys[1]), 1, keys[1], 5, 7 * DAY),
-        (Grant(tuple(keys[2]), 1, keys[2], 5, 90 * DAY, ("payments-*", "app")),),
-    )
-    return first_root("acme-0123456789abcdef", roles, now=now, lifetime=timedelta(days=365))
 
 
 def codes(*arguments, **named):

@@ -12,8 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -154,16 +153,3 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 def raw_server() -> type[RawServer]:
     """A pin server that a test drives by bytes; to be used as a context manager."""
     return RawServer
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], object]], None]:
-    """Return a function that waits until a condition holds."""
-
-    def wait(condition: Callable[[], object]) -> None:
-        end = time.monotonic() + PROGRAM_SECONDS
-        while not condition():
-            assert time.monotonic() < end, "it never happened"
-            time.sleep(0.01)
-
-    return wait

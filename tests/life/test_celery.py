@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.life.conftest import PROGRAM_SECONDS, end
+from tests.waiting import until
 
 TASKS = """
 import os
@@ -36,9 +37,7 @@ print(json.dumps([one.get(timeout=30, interval=0.05) for one in waiting]))
 """
 
 
-def test_the_children_of_a_prefork_pool_are_pinned_and_learn_of_new_pins(
-    stage: Any, until: Any, tmp_path: Path
-) -> None:
+def test_the_children_of_a_prefork_pool_are_pinned_and_learn_of_new_pins(stage: Any, tmp_path: Path) -> None:
     for name in ("in", "results"):
         (tmp_path / "queues" / name).mkdir(parents=True)
     (tmp_path / "tasks.py").write_text(TASKS)

@@ -1,7 +1,7 @@
 """The end of a process: no hang, no traceback, nothing left open, whatever the pin server is doing."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Semaphore
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 
 from tests.life.conftest import HOST, PROGRAM_SECONDS, end, finish
 from tests.sdk.receiver import Receiver
+from tests.waiting import until
 
 PREAMBLE = """
     import atexit, os, sys, threading, time
@@ -127,9 +128,7 @@ def test_exit_handlers_of_the_application_still_have_a_pinned_client(ending: str
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_process_leaves_a_cache_that_the_next_one_starts_from(
-    number: signal.Signals, stage: Any, until: Callable[[Callable[[], object]], None]
-) -> None:
+def test_a_killed_process_leaves_a_cache_that_the_next_one_starts_from(number: signal.Signals, stage: Any) -> None:
     program = stage.start(PREAMBLE + "    pins = make().start()\n    sys.stdin.readline()\n")
     until(lambda: len(stage.server.paths) > 3)
     program.send_signal(number)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.life.conftest import PROGRAM_SECONDS, Stage, end
+from tests.waiting import until
 
 APPLICATION = """
 import os
@@ -114,7 +115,7 @@ def said_at_failure(log: Path) -> Iterator[None]:
     ids=["before the fork", "after the fork", "at the first request", "with threads"],
 )
 def test_every_worker_is_pinned_learns_of_new_pins_and_survives_a_reload(
-    module: str, options: list[str], stage: Any, gunicorn: Any, until: Any
+    module: str, options: list[str], stage: Any, gunicorn: Any
 ) -> None:
     server = gunicorn(module, *options)
 

@@ -6,11 +6,10 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,8 @@ from pinwarden.bundle import Bundle
 from pinwarden.documents import PinSet, Timestamp
 from pinwarden_server.installation import Installation, init_development
 from pinwarden_server.store import Store, open_store
-from tests.postgres import Postgres, folder_of_programs
+from tests.postgres import Postgres
+from tests.waiting import Watched
 
 START_SECONDS = 30.0
 COMMAND = [sys.executable, "-P", "-c", "from pinwarden_server.cli import server; server()"]
@@ -38,7 +38,7 @@ def draft(word: str, **fields: Any) -> dict[str, Any]:
     return {"hosts": [{"host": "api.example.com", "pins": [pin(word)], "backups": [pin("spare of all")]}], **fields}
 
 
-class Server:
+class Server(Watched):
     """One node: gunicorn under ``pinwarden server run`` on a free loopback address."""
 
     def __init__(self, installation: Installation) -> None:
@@ -100,26 +100,6 @@ class Server:
         file = self.settings.tree_dir / f"v1/bundles/{name}/{root}"
         return version_of(file.read_bytes()) if file.exists() else None
 
-    def wait_until(self, holds: Callable[[], Any]) -> Any:
-        """Return what *holds* returns once that is true; another process has no event to wait for."""
-        deadline = time.monotonic() + START_SECONDS
-        while not (found := holds()):
-            assert self.process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.01)
-        return found
-
-    @contextmanager
-    def silenced(self, pid: int) -> Iterator[None]:
-        """Stop the worker *pid* for the length of the block: only the others can answer."""
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            stat = Path(f"/proc/{pid}/stat")
-            self.wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
-            yield
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
     def tell_to_stop(self) -> None:
         """Begin the end of a server that runs."""
         if self.process.poll() is None:
@@ -143,15 +123,6 @@ def version_of(bundle: bytes) -> str:
     """Return the tag of the pin set inside a bundle's bytes."""
     document = PinSet.parse(Bundle.parse(bundle).pinset.payload)
     return f"{document.epoch}.{document.version}"
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    programs = folder_of_programs()
-    if programs is None:
-        pytest.skip("initdb is neither on PATH, nor in /usr/lib/postgresql, nor in this environment")
-    with Postgres(programs) as server:
-        yield server
 
 
 def installed(folder: Path, url: str) -> Installation:

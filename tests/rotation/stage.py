@@ -34,10 +34,10 @@ from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.signer_file import SoftwareSigner
 from pinwarden_server.app import create_app
 from pinwarden_server.auth import issue_token
-from pinwarden_server.drafts import TokenDraft
 from pinwarden_server.installation import Installation
 from pinwarden_server.node import Node, open_site
 from pinwarden_server.site import Act
+from pinwarden_server.token_drafts import TokenDraft
 from pinwarden_server.wsgi import with_fast_path
 from tests.rotation.line import BEGIN, Clock, Line
 

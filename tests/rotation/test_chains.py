@@ -13,8 +13,8 @@ from pinwarden.update import MAX_ROOT_WALK
 from pinwarden_keys.ceremony import assemble, next_root, roles_of, sign_draft
 from pinwarden_keys.ceremony_files import RootDraft
 from pinwarden_keys.errors import MissingSignaturesError
-from pinwarden_server.drafts import RootOffer
 from pinwarden_server.founding import reconcile
+from pinwarden_server.root_offers import RootOffer
 from pinwarden_server.root_publishing import publish_root
 from pinwarden_server.site import Act
 from tests.rotation.stage import House, looks, new_signer, verdict

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import count
 from threading import Thread
 from typing import Any
 
@@ -11,50 +12,28 @@ import pytest
 
 from pinwarden.testing import pinned
 from pinwarden_keys import Signer
-from pinwarden_server.drafts import Draft, RootOffer
+from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import Conflict, StaleVersion
 from pinwarden_server.founding import reconcile
 from pinwarden_server.publishing import publish, renew_timestamp
+from pinwarden_server.root_offers import RootOffer
 from pinwarden_server.root_publishing import publish_root
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import Current, Reader, open_store
+from tests.interrupted_signer import InterruptedSigner
 from tests.rotation.stage import House, looks, pin, verdict
 
 
-@dataclass
-class InterruptedSigner:
-    """A signer in whose first signatures something else happens: *interrupt* is called with its number."""
-
-    signer: Signer
-    interrupt: Callable[[int], object]
-    count: int = 0
-
-    @property
-    def uri(self) -> str:
-        return self.signer.uri
-
-    @property
-    def public(self) -> bytes:
-        return self.signer.public
-
-    @property
-    def keyid(self) -> str:
-        return self.signer.keyid
-
-    def sign(self, message: bytes) -> bytes:
-        self.count += 1
-        self.interrupt(self.count)
-        return self.signer.sign(message)
-
-    def close(self) -> None:
-        self.signer.close()
-
-
 def interrupted(house: House, interrupt: Callable[[int], object]) -> Site:
-    """Return the house's site, in whose timestamp signatures *interrupt* is called."""
-    signers = [InterruptedSigner(house.timestamp_key, interrupt), house.pinset_key]
+    """Return the house's site, in whose timestamp signatures *interrupt* is called with their number."""
+    signers = [numbered(house.timestamp_key, interrupt), house.pinset_key]
     return replace(site_of(house), signers=Signers(signers))
+
+
+def numbered(signer: Signer, interrupt: Callable[[int], object]) -> InterruptedSigner:
+    numbers = count(1)
+    return InterruptedSigner(signer, lambda _: interrupt(next(numbers)))
 
 
 def site_of(house: House) -> Site:
@@ -105,7 +84,7 @@ def test_a_publication_that_a_root_overtook_is_signed_again_under_it(
     key = house.add_key("pinset-2")
     root = house.draft(pinset=[key])
     meanwhile = once(lambda: publish_root(site_of(house), RootOffer(root), act(house)))
-    signers = Signers([InterruptedSigner(house.timestamp_key, meanwhile), house.pinset_key, key])
+    signers = Signers([numbered(house.timestamp_key, meanwhile), house.pinset_key, key])
     site = replace(site_of(house), signers=signers)
     if expected is None:
         assert publish(site, name, draft("next"), expected, act(house)).tag == (1, 2)

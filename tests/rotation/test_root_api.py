@@ -9,8 +9,8 @@ import pytest
 
 from pinwarden_keys.errors import SignerError
 from pinwarden_keys.root_lint import POLICY_CODES
-from pinwarden_server.drafts import RootOffer
 from pinwarden_server.errors import SignerUnavailable
+from pinwarden_server.root_offers import RootOffer
 from pinwarden_server.root_publishing import publish_root
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act

@@ -25,6 +25,7 @@ from pinwarden.cache import MAX_CACHE_BYTES, DiskCache, MemoryCache, open_cache
 from pinwarden.errors import UntrustedError
 from pinwarden.testing import ThrowawayAuthority
 from pinwarden.trust import KeptDocuments, TrustState, absorb, begin
+from tests.sdk.rival_writers import write_at_once
 
 HOST = "api.example.com"
 SOAK = os.environ.get("PINWARDEN_SOAK") == "1"
@@ -421,46 +422,8 @@ def test_two_processes_that_write_at_once_never_tear_or_lower_what_is_kept(desk:
     (folder / "root").write_bytes(authority.root_json)
     for version in range(3, 23):
         (folder / f"{version}").write_bytes(authority.publish({HOST: [os.urandom(32), b"2" * 32]}).to_bytes())
-    body = """
-        import sys
-        from pathlib import Path
-        from pinwarden.bundle import Bundle
-        from pinwarden.cache import DiskCache
-        from pinwarden.trust import KeptDocuments, absorb, begin
-        folder, versions = Path(sys.argv[1]), sys.argv[2].split(",")
-        empty = begin((folder / "root").read_bytes(), name="app")
-        cache = DiskCache(folder / "cache", empty.authority, "app")
-        bundles = [Bundle.parse((folder / version).read_bytes()) for version in versions]
-        print("ready", flush=True)
-        sys.stdin.readline()
-        highest = 0
-        for bundle in bundles:
-            kept = KeptDocuments(bundle.roots, (bundle.timestamp,), (bundle.pinset,))
-            cache.update(lambda found: absorb(absorb(empty, found), kept).kept())
-            version = absorb(empty, cache.load()).adopted_pinset.document.version
-            assert version >= highest, (version, highest)
-            highest = version
-        print(highest)
-        """
     orders = ["3,5,7,9,11,13,15,17,19,21", "4,6,8,10,12,14,16,18,20,22", "22,3,21,4,20,5", "12,11,10,9,8,7,6,5"]
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(body), str(folder), order],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for order in orders
-    ]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    highest = [int(worker.communicate(timeout=60)[0]) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0] * len(workers)
+    highest = write_at_once(str(folder / "cache"), folder, orders)
     assert max(highest) == 22
     found = desk.start().adopted_pinset
     assert found is not None

@@ -23,6 +23,7 @@ from pinwarden import client as client_module
 from pinwarden.cache import MemoryCache
 from pinwarden.enforce import Chain
 from pinwarden.testing import InsecureForProductionWarning, ThrowawayAuthority, ThrowawayKey, pinned
+from tests.waiting import until
 
 GOOD, BACKUP, WRONG = b"1" * 32, b"2" * 32, b"x" * 32
 HOST = "api.example.com"
@@ -58,14 +59,6 @@ def in_child(work: Callable[[], object]) -> str:
         time.sleep(0.005)
     with open(reading, "rb") as stream:
         return stream.read().decode()
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until *condition* holds."""
-    end = time.monotonic() + CHILD_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.002)
 
 
 def refresh_threads() -> list[threading.Thread]:

@@ -5,8 +5,7 @@ import json
 import re
 import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +34,7 @@ from pinwarden.spki import pin_of
 from pinwarden.strict_json import encode_base64, format_time
 from pinwarden.testing import pinned
 from tests.sdk.receiver import PATH, WAIT_SECONDS, Receiver
+from tests.waiting import until
 
 GOOD, BACKUP, WRONG, CA = b"1" * 32, b"2" * 32, b"x" * 32, b"c" * 32
 HOST = "api.example.com"
@@ -81,14 +81,6 @@ def meet(client: Any, *pins: bytes, host: str = HOST, verified: bool = True) -> 
     """Play a handshake; a refusal is what most of these tests are about."""
     with suppress(PinMismatchError, PinsUnavailableError):
         client._guard.admit(host, lambda: Chain(pins, verified), may_block=False)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until *condition* holds."""
-    end = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.001)
 
 
 def heard(told: list[Event], name: str) -> dict[str, object]:

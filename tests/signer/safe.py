@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -33,6 +33,7 @@ from pinwarden_keys.signer_process_config import read_config
 from pinwarden_keys.signer_process_journal import Journal
 from pinwarden_keys.signer_process_socket import Listener
 from pinwarden_keys.signer_unix import UnixSigner, unix_uri
+from tests.waiting import Watched
 
 DAY = 24 * 3600
 AUTHORITY = "safe-00c0ffee00c0ffee"
@@ -256,7 +257,7 @@ def make_safe(folder: Path, *, now: datetime) -> Safe:
     return safe
 
 
-class Running:
+class Running(Watched):
     """``pinwarden signer run``, as *user* in *group* when these are given; the folder belongs to that user then."""
 
     def __init__(self, safe: Safe, *, user: int | None = None, group: int | None = None, **environment: str) -> None:
@@ -300,14 +301,6 @@ class Running:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
-
-    def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Return when *holds*; another process has no event to wait for."""
-        deadline = time.monotonic() + START_SECONDS
-        while not holds():
-            assert self.process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.02)
 
 
 def as_user(user: int, code: str, *groups: int) -> list[str]:

@@ -32,9 +32,10 @@ from pinwarden_keys.ceremony_files import DetachedSignature, RootDraft
 from pinwarden_keys.errors import CeremonyError, KeyFileError
 from pinwarden_keys.keyfile import KeyFile
 from pinwarden_keys.root_plan import EXAMPLE, parse_plan
-from pinwarden_server.drafts import parse_draft, parse_rollback, parse_token_draft
+from pinwarden_server.drafts import parse_draft, parse_rollback
 from pinwarden_server.errors import BadDraft
 from pinwarden_server.settings import load_settings
+from pinwarden_server.token_drafts import parse_token_draft
 from tests.soak.shapes import change_der, change_json, change_lines
 
 Change = Callable[[bytes, int], bytes]

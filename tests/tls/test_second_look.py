@@ -17,6 +17,7 @@ from pinned_service import SECRET, WRONG, Pins, dial
 from pinwarden import PinMismatchError, PinsUnavailableError, guard
 from pinwarden.enforce import Chain
 from pinwarden.testing import pinned
+from tests.waiting import until
 
 HOST = "localhost"
 BUNDLE = "/v1/bundles/app/1"
@@ -79,7 +80,7 @@ def test_threads_that_mismatch_together_share_one_refresh_and_all_go_on(world: A
     threads = [threading.Thread(target=connect) for _ in range(4)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: peer.handshakes == 4)
+    until(lambda: peer.handshakes == 4)
     pins.server.gate.set()
     for thread in threads:
         thread.join(10)
@@ -159,7 +160,7 @@ def test_on_an_event_loop_the_refusal_comes_at_once_and_the_newer_pins_in_the_ba
         loop(peer.port, pins.context())
     assert (pins.client.status().version, pins.client.status().refused) == (1, 1)
     pins.server.gate.set()
-    wait_until(lambda: pins.client.status().version == 2)
+    until(lambda: pins.client.status().version == 2)
     loop(peer.port, pins.context())
     assert pins.server.paths == [BUNDLE]
     assert pins.client.status().refused == 1
@@ -179,7 +180,7 @@ def test_empty_on_an_event_loop_refuses_at_once_and_trusts_soon(world: Any, serv
     pins.publish({HOST: [world.leaf.pin]})
     with pytest.raises(PinsUnavailableError, match=r"await asyncio\.to_thread\(pins\.refresh\)"):
         asyncio.run(_asyncio(peer.port, pins.context()))
-    wait_until(lambda: pins.client.status().version == 1)
+    until(lambda: pins.client.status().version == 1)
     asyncio.run(_asyncio(peer.port, pins.context()))
     assert peer.finish() == b""
 
@@ -195,7 +196,7 @@ def test_a_non_blocking_socket_is_refused_at_once_too(world: Any, serve: Any, pi
     ):
         until_done(tls_line.do_handshake)
     pins.server.gate.set()
-    wait_until(lambda: pins.client.status().version == 2)
+    until(lambda: pins.client.status().version == 2)
     assert peer.finish() == b""
 
 
@@ -208,10 +209,3 @@ def until_done(step: Callable[[], object]) -> object:
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             time.sleep(0.001)
     raise TimeoutError
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.002)

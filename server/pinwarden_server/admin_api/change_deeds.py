@@ -5,6 +5,8 @@ It may import Flask and the use cases. Each names the right that it needs on the
 """
 
 import json
+from collections.abc import Callable
+from typing import TypeVar
 
 from flask import Blueprint, Response
 
@@ -14,13 +16,15 @@ from pinwarden_server.admin_api.changes import reached
 from pinwarden_server.admin_api.requests import act, check_query, read_body
 from pinwarden_server.approvals import approve_change
 from pinwarden_server.auth import Right
-from pinwarden_server.change_drafts import parse_approval, parse_review
+from pinwarden_server.change_drafts import parse_approval, parse_rejection, parse_review, parse_signature
 from pinwarden_server.changes import reject_change
 from pinwarden_server.changes_answered import Waiting
 from pinwarden_server.changes_signing import sign_change
-from pinwarden_server.drafts import parse_rejection, parse_signature
 from pinwarden_server.node import Node
 from pinwarden_server.reviews import review_change
+from pinwarden_server.site import Act
+
+Said = TypeVar("Said")
 
 
 def deed_views(admin: Blueprint, node: Node) -> None:
@@ -29,37 +33,29 @@ def deed_views(admin: Blueprint, node: Node) -> None:
 
     @admin.post("/changes/<change_id>/signatures")
     def sign(change_id: str) -> Response:
-        principal, row = reached(node, change_id, Right.SIGN)
-        check_query()
-        body = read_body()
-        signature = parse_signature(body)
-        by = act(node, principal, body)
-        return answer_change(node, counted(lambda: sign_change(site, row.id, signature, by)), creates=False)
+        deed = said(change_id, Right.SIGN, parse_signature)
+        return answer_change(node, counted(lambda: sign_change(site, *deed)), creates=False)
 
     @admin.post("/changes/<change_id>/approvals")
     def approve(change_id: str) -> Response:
-        principal, row = reached(node, change_id, Right.APPROVE)
-        check_query()
-        body = read_body()
-        approval = parse_approval(body)
-        by = act(node, principal, body)
-        return answer_change(node, counted(lambda: approve_change(site, row.id, approval, by)), creates=False)
+        deed = said(change_id, Right.APPROVE, parse_approval)
+        return answer_change(node, counted(lambda: approve_change(site, *deed)), creates=False)
 
     @admin.post("/changes/<change_id>/review")
     def review(change_id: str) -> Response:
-        principal, row = reached(node, change_id, Right.APPROVE)
-        check_query()
-        body = read_body()
-        return shown(review_change(site, row.id, parse_review(body), act(node, principal, body)))
+        return shown(review_change(site, *said(change_id, Right.APPROVE, parse_review)))
 
     @admin.post("/changes/<change_id>/rejection")
     def reject(change_id: str) -> Response:
-        principal, row = reached(node, change_id, Right.SIGN)
-        check_query()
-        body = read_body()
-        rejected = reject_change(site, row.id, parse_rejection(body), act(node, principal, body))
+        rejected = reject_change(site, *said(change_id, Right.SIGN, parse_rejection))
         metrics.PUBLISHES.labels("replayed" if rejected.replayed else "rejected").inc()
         return shown(rejected)
+
+    def said(change_id: str, right: Right, parse: Callable[[bytes], Said]) -> tuple[int, Said, Act]:
+        principal, row = reached(node, change_id, right)
+        check_query()
+        body = read_body()
+        return row.id, parse(body), act(node, principal, body)
 
     def shown(done: Waiting) -> Response:
         value, headers = shown_changes(node, [done.row])[0], replay_headers(done.replayed)

@@ -27,9 +27,9 @@ from pinwarden_server.changes_answered import Waiting
 from pinwarden_server.drafts import Manner, parse_draft, parse_renewal, parse_rollback
 from pinwarden_server.errors import NotFound
 from pinwarden_server.node import Node
+from pinwarden_server.planning import plan_publication, plan_renewal, plan_rollback
 from pinwarden_server.policies import set_policy
 from pinwarden_server.preview import preview
-from pinwarden_server.publishing import plan_publication, plan_renewal, plan_rollback
 from pinwarden_server.store import VersionRow
 from pinwarden_server.tags import format_tag
 

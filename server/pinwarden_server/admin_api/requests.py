@@ -16,7 +16,7 @@ from pinwarden.errors import MalformedError
 from pinwarden.strict_json import parse_time
 from pinwarden_server import metrics
 from pinwarden_server.auth import Principal, Right, require, verify_token
-from pinwarden_server.drafts import MAX_BODY_BYTES
+from pinwarden_server.bodies import MAX_BODY_BYTES
 from pinwarden_server.errors import Tag, TooManyAttempts, Unauthenticated
 from pinwarden_server.node import Node
 from pinwarden_server.problems import BAD_REQUEST, NOT_JSON, PRECONDITION_REQUIRED, TOO_LARGE, RequestRefused

@@ -11,9 +11,9 @@ from pinwarden.envelope import Envelope
 from pinwarden.strict_json import format_time
 from pinwarden_server.admin_api.requests import act, allowed, check_query, read_body
 from pinwarden_server.auth import Right
-from pinwarden_server.drafts import parse_root_offer
 from pinwarden_server.errors import NotFound
 from pinwarden_server.node import Node
+from pinwarden_server.root_offers import parse_root_offer
 from pinwarden_server.root_publishing import preview_root, publish_root
 
 _VERSION = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)

@@ -8,8 +8,8 @@ from flask import Blueprint, Response
 from pinwarden_server.admin_api.answers import replay_headers
 from pinwarden_server.admin_api.requests import act, allowed, check_query, read_body
 from pinwarden_server.auth import Right, issue_token, revoke_token
-from pinwarden_server.drafts import parse_token_draft
 from pinwarden_server.node import Node
+from pinwarden_server.token_drafts import parse_token_draft
 
 
 def token_views(admin: Blueprint, node: Node) -> None:

@@ -8,6 +8,7 @@ allowed, and a caller that only reads never holds a connection that could write.
 from pinwarden_server.store.change_rows import ChangeApproval, ChangeReview, ChangeRow, ChangeSignature, person_of
 from pinwarden_server.store.engines import Store, open_store
 from pinwarden_server.store.reader import Reader
+from pinwarden_server.store.reservation_steps import Reservation
 from pinwarden_server.store.rows import (
     AuditFilter,
     AuditRow,
@@ -19,7 +20,7 @@ from pinwarden_server.store.rows import (
     VersionRow,
 )
 from pinwarden_server.store.schema import check_schema, migrate, schema_head, schema_of
-from pinwarden_server.store.writer import Reservation, Transaction, Writer
+from pinwarden_server.store.writer import Transaction, Writer
 
 __all__ = [
     "AuditFilter",

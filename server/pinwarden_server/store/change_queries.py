@@ -20,7 +20,9 @@ from pinwarden_server.store.change_rows import (
     as_change,
 )
 from pinwarden_server.store.change_tables import change_approvals, change_reviews, change_signatures, changes
-from pinwarden_server.store.tables import is_text, sessions, tokens
+from pinwarden_server.store.columns import is_text
+from pinwarden_server.store.login_tables import sessions
+from pinwarden_server.store.tables import tokens
 
 _BY_TOKEN, _BY_SESSION = "token:", "session:"
 

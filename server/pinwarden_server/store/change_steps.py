@@ -7,9 +7,8 @@ compares it again in the statement itself.
 
 import json
 from datetime import datetime
-from typing import Any, cast
 
-from sqlalchemy import Connection, CursorResult, Executable, and_, delete, insert, or_, select, update
+from sqlalchemy import and_, delete, insert, or_, select, update
 
 from pinwarden_server.errors import Tag
 from pinwarden_server.store.change_queries import with_deeds
@@ -22,26 +21,12 @@ from pinwarden_server.store.change_rows import (
     ChangeSignature,
 )
 from pinwarden_server.store.change_tables import change_approvals, change_reviews, change_signatures, changes
+from pinwarden_server.store.steps import Steps
 from pinwarden_server.store.tables import pinsets
 
 
-class ChangeSteps:
-    """The steps that concern changes, and what every step is made of."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def run(self, statement: Executable) -> None:
-        """Run a statement for its effect."""
-        self._connection.execute(statement)
-
-    def count(self, statement: Executable) -> int:
-        """Run a statement and return how many rows it touched."""
-        return cast("CursorResult[Any]", self._connection.execute(statement)).rowcount
-
-    def exists(self, query: Executable) -> bool:
-        """Tell whether *query* finds anything."""
-        return self._connection.execute(query).first() is not None
+class ChangeSteps(Steps):
+    """The steps that concern changes."""
 
     def append_change(self, row: ChangeRow) -> None:
         """Add a change, and the signatures that it has already."""

@@ -1,13 +1,13 @@
 """
 The tables of changes: what somebody proposed, and what people did about it.
 
-Like ``tables``, from which it takes the types and the names of its columns. A change is closed once; its payload, what
-was signed and who approved never change.
+Like ``tables``, with the types of ``columns``. A change is closed once; its payload, what was signed and who approved
+never change.
 """
 
 from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table
 
-from pinwarden_server.store.tables import ACTOR, NAME, Moment, Whole, Words, metadata
+from pinwarden_server.store.columns import ACTOR, NAME, Moment, Whole, Words, metadata
 
 # What somebody proposed and waits, or what was published and has to be reviewed; its number is that of the audit row
 # that records it. The payload is kept whole: it is what is signed or approved.

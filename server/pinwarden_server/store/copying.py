@@ -13,22 +13,11 @@ from typing import Any
 from sqlalchemy import Connection, LargeBinary, Table, delete, func, insert, select, update
 
 from pinwarden.strict_json import decode_base64, encode_base64
+from pinwarden_server.store.columns import Moment, Words, metadata
 from pinwarden_server.store.failures import store_failures
+from pinwarden_server.store.login_tables import accounts, one_time_links, sessions, used_id_tokens
 from pinwarden_server.store.reader import Reader
-from pinwarden_server.store.tables import (
-    EVERY_OTHER,
-    Moment,
-    Words,
-    accounts,
-    audit_head,
-    leases,
-    metadata,
-    one_time_links,
-    reservations,
-    sessions,
-    unsettled,
-    used_id_tokens,
-)
+from pinwarden_server.store.tables import EVERY_OTHER, audit_head, leases, reservations, unsettled
 from pinwarden_server.store.tables import tokens as tokens_table
 from pinwarden_server.store.writer import Transaction
 

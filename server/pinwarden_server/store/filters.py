@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from sqlalchemy import ColumnElement, or_
 
+from pinwarden_server.store.columns import begins_with, is_text
 from pinwarden_server.store.rows import AuditFilter
-from pinwarden_server.store.tables import audit, begins_with, is_text
+from pinwarden_server.store.tables import audit
 
 # Rooms of the actions whose subject is a pin set.
 _ABOUT_PINSETS = ("pinset.", "timestamp.", "change.", "store.floor")

@@ -1,7 +1,7 @@
 """
 Sessions, one-time links, local accounts and spent ID tokens, as the store keeps them.
 
-It may import ``tables`` and SQLAlchemy. Secrets come as digests and leave as digests; a link is spent in the statement
+It may import the tables and SQLAlchemy. Secrets come as digests and leave as digests; a link is spent in the statement
 that finds it unspent, so two redeemers at once cannot both have it.
 """
 
@@ -14,9 +14,10 @@ from sqlalchemy import ColumnElement, Row, Select, and_, delete, exists, insert,
 
 from pinwarden.strict_json import format_time
 from pinwarden_server.store.change_tables import change_approvals
+from pinwarden_server.store.columns import Words, is_text
 from pinwarden_server.store.failures import store_failures
+from pinwarden_server.store.login_tables import accounts, one_time_links, sessions, used_id_tokens
 from pinwarden_server.store.reader import Reader
-from pinwarden_server.store.tables import Words, accounts, is_text, one_time_links, sessions, used_id_tokens
 from pinwarden_server.store.writer import Transaction
 
 # Longer than a change waits for its time: what a session scheduled is published while the session is known.

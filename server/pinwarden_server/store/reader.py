@@ -7,9 +7,8 @@ It may import ``tables`` and SQLAlchemy. It returns values, never rows that coul
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, and_, func, select, tuple_
+from sqlalchemy import Connection, Engine, func, select, tuple_
 
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.history import SEGMENT_ENTRIES, Entry
@@ -17,8 +16,10 @@ from pinwarden_server.errors import NotFound, Tag
 from pinwarden_server.store.change_queries import due_query, list_query, unrevoked, with_deeds
 from pinwarden_server.store.change_rows import ChangeRow
 from pinwarden_server.store.change_tables import changes
+from pinwarden_server.store.columns import is_text
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.filters import conditions
+from pinwarden_server.store.publication_queries import current_query, history_query, is_current
 from pinwarden_server.store.rows import (
     AuditFilter,
     AuditRow,
@@ -40,7 +41,6 @@ from pinwarden_server.store.tables import (
     audit_head,
     checkpoints,
     history,
-    is_text,
     pinsets,
     roots,
     tokens,
@@ -69,14 +69,14 @@ class Reader:
     def find_current(self, name: str) -> Current | None:
         """Return what is in force for *name*, or None."""
         with self._look() as connection:
-            row = connection.execute(_current_query().where(is_text(pinsets.c.name, name))).first()
+            row = connection.execute(current_query().where(is_text(pinsets.c.name, name))).first()
         return None if row is None else as_current(row)
 
     def all_current(self) -> Iterator[Current]:
         """Yield what is in force for every name, a few at a time; not one consistent look."""
         after = ""
         while True:
-            query = _current_query().where(pinsets.c.name > after).order_by(pinsets.c.name).limit(200)
+            query = current_query().where(pinsets.c.name > after).order_by(pinsets.c.name).limit(200)
             with self._look() as connection:
                 rows = connection.execute(query).all()
             if not rows:
@@ -96,7 +96,7 @@ class Reader:
             versions.c.published_at,
             versions.c.actor,
         )
-        query = select(*columns).select_from(pinsets.join(versions, _is_current())).order_by(versions.c.name)
+        query = select(*columns).select_from(pinsets.join(versions, is_current())).order_by(versions.c.name)
         with self._look() as connection:
             return [Summary(row[0], (row[1], row[2]), *row[3:]) for row in connection.execute(query)]
 
@@ -284,52 +284,6 @@ class Reader:
     def _look(self) -> Iterator[Connection]:
         with store_failures(), self.engine.begin() as connection:
             yield connection
-
-
-def _is_current() -> Any:
-    return and_(
-        versions.c.name == pinsets.c.name,
-        versions.c.epoch == pinsets.c.epoch,
-        versions.c.version == pinsets.c.version,
-    )
-
-
-def _current_query() -> Select[Any]:
-    return select(
-        pinsets.c.name,
-        pinsets.c.epoch,
-        pinsets.c.version,
-        pinsets.c.timestamp_epoch,
-        pinsets.c.timestamp_version,
-        versions.c.envelope,
-        pinsets.c.timestamp_envelope,
-        versions.c.published_at,
-        versions.c.actor,
-        versions.c.reason,
-        pinsets.c.approvals_required,
-    ).select_from(pinsets.join(versions, _is_current()))
-
-
-def history_query(name: str) -> Select[Any]:
-    """Return the query for the history of *name*, in no order; :func:`as_entry` makes an entry of each row."""
-    same = (
-        versions.c.name == history.c.name,
-        versions.c.epoch == history.c.epoch,
-        versions.c.version == history.c.version,
-    )
-    columns = (
-        history.c.seq,
-        history.c.epoch,
-        history.c.version,
-        history.c.sha256,
-        history.c.length,
-        versions.c.issued,
-        versions.c.expires,
-        versions.c.published_at,
-        history.c.previous,
-        history.c.hash,
-    )
-    return select(*columns).select_from(history.join(versions, and_(*same))).where(is_text(history.c.name, name))
 
 
 def no_change(number: str) -> NotFound:

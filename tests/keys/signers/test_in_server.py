@@ -5,7 +5,6 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import monotonic, sleep
 
 import pytest
 
@@ -31,6 +30,7 @@ from pinwarden_server.site import Act, Policy, Site
 from pinwarden_server.store import migrate, open_store
 from tests.keys.signers.softhsm import PIN
 from tests.keys.signers.vault import TransitKey
+from tests.waiting import until
 
 BACKUP = bytes(range(32))  # in each draft, so that none locks out who holds another
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -118,19 +118,12 @@ def start(tmp_path, monkeypatch):
         node.site.bell.close()
 
 
-def wait_until(condition):
-    deadline = monotonic() + 30
-    while not condition():
-        assert monotonic() < deadline, "it never came"
-        sleep(0.01)
-
-
 def test_a_worker_that_starts_while_vault_is_sealed_signs_once_it_is_not(start, vault, people):
     with vault.away():
         node = start(vault.uri())
         assert node.site.signers.keyids == frozenset()
-        wait_until(lambda: len(vault.web.requests) > 3)
-    wait_until(lambda: node.site.signers.keyids)
+        until(lambda: len(vault.web.requests) > 3)
+    until(lambda: node.site.signers.keyids)
     assert node.site.signers.keyids == {people.keyid("alice")}
 
 
@@ -139,7 +132,7 @@ def test_a_worker_whose_pin_is_wrong_does_not_try_it_again(start, softhsm, caplo
     with softhsm.away():
         node = start(softhsm.uri())
         softhsm.write_pin("canary-wrong-pin")
-    wait_until(lambda: "that is not tried again" in caplog.text)
+    until(lambda: "that is not tried again" in caplog.text)
     softhsm.write_pin(PIN)  # were it tried again, it would succeed now
     assert not any(thread.name == "open-signers" and thread.is_alive() for thread in threading.enumerate())
     assert node.site.signers.keyids == frozenset()

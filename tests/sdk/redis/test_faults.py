@@ -19,6 +19,7 @@ from pinwarden.bundle import Bundle
 from pinwarden.cache import spell_kept
 from pinwarden.cache_redis import limits
 from pinwarden.trust import KeptDocuments
+from tests.sdk.rival_writers import write_at_once
 
 HOST = "api.example.com"
 SOAK = os.environ.get("PINWARDEN_SOAK") == "1"
@@ -142,44 +143,8 @@ def test_processes_that_write_at_once_never_tear_or_lower_what_is_kept(
     (tmp_path / "root").write_bytes(authority.root_json)
     for version in range(2, 22):
         (tmp_path / f"{version}").write_bytes(authority.publish({HOST: [os.urandom(32), b"2" * 32]}).to_bytes())
-    body = """
-        import sys
-        from pathlib import Path
-        from pinwarden.bundle import Bundle
-        from pinwarden.cache import open_cache
-        from pinwarden.cache_redis import limits
-        from pinwarden.trust import KeptDocuments, absorb, begin
-        limits.CONNECT_SECONDS = limits.ANSWER_SECONDS = limits.CALL_SECONDS = 60.0
-        folder, url, versions = Path(sys.argv[1]), sys.argv[2], sys.argv[3].split(",")
-        empty = begin((folder / "root").read_bytes(), name="app")
-        cache = open_cache(url, authority=empty.authority, name="app")
-        bundles = [Bundle.parse((folder / version).read_bytes()) for version in versions]
-        print("ready", flush=True)
-        sys.stdin.readline()
-        highest = 0
-        for bundle in bundles:
-            kept = KeptDocuments(bundle.roots, (bundle.timestamp,), (bundle.pinset,))
-            cache.update(lambda found: absorb(absorb(empty, found), kept).kept())
-            version = absorb(empty, cache.load()).adopted_pinset.document.version
-            assert version >= highest, (version, highest)
-            highest = version
-        print(highest)
-        """
     orders = ["2,4,6,8,10,12,14,16,18,20", "3,5,7,9,11,13,15,17,19,21", "21,3,20,4,19,5", "11,10,9,8,7,6,5"]
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(body), str(tmp_path), real.url, order],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for order in orders
-    ]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-    highest = [int(worker.communicate("go\n", timeout=60)[0]) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0] * len(workers)
+    highest = write_at_once(real.url, tmp_path, orders)
     assert max(highest) == 21
     assert shelf.version() == 21
 

@@ -23,17 +23,9 @@ from pinwarden.cache_redis.head import Head
 from pinwarden.enforce import Chain
 from pinwarden.testing import pinned
 from pinwarden.trust import KeptDocuments
+from tests.waiting import WAIT_SECONDS, until
 
 HOST = "api.example.com"
-WAIT_SECONDS = 60.0
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until *condition* holds; fail after a minute."""
-    end = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.005)
 
 
 def published(authority: Any) -> Bundle:
@@ -147,7 +139,7 @@ class Turns:
         """Be told of a newer document, as by a hint."""
         self._news = True
         self.fleet.look()
-        wait_for(self.fleet._news.is_set)  # the thread that listens may have looked first
+        until(self.fleet._news.is_set)  # the thread that listens may have looked first
 
 
 @pytest.fixture
@@ -200,7 +192,7 @@ def test_a_close_ends_a_turn_that_waits_for_others(shelf: Any, monkeypatch: Any)
     waiting = Turns(shelf)
     thread = threading.Thread(target=waiting.turn)
     thread.start()
-    wait_for(lambda: waiting.fleet.hints.is_running)
+    until(lambda: waiting.fleet.hints.is_running)
     waiting.fleet.close()
     thread.join(WAIT_SECONDS / 2)
     assert not thread.is_alive()
@@ -215,8 +207,8 @@ def pair(make_client: Any, server: Any, authority: Any, real: Any, patient: None
     first = make_client(cache=real.url)
     first.refresh()
     second = make_client(cache=real.url, poll_seconds=3600).start()
-    wait_for(lambda: second.status().last_refresh)
-    wait_for(lambda: second._refresher.fleet.hints._link)
+    until(lambda: second.status().last_refresh)
+    until(lambda: second._refresher.fleet.hints._link)
     return first, second
 
 
@@ -231,7 +223,7 @@ def test_an_update_reaches_the_clients_that_listen(pair: Any, server: Any, autho
         published(authority)
         server.serve(authority)
         first.refresh()
-        wait_for(lambda version=version: second.status().version == version)
+        until(lambda version=version: second.status().version == version)
     assert len(server.requests) - before == 3
 
 
@@ -241,7 +233,7 @@ def test_new_roots_reach_the_clients_that_listen(pair: Any, server: Any, authori
     published(authority)
     server.serve(authority)
     first.refresh()
-    wait_for(lambda: second.status().version == 2)
+    until(lambda: second.status().version == 2)
     assert second.status().root == 2
 
 
@@ -249,7 +241,7 @@ def listening(client: PinClient) -> list[threading.Thread]:
     """Start *client*, and return its threads once it listens."""
     before = set(threading.enumerate())
     client.start()
-    wait_for(lambda: hints_of(client)._link)
+    until(lambda: hints_of(client)._link)
     return [thread for thread in threading.enumerate() if thread not in before]
 
 
@@ -304,11 +296,11 @@ def test_a_hint_that_promises_nothing_makes_nobody_look(
     with real.client() as client:
         for _ in range(50):
             client.publish(hints_of(second)._cache.channel, message)
-    wait_for(lambda: heard)  # or it would be heard together with the one that is true
+    until(lambda: heard)  # or it would be heard together with the one that is true
     published(authority)
     server.serve(authority)
     first.refresh()
-    wait_for(lambda: second.status().version == 2)
+    until(lambda: second.status().version == 2)
     assert len(looks) == 1
 
 
@@ -323,12 +315,12 @@ def test_a_flood_of_false_promises_costs_a_few_looks_and_the_update_still_comes(
             for _ in range(burst):
                 client.publish(hints_of(second)._cache.channel, b"pinwarden-1 9.9 9.9 9")
             time.sleep(0.02)  # longer than one batch is gathered for
-    wait_for(lambda: looks)
+    until(lambda: looks)
     assert len(looks) < 16
     published(authority)
     server.serve(authority)
     first.refresh()
-    wait_for(lambda: second.status().version == 2)
+    until(lambda: second.status().version == 2)
     assert hints_of(second).is_running
 
 
@@ -342,7 +334,7 @@ def test_after_a_break_of_the_line_the_client_listens_again_and_misses_nothing(
             published(authority)
             server.serve(authority)
             first.refresh()
-            wait_for(lambda version=version: second.status().version == version)
+            until(lambda version=version: second.status().version == version)
 
 
 def test_a_long_silence_is_broken_by_a_question(pair: Any, real: Any, monkeypatch: Any, make_client: Any) -> None:
@@ -350,7 +342,7 @@ def test_a_long_silence_is_broken_by_a_question(pair: Any, real: Any, monkeypatc
     with real.client() as client:
         before = client.info("commandstats")["cmdstat_subscribe"]["calls"]
         listener = make_client(cache=real.url, poll_seconds=3600).start()
-        wait_for(lambda: client.info("commandstats")["cmdstat_subscribe"]["calls"] > before + 8)
+        until(lambda: client.info("commandstats")["cmdstat_subscribe"]["calls"] > before + 8)
         assert client.pubsub_numsub(hints_of(listener)._cache.channel)[0][1] == 2  # one connection each
 
 
@@ -362,7 +354,7 @@ def test_closing_ends_the_thread_and_leaves_no_connection(
         client = make_client(cache=real.url)
         for _ in range(2):
             client.start()
-            wait_for(lambda: hints_of(client)._link)
+            until(lambda: hints_of(client)._link)
             client.close()
             assert not hints_of(client).is_running
         server.join()
@@ -373,7 +365,7 @@ def test_a_client_that_everyone_forgot_listens_no_more(
 ) -> None:
     server.serve(authority)
     threads = listening(PinClient(server.url, pinset="app", root=authority.root_json, cache=real.url, clock=clock))
-    wait_for(lambda: gc.collect() >= 0 and not any(thread.is_alive() for thread in threads))
+    until(lambda: gc.collect() >= 0 and not any(thread.is_alive() for thread in threads))
 
 
 def test_a_forked_child_listens_for_itself_and_the_parent_goes_on(pair: Any, server: Any, authority: Any) -> None:
@@ -383,14 +375,14 @@ def test_a_forked_child_listens_for_itself_and_the_parent_goes_on(pair: Any, ser
     if child == 0:
         try:
             os.write(writing, b"%d" % hints_of(second).is_running)
-            wait_for(lambda: second.status().version == 2)
+            until(lambda: second.status().version == 2)
             os.write(writing, b"2")
         finally:
             os._exit(0)
     published(authority)
     server.serve(authority)
     first.refresh()
-    wait_for(lambda: second.status().version == 2)
+    until(lambda: second.status().version == 2)
     os.close(writing)
     with open(reading, "rb") as told:
         assert told.read()[1:] == b"2"
@@ -485,7 +477,7 @@ def test_no_handshake_touches_redis_and_what_it_fetched_is_kept_after_it(
     monkeypatch.setattr(RedisCache, "_link", spy)
     client._guard.admit(HOST, lambda: Chain((b"n" * 32,), True), may_block=True)
     assert client.status().version == 2
-    wait_for(lambda: shelf.version() == 2)
+    until(lambda: shelf.version() == 2)
     assert set(linked) - {"pinwarden-share", "MainThread"} == set()
     assert linked[0] == "pinwarden-share"
 
@@ -510,4 +502,4 @@ def test_a_handshake_that_is_refused_waits_for_no_redis(
     assert entered.wait(WAIT_SECONDS)
     assert client.status().persist_failed == 0  # it still hangs, and nobody waited for it
     released.set()
-    wait_for(lambda: client.status().persist_failed == 1)
+    until(lambda: client.status().persist_failed == 1)

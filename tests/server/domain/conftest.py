@@ -23,7 +23,7 @@ from pinwarden_server.publishing import publish
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Policy, Published, Site
 from pinwarden_server.store import migrate, open_store
-from pinwarden_server.store.tables import metadata
+from pinwarden_server.store.columns import metadata
 
 KEPT = b"the backup that every draft has."  # or the next one would lock out the holders of the one before (PIN009)
 

@@ -17,9 +17,9 @@ from pinwarden_server.auth import (
     revoke_token,
     verify_token,
 )
-from pinwarden_server.drafts import TokenDraft
 from pinwarden_server.errors import Forbidden, IdempotencyMismatch, NotFound, Unauthenticated
 from pinwarden_server.site import Attempt
+from pinwarden_server.token_drafts import TokenDraft
 
 if TYPE_CHECKING:
     from conftest import House

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from pinwarden_server.drafts import parse_draft, parse_rollback, parse_token_draft
+from pinwarden_server.drafts import parse_draft, parse_rollback
 from pinwarden_server.errors import BadDraft
 from pinwarden_server.tags import parse_tag
+from pinwarden_server.token_drafts import parse_token_draft
 
 PIN, OTHER = (base64.b64encode(bytes(range(start, start + 32))).decode() for start in (1, 2))
 HOST = {"host": "api.example.com", "pins": [{"sha256": PIN}], "backups": [{"sha256": OTHER, "kind": "ca"}]}

@@ -27,6 +27,7 @@ from pinwarden.documents import PinSet
 from pinwarden_server.app import create_app
 from pinwarden_server.installation import Installation, init_development
 from pinwarden_server.node import Node, open_site
+from tests.waiting import Watched
 
 START_SECONDS = 30.0
 MANY = 100_000  # wrong attempts in a minute, where they are not what is tested
@@ -207,7 +208,7 @@ def refused(shared: Service) -> Callable[..., dict[str, Any]]:
     return send
 
 
-class Running(Words):
+class Running(Words, Watched):
     """One real server: gunicorn under ``pinwarden server run``, on a free loopback address."""
 
     def __init__(self, installation: Installation, *, command: list[str] | None = None, **environment: str) -> None:
@@ -262,26 +263,6 @@ class Running(Words):
         named = {"Connection": "close"} | {name.replace("_", "-"): value for name, value in headers.items()}
         with urllib3.PoolManager(retries=False, timeout=20) as http:
             return http.request("GET", self.url + path, headers=named)
-
-    def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Return when *holds*; another process has no event to wait for."""
-        deadline = time.monotonic() + START_SECONDS
-        while not holds():
-            assert self.process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.02)
-
-    @contextmanager
-    def silenced(self, pid: int) -> Iterator[None]:
-        """Stop the worker *pid* for the length of the block: only the others can answer."""
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            # The signal takes effect a moment later; until then the worker may still accept a connection.
-            stat = Path(f"/proc/{pid}/stat")
-            self.wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
-            yield
-        finally:
-            os.kill(pid, signal.SIGCONT)
 
     def stop(self) -> int:
         """Ask the server to end, and return its exit code."""

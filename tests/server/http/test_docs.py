@@ -16,8 +16,9 @@ from pinwarden_keys.cli import keys
 from pinwarden_keys.cli_root import root
 from pinwarden_server import problems, rules_draft, rules_held, rules_shown
 from pinwarden_server.auth import RIGHTS, WIDE_RIGHTS, Right
+from pinwarden_server.bodies import RequestBody
 from pinwarden_server.cli import server as commands
-from pinwarden_server.drafts import RequestBody, _BackupBody, _DraftBody, _HostBody, _PinBody
+from pinwarden_server.drafts import _BackupBody, _DraftBody, _HostBody, _PinBody
 from pinwarden_server.installation import init_development
 from pinwarden_server.lint_codes import CODES, NOT_YET, codes_table
 from pinwarden_server.settings import TABLE

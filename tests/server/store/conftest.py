@@ -15,20 +15,10 @@ from pinwarden_server.published_tree import PublishedTree
 from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import Store, migrate, open_store
-from tests.postgres import Postgres, folder_of_programs
+from tests.postgres import Postgres
 from tests.server.store.rows import NOW
 
 LINGUISTIC = "ENCODING UTF8 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL for the tests of one process, each of which has a database of its own."""
-    programs = folder_of_programs()
-    if programs is None:
-        pytest.skip("initdb is neither on PATH, nor in /usr/lib/postgresql, nor in this environment")
-    with Postgres(programs) as server:
-        yield server
 
 
 @pytest.fixture

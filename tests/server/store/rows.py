@@ -18,7 +18,7 @@ from pinwarden_server.store import (
     VersionRow,
 )
 from pinwarden_server.store.logins import AccountRow, LinkRow, SessionRow
-from pinwarden_server.store.writer import TimestampRow
+from pinwarden_server.store.publication_steps import TimestampRow
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(days=30)

@@ -18,15 +18,17 @@ from pinwarden_server.auth import issue_token
 from pinwarden_server.change_drafts import ApprovalDraft, PolicyDraft
 from pinwarden_server.changes import submit
 from pinwarden_server.changes_answered import Waiting
-from pinwarden_server.drafts import TokenDraft
 from pinwarden_server.errors import Conflict, StaleVersion
+from pinwarden_server.planning import plan_publication
 from pinwarden_server.policies import set_policy
-from pinwarden_server.publishing import plan_publication, publish
+from pinwarden_server.publishing import publish
 from pinwarden_server.site import Act, Published, Site
 from pinwarden_server.store import Transaction
+from pinwarden_server.token_drafts import TokenDraft
 from tests.postgres import Postgres
 from tests.server.store.rows import NOW, timestamp
-from tests.server.store.test_postgres import draft, eventually, name_of
+from tests.server.store.test_postgres import draft, name_of
+from tests.waiting import until
 
 BLOCKED = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{}'"
 
@@ -70,7 +72,7 @@ def meanwhile(site: Site, postgres: Postgres, deed: Callable[[], Any], outcome: 
         with site.store.writer.transaction() as transaction:
             yield transaction
             started = pool.submit(deed)
-            eventually(lambda: started.done() or postgres.ask(BLOCKED.format(name_of(site.store))))
+            until(lambda: started.done() or postgres.ask(BLOCKED.format(name_of(site.store))))
             assert not started.done()
         try:
             outcome.append(started.result(30))

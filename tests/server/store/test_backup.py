@@ -24,7 +24,7 @@ from pinwarden_server.publishing import publish, renew_timestamp
 from pinwarden_server.renewal import Renewer
 from pinwarden_server.restore import TIMESTAMPS_AHEAD, floor_at, floor_of, judge, restore_backup, set_floors
 from pinwarden_server.site import Act, Published, Site
-from pinwarden_server.store import Store, open_store
+from pinwarden_server.store import Store, open_store, schema_head
 from pinwarden_server.store.copying import Floor, read_everything, unsettled_names
 from pinwarden_server.store.logins import append_account, append_link, append_session, spend_id_token
 from pinwarden_server.store.tables import audit_head, versions
@@ -172,7 +172,7 @@ DAMAGES: dict[str, Callable[[Lines], Lines]] = {
     "nothing": lambda lines: [],
     "another format version": lambda lines: [lines[0].replace(b'"version":1', b'"version":2'), *lines[1:]],
     "another schema": lambda lines: [
-        lines[0].replace(b'"schema":"0008_held_versions"', b'"schema":"0002"'),
+        lines[0].replace(b'"schema":"%s"' % schema_head().encode(), b'"schema":"0002"'),
         *lines[1:],
     ],
     "a line that is no row": lambda lines: [lines[0], b"[1]\n", *lines[1:]],

@@ -19,9 +19,10 @@ from pinwarden_server.changes import submit
 from pinwarden_server.changes_answered import Waiting
 from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import Conflict, Tag
+from pinwarden_server.planning import plan_publication
 from pinwarden_server.policies import set_policy
 from pinwarden_server.published_tree import PublishedTree
-from pinwarden_server.publishing import plan_publication, publish, renew_pinset
+from pinwarden_server.publishing import publish, renew_pinset
 from pinwarden_server.site import Act, Published, Site
 from pinwarden_server.store import ChangeApproval, ChangeRow, Store, migrate, open_store
 from pinwarden_server.store.change_rows import LOWER_POLICY

@@ -13,10 +13,10 @@ from sqlalchemy import BigInteger, MetaData, String, Table, inspect, select
 
 from pinwarden_server.errors import StoreUnavailable
 from pinwarden_server.store import Store, check_schema, migrate, open_store
+from pinwarden_server.store.columns import Moment, Whole, Words, metadata
 from pinwarden_server.store.engines import open_engine
 from pinwarden_server.store.logins import append_account, append_link, append_session, spend_id_token
 from pinwarden_server.store.schema import _config
-from pinwarden_server.store.tables import Moment, Whole, Words, metadata
 from tests.postgres import Postgres
 from tests.server.store.rows import (
     APPROVAL,

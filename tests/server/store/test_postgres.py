@@ -2,11 +2,9 @@
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -15,7 +13,6 @@ from sqlalchemy import text
 
 from pinwarden.errors import ConfigError
 from pinwarden.testing import pinned
-from pinwarden_keys import Signer
 from pinwarden_server import audit
 from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import StoreUnavailable
@@ -24,10 +21,12 @@ from pinwarden_server.signers import Signers
 from pinwarden_server.site import Act, Attempt, Published, Site
 from pinwarden_server.store import Store, migrate, open_store, outcome
 from pinwarden_server.store import postgres as postgres_rules
+from tests.interrupted_signer import InterruptedSigner
 from tests.postgres import PASSWORD, Postgres
 from tests.server.domain.conftest import KEPT
 from tests.server.store.rows import NOW, audited, root
 from tests.server.store.rows import publish as commit_version
+from tests.waiting import until
 
 WAIT_SECONDS = 20.0
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = '{}' AND datname = '{}'"
@@ -37,15 +36,6 @@ def name_of(store: Store) -> str:
     return store.url.rpartition("/")[2]
 
 
-def eventually(holds: Callable[[], Any]) -> Any:
-    """Return what *holds* returns once that is true; another process has no event to wait for."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (found := holds()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
-
-
 def backends(postgres: Postgres, store: Store, event: str) -> list[int]:
     """Return the processes that serve *store* and wait for *event*."""
     return [row[0] for row in postgres.ask(WAITING.format(event, name_of(store)))]
@@ -53,7 +43,7 @@ def backends(postgres: Postgres, store: Store, event: str) -> list[int]:
 
 def end_backend(postgres: Postgres, store: Store, event: str) -> None:
     """Terminate the one process that waits for *event*."""
-    (pid,) = eventually(lambda: backends(postgres, store, event))
+    (pid,) = until(lambda: backends(postgres, store, event))
     assert postgres.ask(f"SELECT pg_terminate_backend({pid})") == [(True,)]
 
 
@@ -64,7 +54,7 @@ def commits_wait_for_a_standby(postgres: Postgres) -> Iterator[None]:
     postgres.ask("SELECT pg_reload_conf()")
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as probe, ThreadPoolExecutor(1) as pool:
         # The setting arrives when it arrives: a session whose commits may wait tells when.
-        eventually(lambda: _is_held(postgres, probe, pool))
+        until(lambda: _is_held(postgres, probe, pool))
     try:
         yield
     finally:
@@ -79,7 +69,7 @@ def _is_held(postgres: Postgres, probe: "psycopg.Connection[Any]", pool: ThreadP
         "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
         f"WHERE pid = {probe.info.backend_pid} AND wait_event = 'SyncRep'"
     )
-    held = eventually(lambda: postgres.ask(cancel) or ([] if not committing.done() else [None]))
+    held = until(lambda: postgres.ask(cancel) or ([] if not committing.done() else [None]))
     committing.result(WAIT_SECONDS)
     return bool(held != [None])
 
@@ -99,33 +89,6 @@ def commits_are_held(postgres: Postgres, store: Store) -> Iterator[None]:
     )
     yield
     postgres.ask("DROP TRIGGER hold ON audit; DROP FUNCTION hold()", name)
-
-
-@dataclass(frozen=True)
-class AfterReserving:
-    """A signer that does something first: numbers are reserved by then, and nothing is stored yet."""
-
-    signer: Signer
-    action: Callable[[], object]
-
-    @property
-    def uri(self) -> str:
-        return self.signer.uri
-
-    @property
-    def public(self) -> bytes:
-        return self.signer.public
-
-    @property
-    def keyid(self) -> str:
-        return self.signer.keyid
-
-    def sign(self, message: bytes) -> bytes:
-        self.action()
-        return self.signer.sign(message)
-
-    def close(self) -> None:
-        self.signer.close()
 
 
 def draft(word: bytes = b"live") -> Draft:
@@ -164,7 +127,7 @@ def test_a_server_that_is_killed_after_the_commit_and_started_again_has_the_publ
     store = pg_site.store
 
     def restart() -> None:
-        eventually(lambda: backends(restartable, store, "SyncRep"))
+        until(lambda: backends(restartable, store, "SyncRep"))
         restartable.stop(signal.SIGQUIT)
         restartable.forget_settings()
         restartable.start()
@@ -197,7 +160,7 @@ def test_when_the_database_does_not_come_back_the_outcome_is_called_unknown(
     store = pg_site.store
 
     def stop() -> None:
-        eventually(lambda: backends(restartable, store, "SyncRep"))
+        until(lambda: backends(restartable, store, "SyncRep"))
         restartable.stop(signal.SIGQUIT)
 
     with _after_reserving(pg_site, restartable) as site, pytest.raises(StoreUnavailable) as unknown:
@@ -216,12 +179,12 @@ def _after_reserving(site: Site, postgres: Postgres) -> Iterator[Site]:
     holding = commits_wait_for_a_standby(postgres)
     once = threading.Event()
 
-    def hold() -> None:
+    def hold(_: bytes) -> None:  # the numbers are reserved by then, and nothing is stored yet
         if not once.is_set():
             once.set()
             holding.__enter__()
 
-    signers = [AfterReserving(signer, hold) for signer in site.signers._signers.values()]
+    signers = [InterruptedSigner(signer, hold) for signer in site.signers._signers.values()]
     try:
         yield Site(site.store, site.tree, site.bell, Signers(signers), site.policy)
     finally:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from pinwarden_server.store.tables import metadata
+from pinwarden_server.store.columns import metadata
 
 connection = context.config.attributes["connection"]
 # alembic takes SQLite's DDL for untransactional; with the explicit BEGIN of our engine it is not.
