@@ -124,7 +124,7 @@ class Issuers:
             misfit = "aud" if rule.audience != found.audience else rule.misfit(found.claims)
             if misfit is None:
                 return rule
-            misfits.append(f"rule {number} ({rule.owner}) by its {misfit}")
+            misfits.append(f"rule {number} by its {misfit}")
         # What the rules want is not told: on a public forge anybody may come with a good token, and ask.
         raise Forbidden(
             "no rule lets this ID token in",

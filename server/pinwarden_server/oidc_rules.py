@@ -16,6 +16,24 @@ from pinwarden_server.bodies import NAME_PATTERN
 from pinwarden_server.login_drafts import OWNER_PATTERN
 
 MAX_RULES = 64
+# Of forges where anybody may sign up: the claims that say whose job it is, and how a pattern has to begin to say so.
+# "example*" would also be example-of-a-thief.
+_WHOSE = {
+    "https://token.actions.githubusercontent.com": {
+        "sub": r"repo:[^*/]+/",
+        "repository": r"[^*/]+/",
+        "repository_id": r"[0-9]+\Z",
+        "repository_owner": r"[^*]+\Z",
+        "repository_owner_id": r"[0-9]+\Z",
+    },
+    "https://gitlab.com": {
+        "sub": r"project_path:[^*/]+/",
+        "project_path": r"[^*/]+/",
+        "project_id": r"[0-9]+\Z",
+        "namespace_path": r"[^*/]+(/|\Z)",
+        "namespace_id": r"[0-9]+\Z",
+    },
+}
 
 
 class _Rule(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,13 +101,22 @@ def oidc_rules(value: Any) -> tuple[OidcRule, ...]:
     if len(raw) > MAX_RULES:
         raise ValueError(f"at most {MAX_RULES} rules")
     for number, rule in enumerate(raw, 1):
-        if all(pattern.strip("*") == "" for pattern in rule.claims.values()):
-            # Anybody on a public forge can have a token for any audience.
-            raise ValueError(f"a claim that says who it is: rule {number} lets in everybody whom {rule.issuer} knows")
+        if not _says_whose(rule):
+            # Anybody on a public forge can have a token for any audience, and call a branch main.
+            named = _WHOSE.get(rule.issuer.rstrip("/"))
+            which = f", one of {', '.join(named)}," if named else ""
+            raise ValueError(f"a claim{which} that says who it is: rule {number} lets in everybody at {rule.issuer}")
     return tuple(
         OidcRule(each.issuer, each.audience, tuple(each.claims.items()), each.role, tuple(each.names), each.owner)
         for each in raw
     )
+
+
+def _says_whose(rule: _Rule) -> bool:
+    named = _WHOSE.get(rule.issuer.rstrip("/"))
+    if named is None:
+        return any(pattern.strip("*") for pattern in rule.claims.values())
+    return any(re.match(named[claim], pattern) for claim, pattern in rule.claims.items() if claim in named)
 
 
 def _fits(pattern: str, value: str) -> bool:

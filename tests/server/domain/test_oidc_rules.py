@@ -63,6 +63,54 @@ def test_a_rule_that_lets_in_nobody_or_everybody_is_refused_at_the_start(wrong: 
         load_settings({"PINWARDEN_SERVER_OIDC": json.dumps([RULE | IMPOSSIBLE[wrong]])})
 
 
+GITHUB, GITLAB = "https://token.actions.githubusercontent.com", "https://gitlab.com"
+# What whoever signs up there can have in a token too, and what only the named owner can.
+STRANGERS: list[tuple[str, dict[str, str]]] = [
+    (GITHUB, {"ref": "refs/heads/main"}),
+    (GITHUB, {"ref": "refs/heads/main", "environment": "production", "repository_visibility": "private"}),
+    (GITHUB, {"repository": "*/payments"}),
+    (GITHUB, {"repository": "example*"}),
+    (GITHUB, {"repository": "example"}),
+    (GITHUB, {"repository_owner": "example*"}),
+    (GITHUB, {"repository_owner_id": "12*"}),
+    (GITHUB, {"sub": "repo:*:ref:refs/heads/main"}),
+    (GITHUB, {"sub": "*:ref:refs/heads/main"}),
+    (GITHUB, {"sub": "repo:example*"}),
+    (f"{GITHUB}/", {"ref": "refs/heads/main"}),
+    (GITLAB, {"ref": "main", "ref_protected": "true"}),
+    (GITLAB, {"project_path": "example*"}),
+    (GITLAB, {"namespace_path": "example*"}),
+    (GITLAB, {"sub": "project_path:*/shop:ref_type:branch:ref:main"}),
+]
+OWNERS: list[tuple[str, dict[str, str]]] = [
+    (GITHUB, {"repository": "example/payments"}),
+    (GITHUB, {"repository": "example/*", "ref": "refs/heads/main"}),
+    (GITHUB, {"repository_id": "123"}),
+    (GITHUB, {"repository_owner": "example"}),
+    (GITHUB, {"repository_owner_id": "12"}),
+    (GITHUB, {"sub": "repo:example/payments:environment:production"}),
+    (GITHUB, {"sub": "repo:example/*"}),
+    (GITLAB, {"project_path": "example/*"}),
+    (GITLAB, {"project_id": "7", "ref": "main"}),
+    (GITLAB, {"namespace_path": "example"}),
+    (GITLAB, {"namespace_path": "example/*"}),
+    (GITLAB, {"sub": "project_path:example/shop:ref_type:branch:ref:main"}),
+    ("https://gitlab.example.com", {"ref": "main"}),
+]
+
+
+@pytest.mark.parametrize(("issuer", "claims"), STRANGERS)
+def test_a_rule_that_strangers_of_a_public_forge_could_fit_is_refused(issuer: str, claims: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"a claim, one of sub, .* that says who it is: rule 2 lets in everybody at"):
+        oidc_rules([RULE, RULE | {"issuer": issuer, "claims": claims}])
+
+
+@pytest.mark.parametrize(("issuer", "claims"), OWNERS)
+def test_a_rule_that_names_whose_job_it_is_stands(issuer: str, claims: dict[str, str]) -> None:
+    (rule,) = oidc_rules([RULE | {"issuer": issuer, "claims": claims}])
+    assert (rule.issuer, dict(rule.claims)) == (issuer, claims)
+
+
 @pytest.mark.parametrize("value", ["", "x", "{}", "[7]", 7, [7], [{}], [RULE] * 65, json.dumps(RULE)])
 def test_what_is_no_list_of_rules_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="rules"):
