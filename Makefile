@@ -58,7 +58,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 
 lock: ## Resolve the locks again (needs uv); ARGS=--upgrade takes newer versions
 	@command -v uv > /dev/null || { echo "make lock needs uv: pipx install uv, or pip install uv" >&2; exit 1; }
-	@$(LOCK) --extra server --extra postgres --extra oidc --output-file requirements/server.txt $(ARGS)
+	@$(LOCK) --extra server --extra ops --extra postgres --extra oidc --output-file requirements/server.txt $(ARGS)
 	@$(LOCK) --extra dev --constraint requirements/server.txt --output-file requirements/dev.txt $(ARGS)
 
 man: $(READY) ## Write a man page of every command into build/man
