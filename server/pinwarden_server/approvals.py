@@ -6,12 +6,11 @@ person from publishing alone, and nobody who has taken the server; against those
 """
 
 from pinwarden import failpoints
-from pinwarden_server import audit
-from pinwarden_server.approvals_checked import approval_detail, checked_approval
+from pinwarden_server.approvals_checked import checked_approval
 from pinwarden_server.change_drafts import ApprovalDraft
 from pinwarden_server.changes_answered import Outcome, Waiting, once, repeatedly, twice_at_once
 from pinwarden_server.changes_publishing import Deed, publish_change, standing_of
-from pinwarden_server.commit import closed, keep_answer
+from pinwarden_server.commit import closed, keep_answer, keep_approval
 from pinwarden_server.policies import lower_once
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeApproval, ChangeRow
@@ -56,15 +55,7 @@ def _store(site: Site, row: ChangeRow, new: ChangeApproval, by: Act) -> bool:
             raise closed(row.id, found.state if found else "unknown")
         if (found.signatures, found.approvals) != (row.signatures, row.approvals):
             return False
-        transaction.put_approval(row.id, new)
-        audit.append(
-            transaction,
-            at=by.at,
-            actor=by.actor,
-            action="change.approve",
-            subject=row.name,
-            detail=approval_detail(row, new),
-        )
+        keep_approval(transaction, row, new, by)
         keep_answer(transaction, by, {"change": row.id})
         failpoints.hit("approve.committing")
     failpoints.hit("approve.committed")

@@ -182,6 +182,13 @@ def keep_answer(transaction: Transaction, by: Act, answer: dict[str, object]) ->
         transaction.append_attempt(by.actor, by.attempt.key, fingerprint=fingerprint, answer=text, at=by.at)
 
 
+def keep_approval(transaction: Transaction, row: ChangeRow, new: ChangeApproval, by: Act) -> None:
+    """Keep and audit *new* as an approval of *row*, in the transaction of whatever comes of it."""
+    transaction.put_approval(row.id, new)
+    detail = approval_detail(row, new)
+    audit.append(transaction, at=by.at, actor=by.actor, action="change.approve", subject=row.name, detail=detail)
+
+
 def stale(name: str, expected: Tag | None, current: Tag | None) -> StaleVersion:
     """Return the error of a change that was made for another version than *current*."""
     if expected is None:
@@ -234,17 +241,10 @@ def _close(transaction: Transaction, change: Change, pair: Pair, by: Act) -> Cha
     if change.last_signature:
         transaction.append_change_signature(found.id, change.last_signature)
     if change.last_approval:
-        found = _with_last_approval(transaction, found, change.last_approval, by)
+        keep_approval(transaction, found, change.last_approval, by)
+        # Its token may have been revoked too, while this was signed.
+        found = transaction.lock_change(found.id) or found
     return replace(change, approvers=tuple(sorted(found.approvers)))
-
-
-def _with_last_approval(transaction: Transaction, row: ChangeRow, last: ChangeApproval, by: Act) -> ChangeRow:
-    """Keep and audit *last* as the approvals before it were, and return *row* with those that stand by now."""
-    transaction.put_approval(row.id, last)
-    detail = approval_detail(row, last)
-    audit.append(transaction, at=by.at, actor=by.actor, action="change.approve", subject=row.name, detail=detail)
-    # The token of the last one may have been revoked too, while this was signed.
-    return transaction.lock_change(row.id) or row
 
 
 def _check_approvals(name: str, change: Change, required: int) -> None:

@@ -12,11 +12,10 @@ from datetime import datetime
 from pinwarden import failpoints
 from pinwarden.strict_json import encode
 from pinwarden_server import audit
-from pinwarden_server.approvals_checked import approval_detail
 from pinwarden_server.change_drafts import PolicyDraft
 from pinwarden_server.changes import LONGEST_WAIT, store_proposal
 from pinwarden_server.changes_answered import Waiting, twice_at_once
-from pinwarden_server.commit import closed, keep_answer, kept_answer
+from pinwarden_server.commit import closed, keep_answer, keep_approval, kept_answer
 from pinwarden_server.errors import Conflict
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeApproval, ChangeRow
@@ -74,15 +73,7 @@ def lower_once(site: Site, row: ChangeRow, new: ChangeApproval, by: Act) -> Wait
             raise closed(row.id, "stale")
         if found.approvals != row.approvals:
             return None
-        transaction.put_approval(row.id, new)
-        audit.append(
-            transaction,
-            at=by.at,
-            actor=by.actor,
-            action="change.approve",
-            subject=row.name,
-            detail=approval_detail(row, new),
-        )
+        keep_approval(transaction, row, new, by)
         # The token of this one may have been revoked since the request was let in.
         approvers = sorted((transaction.lock_change(row.id) or found).approvers)
         if len(approvers) >= required:

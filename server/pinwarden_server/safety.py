@@ -91,8 +91,8 @@ class HeldVersion:
 
     def accepts(self, name: str, chain: Iterable[bytes]) -> bool:
         """Tell whether every holder connects to a *name* that shows the validated keys *chain* (spec E2, E3)."""
-        keys, shown = self.keys(name), frozenset(chain)
-        return keys is None or (self.deny.isdisjoint(shown) and not keys.isdisjoint(shown))
+        shown = frozenset(chain)
+        return all(_accepts(stance, shown) for stance in _enforcing([self], name))
 
     def says_the_same(self, other: "HeldVersion") -> bool:
         """Tell whether holders of *other* enforce the same."""
