@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 # Ctrl-C, a service manager's stop, a terminal that is closed: one and the same here.
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_SECONDS = 0.01  # after which an interruption is raised again that nobody saw
 
 
 def plain_environment() -> dict[str, str]:
@@ -34,25 +36,44 @@ def temporary_folder(prefix: str, exits: ExitStack, *, keep: bool) -> Path:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt for the first of :data:`INTERRUPTS`, and for no later one, until the block ends."""
+    """
+    Raise KeyboardInterrupt for the first of :data:`INTERRUPTS`, and for no later one, until the block ends.
+
+    Python drops what is raised inside a finalizer, and goes on. Such an interruption is raised again.
+    """
+    interrupted = False
 
     def interrupt(*_: Any) -> None:
+        nonlocal interrupted
+        interrupted = True
         for number in INTERRUPTS:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    def dropped(unraisable: Any) -> None:
+        if interrupted and isinstance(unraisable.exc_value, KeyboardInterrupt):
+            # Not from here: what a hook raises is dropped as well.
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+        else:
+            hook_before(unraisable)
+
     tempfile.gettempdir()  # which tries, the first time, whether it can write, and would leave that file behind
-    before = {number: signal.signal(number, interrupt) for number in INTERRUPTS}
+    hook_before, sys.unraisablehook = sys.unraisablehook, dropped
+    before = {number: signal.signal(number, interrupt) for number in (*INTERRUPTS, signal.SIGALRM)}
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         _restore(before)
+        sys.unraisablehook = hook_before
+    if interrupted:  # and dropped by somebody else, who caught everything
+        raise KeyboardInterrupt
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Let nothing interrupt the block: a clean-up that is cut short would leave processes behind."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (*INTERRUPTS, signal.SIGALRM)}
     try:
         yield
     finally:
