@@ -1,8 +1,9 @@
 """
 What an application may tell a PinClient, checked before anything else happens.
 
-It may import the rules, errors and the standard library, and reads the files that it is given. It never guesses: a
-wrong argument is a ConfigError that says how to mend it, because no later refresh could.
+It may import the rules, the caches (Redis only for its URL), errors and the standard library, and reads the files that
+it is given. It never guesses: a wrong argument is a ConfigError that says how to mend it, because no later refresh
+could.
 """
 
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from pinwarden.bundle import Bundle
+from pinwarden.cache import Cache, DiskCache, MemoryCache
 from pinwarden.documents import PinSet, check_name
 from pinwarden.enforce import Unpinned
 from pinwarden.errors import ConfigError, MalformedError, UntrustedError
@@ -146,6 +148,64 @@ def read_bootstrap(source: str | os.PathLike[str] | bytes | None, trust: TrustSt
             hint="Take the answer of /v1/bundles/NAME/1 for the pin set and the root of this application.",
         )
     return KeptDocuments(bundle.roots, (bundle.timestamp,), (bundle.pinset,))
+
+
+def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, name: str, root: int = 1) -> Cache:
+    """
+    Return the cache that *where* names: a folder, a Redis URL (docs/cache.md), or a Cache.
+
+    None means ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory with a warning.
+
+    Args:
+        root: the version of the root that the client has in itself.
+
+    Raises:
+        ConfigError: none of these, or a Redis without ``pip install 'pinwarden[redis]'``.
+    """
+    if where is None:
+        where = os.environ.get("PINWARDEN_CACHE") or None
+    if where is None and (state_home := os.environ.get("XDG_STATE_HOME")):
+        where = Path(state_home, "pinwarden")
+    if where is None:
+        warnings.warn(
+            "pinwarden keeps pins in memory only: every start needs the pin server. Give cache= a folder, or set "
+            "PINWARDEN_CACHE or XDG_STATE_HOME",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return MemoryCache()
+    if isinstance(where, str | os.PathLike):
+        place = os.fspath(where)
+        if place.startswith("redis") and "://" in place:
+            return _open_redis(place, authority=authority, name=name, root=root)
+        if not place:
+            raise ConfigError("cache is empty", expected="a folder", hint="None chooses one, or memory.")
+        if Path(place).exists() and not Path(place).is_dir():
+            raise ConfigError(f"cache {place!r} is not a folder", hint="Give a folder; it is made when it is missing.")
+        return DiskCache(place, authority, name)
+    candidate: object = where
+    if not isinstance(candidate, Cache):
+        raise ConfigError(
+            "cache is neither a folder nor a Cache",
+            expected="a path, or an object with load, update, installation_id and describe",
+            got=repr(candidate),
+        )
+    return candidate
+
+
+def _open_redis(url: str, *, authority: str, name: str, root: int) -> Cache:
+    try:
+        # Not with this module: redis takes longer to load than all the rest.
+        from pinwarden.cache_redis import open_redis
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] != "redis":
+            raise
+        raise ConfigError(
+            "a Redis cache needs the library redis, and a release that this version knows",
+            expected="redis 5.0 or newer",
+            hint="Install it: pip install 'pinwarden[redis]'.",
+        ) from None
+    return open_redis(url, authority=authority, name=name, root=root)
 
 
 def _read(source: object, setting: str) -> bytes:

@@ -1,16 +1,14 @@
 """
 Where accepted documents wait for the next start (spec C1 to C5).
 
-It may import the gate, ``envelope``, ``owned_files``, ``split_view``, ``cache_redis`` for a URL, and the standard
-library. It never judges what it reads: every load goes through ``trust.absorb``, so whoever can write here can at most
-make the client fetch again.
+It may import the gate, ``envelope``, ``owned_files``, ``split_view`` and the standard library. It never judges what it
+reads: every load goes through ``trust.absorb``, so whoever can write here can at most make the client fetch again.
 """
 
 import hashlib
 import logging
 import os
 import threading
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pinwarden import failpoints, owned_files
 from pinwarden.envelope import PINSET_TYPE, ROOT_TYPE, TIMESTAMP_TYPE, Envelope
-from pinwarden.errors import CacheError, ConfigError, MalformedError, UntrustedError
+from pinwarden.errors import CacheError, MalformedError, UntrustedError
 from pinwarden.split_view import SplitView
 from pinwarden.strict_json import parse_object, spell
 from pinwarden.trust import KeptDocuments, TrustState
@@ -211,64 +209,6 @@ class DiskCache:
             reason = error.strerror or error
             log.warning("no installation id can be kept in %s (%s); using one for this process", self._folder, reason)
             return os.urandom(INSTALLATION_BYTES)
-
-
-def open_cache(where: str | os.PathLike[str] | Cache | None, *, authority: str, name: str, root: int = 1) -> Cache:
-    """
-    Return the cache that *where* names: a folder, a Redis URL (docs/cache.md), or a Cache.
-
-    None means ``$PINWARDEN_CACHE``, else ``$XDG_STATE_HOME/pinwarden``, else memory with a warning.
-
-    Args:
-        root: the version of the root that the client has in itself.
-
-    Raises:
-        ConfigError: none of these, or a Redis without ``pip install 'pinwarden[redis]'``.
-    """
-    if where is None:
-        where = os.environ.get("PINWARDEN_CACHE") or None
-    if where is None and (state_home := os.environ.get("XDG_STATE_HOME")):
-        where = Path(state_home, "pinwarden")
-    if where is None:
-        warnings.warn(
-            "pinwarden keeps pins in memory only: every start needs the pin server. Give cache= a folder, or set "
-            "PINWARDEN_CACHE or XDG_STATE_HOME",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return MemoryCache()
-    if isinstance(where, str | os.PathLike):
-        place = os.fspath(where)
-        if place.startswith("redis") and "://" in place:
-            return _open_redis(place, authority=authority, name=name, root=root)
-        if not place:
-            raise ConfigError("cache is empty", expected="a folder", hint="None chooses one, or memory.")
-        if Path(place).exists() and not Path(place).is_dir():
-            raise ConfigError(f"cache {place!r} is not a folder", hint="Give a folder; it is made when it is missing.")
-        return DiskCache(place, authority, name)
-    candidate: object = where
-    if not isinstance(candidate, Cache):
-        raise ConfigError(
-            "cache is neither a folder nor a Cache",
-            expected="a path, or an object with load, update, installation_id and describe",
-            got=repr(candidate),
-        )
-    return candidate
-
-
-def _open_redis(url: str, *, authority: str, name: str, root: int) -> Cache:
-    try:
-        # Not with this module: redis takes longer to load than all the rest.
-        from pinwarden.cache_redis import open_redis
-    except ImportError as error:
-        if error.name is None or error.name.partition(".")[0] != "redis":
-            raise
-        raise ConfigError(
-            "a Redis cache needs the library redis, and a release that this version knows",
-            expected="redis 5.0 or newer",
-            hint="Install it: pip install 'pinwarden[redis]'.",
-        ) from None
-    return open_redis(url, authority=authority, name=name, root=root)
 
 
 def parse_kept(content: bytes) -> KeptDocuments:

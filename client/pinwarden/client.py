@@ -14,9 +14,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 from pinwarden import elapsed, tls
-from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, read_bootstrap
+from pinwarden.arguments import POLL_SECONDS, Options, begin_with, check_options, open_cache, read_bootstrap
 from pinwarden.background import BackgroundRefresh
-from pinwarden.cache import Cache, DiskCache, MemoryCache, SharedCache, open_cache
+from pinwarden.cache import Cache, DiskCache, MemoryCache, SharedCache
 from pinwarden.enforce import Chain, Policy, Verdict, is_drawn
 from pinwarden.events import Events
 from pinwarden.guard import ClientGuard, Rules, Snapshot, present

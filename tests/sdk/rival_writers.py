@@ -12,7 +12,7 @@ WRITER = textwrap.dedent(
     import sys
     from pathlib import Path
     from pinwarden.bundle import Bundle
-    from pinwarden.cache import open_cache
+    from pinwarden.arguments import open_cache
     from pinwarden.trust import KeptDocuments, absorb, begin
     folder, where, versions = Path(sys.argv[1]), sys.argv[2], sys.argv[3].split(",")
     if where.startswith("redis://"):

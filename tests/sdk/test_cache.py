@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from pinwarden import CacheError, ConfigError, PinClient, State, owned_files
-from pinwarden.cache import MAX_CACHE_BYTES, DiskCache, MemoryCache, open_cache
+from pinwarden.arguments import open_cache
+from pinwarden.cache import MAX_CACHE_BYTES, DiskCache, MemoryCache
 from pinwarden.errors import UntrustedError
 from pinwarden.testing import ThrowawayAuthority
 from pinwarden.trust import KeptDocuments, TrustState, absorb, begin

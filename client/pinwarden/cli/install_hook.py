@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from pinwarden import hook_file
-from pinwarden.cache import MemoryCache, open_cache
+from pinwarden.arguments import open_cache
+from pinwarden.cache import MemoryCache
 from pinwarden.cli.printing import print_facts
 from pinwarden.cli.refusals import say
 from pinwarden.cli.session import FILE

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pinwarden import ConfigError, PinClient
-from pinwarden.cache import open_cache
+from pinwarden.arguments import open_cache
 from pinwarden.cache_redis import RedisAddress, parse_address
 from pinwarden.cache_redis.address import Login
 
