@@ -103,11 +103,16 @@ def test_a_root_that_is_published_to_one_node_is_served_by_the_other(nodes: tupl
     here.publish("rooted", "live")
     answer = here.ask("POST", "/roots", _next_root(here.installation))
     assert answer.status == 201, answer.data
+    state = trust.begin(here.installation.root_json.read_bytes(), name="rooted")
+
+    def reached() -> int:
+        bundle = Bundle.parse(there.fetch("/v1/bundles/rooted/1").data)
+        return trust.advance_bundle(state, bundle, now=datetime.now(UTC)).root.version
+
+    # Each of them apart: the workers of a node hear of it one after the other.
     there.wait_until(lambda: there.fetch("/v1/roots/2").status == 200)
     there.wait_until(lambda: there.served("rooted", root=2) == here.served("rooted", root=2))
-    state = trust.begin(here.installation.root_json.read_bytes(), name="rooted")
-    bundle = Bundle.parse(there.fetch("/v1/bundles/rooted/1").data)
-    assert trust.advance_bundle(state, bundle, now=datetime.now(UTC)).root.version == 2
+    there.wait_until(lambda: reached() == 2)
 
 
 def _next_root(first: Installation) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def test_public_reads_do_not_notice_that_the_database_restarts_and_publishing_co
 ) -> None:
     here, there = nodes
     here.publish("restarted", "before")
-    there.wait_until(lambda: there.served("restarted") == "1.1")
+    there.wait_until(lambda: served_everywhere(there, "restarted") == {"1.1"})
     over, failures, seen = threading.Event(), [], []
 
     def read(node: Server) -> None:
