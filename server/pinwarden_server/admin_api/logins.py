@@ -28,6 +28,7 @@ from pinwarden_server.one_time_links import LinkState, ShownLink, admin_url, iss
 from pinwarden_server.sessions import Session, end_own_session, end_session
 from pinwarden_server.settings import Settings
 from pinwarden_server.store.logins import list_sessions
+from pinwarden_server.turns import Turns
 
 if TYPE_CHECKING:
     from pinwarden_server.oidc import Issuers
@@ -37,6 +38,7 @@ def login_views(admin: Blueprint, node: Node) -> None:
     """Add /logins, /one-time-links and /sessions to *admin*."""
     store, settings = node.site.store, node.settings
     lifetime, issuers = timedelta(seconds=settings.session_lifetime_seconds), _issuers(node)
+    turns = Turns(settings.run_dir / "hashing", at_once=accounts.HASHES_AT_ONCE)
 
     @admin.post("/one-time-links")
     def links() -> Response:
@@ -71,7 +73,7 @@ def login_views(admin: Blueprint, node: Node) -> None:
                 # Judging a password costs memory, so unlike a token a right one has to wait as well.
                 node.limits.check(remote_address() or "")
                 with counting_attempts(node, "account"):
-                    return _begun(accounts.log_in(store, name, password, now, lifetime=lifetime))
+                    return _begun(accounts.log_in(store, name, password, now, lifetime=lifetime, turns=turns))
             case OidcLogin(token):
                 with counting_attempts(node, "oidc"):
                     if issuers is None:

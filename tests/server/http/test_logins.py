@@ -1,6 +1,8 @@
 """Logging in by a one-time link or an account, what a session may do for how long, and step-up."""
 
 import json
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -323,6 +325,22 @@ def test_only_so_many_passwords_are_judged_at_once_as_memory_is_meant_for(desk, 
     assert [each.result().status_code for each in judged] == [201, 201]
     desk.problem(refused, 429, "too-many-attempts")
     assert (refused.headers["Retry-After"], len(most)) == ("1", 2)
+
+
+def test_a_worker_that_died_while_it_judged_a_password_gives_its_turn_back(desk):
+    account(desk)
+    run_dir = desk.node.settings.run_dir
+    code = (
+        "import os, sys; from pathlib import Path; from pinwarden_server.turns import Turns\n"
+        "turns = Turns(Path(sys.argv[1]) / 'hashing', at_once=2)\n"
+        "with turns.one(''), turns.one(''):\n    print('both', flush=True)\n    sys.stdin.read()"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(run_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with other:
+        assert other.stdout.readline() == b"both\n"
+        desk.problem(log_in(desk, account="breaker", password=PASSWORD), 429, "too-many-attempts")
+        other.kill()
+    assert log_in(desk, account="breaker", password=PASSWORD).status_code == 201
 
 
 def test_a_removed_account_lets_nobody_in_and_its_sessions_end(desk):
