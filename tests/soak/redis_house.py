@@ -23,6 +23,7 @@ from tests.waiting import until
 
 SERVICE = "pins"
 FILLERS, FILLER_BYTES = 64, 32_768
+FAILOVER_SECONDS = 5.0
 SLOW_SECONDS = 0.4  # longer than a client waits for an answer
 _DOWN_AFTER = f"sentinel down-after-milliseconds {SERVICE} 500\nsentinel failover-timeout {SERVICE} 2000\n"
 
@@ -39,7 +40,8 @@ class House:
         with ExitStack() as started:
 
             def start(*options: str) -> RedisServer:
-                server = RedisServer(binary, folder, *options)
+                # By default, a replica that begins anew is let wait for others that might, for five seconds.
+                server = RedisServer(binary, folder, *options, "--repl-diskless-sync-delay", "0")
                 started.callback(server.stop)
                 return server
 
@@ -76,11 +78,19 @@ class House:
             return any(row["flags"] == "slave" and row["master-link-status"] == "ok" for row in rows)
 
     def promote(self) -> None:
-        """Let the sentinel make a master of the replica, as for a failover, and wait until it has."""
-        before = self.master.port
+        """
+        Let the sentinel make a master of the replica, and wait until it has, or has given up.
+
+        Raises:
+            redis.RedisError: it knows of no replica that could be one at the moment.
+        """
+        before, end = self.master.port, time.monotonic() + FAILOVER_SECONDS
         with self._sentinel.client() as asked:
             asked.execute_command("SENTINEL", "FAILOVER", SERVICE)
-        until(lambda: self.master.port != before)
+        while self.master.port == before:
+            if time.monotonic() > end:
+                raise redis.RedisError("the failover did not come about")
+            time.sleep(0.05)
 
     def restart(self) -> None:
         """Kill the master, and start it again with nothing in it."""
@@ -108,7 +118,7 @@ class Faults:
         self.missed: Counter[str] = Counter()
         told = self.saboteur
         self._kinds: dict[str, Callable[[], object]] = {
-            "promote": self._promote,
+            "promote": house.promote,
             "flush": told.flush,
             "evict": self._evict,
             "retype": told.retype,
@@ -137,10 +147,6 @@ class Faults:
     def _forever(self) -> Iterator[str]:
         while True:
             yield from self._kinds
-
-    def _promote(self) -> None:
-        until(self._house.has_replica)
-        self._house.promote()
 
     def _evict(self) -> None:
         with self._house.client() as client:
