@@ -110,13 +110,13 @@ def shown_links(store: Store, now: datetime) -> list[ShownLink]:
 
 def withdraw(store: Store, identity: str, by: Act) -> ShownLink:
     """
-    Let nobody in by a link any more; one that was withdrawn before or has expired stays as it is.
+    Let nobody in by a link any more; one that was withdrawn before stays so.
 
     Raises:
         NotFound: there is none of that id. Conflict: somebody is in by it already.
     """
     with store.writer.transaction() as transaction:
-        if withdraw_link(transaction, identity, by.at):
+        if withdraw_link(transaction, identity):
             audit.append(transaction, at=by.at, actor=by.actor, action="link.withdraw", subject=identity, detail={})
     found = find_link(store.reader, identity)
     if found is None:
