@@ -31,7 +31,7 @@ BENCHES = {
     "hostile": "bench.hostile",
 }
 # Long, or in need of what not every machine has: run when it is named, and no part of the document.
-ON_REQUEST = {"publish-curve": "bench.publish_curve"}
+ON_REQUEST = {"publish-curve": "bench.publish_curve", "logins": "bench.logins"}
 
 
 def main() -> None:

@@ -63,13 +63,15 @@ def draft(hosts: int, *, seed: int = 0) -> Draft:
 
 
 @contextmanager
-def gunicorn(installation: Installation, run_dir: Path, *, hooks: str = HOOKS, entry: str = ENTRY) -> Iterator[Served]:
-    """Run *entry* under gunicorn with one worker and otherwise the product's settings, until the block ends."""
+def gunicorn(
+    installation: Installation, run_dir: Path, *, hooks: str = HOOKS, entry: str = ENTRY, workers: int = 1
+) -> Iterator[Served]:
+    """Run *entry* under gunicorn with one worker or more and otherwise the product's settings, until the block ends."""
     environment = {
         **os.environ,
         "PINWARDEN_SERVER_CONFIG": str(installation.config),
         "PINWARDEN_SERVER_RUN_DIR": str(run_dir),
-        "PINWARDEN_SERVER_WORKERS": "1",
+        "PINWARDEN_SERVER_WORKERS": str(workers),
         "BENCH_ADDRESS": BUNDLE_ADDRESS,
         "BENCH_TREE": str(installation.settings().tree_dir),
     }

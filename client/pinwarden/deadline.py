@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+Targets = Sequence[tuple[int, int, int, str, Any]]
+
 
 class Deadline:
     """Gives every step of an exchange what is left of the time for all of them."""
@@ -59,9 +61,17 @@ class TimedReader(RawIOBase):
 
 
 def open_socket(host: str, port: int, deadline: Deadline) -> socket.socket:
-    """Connect to the first address of the host that answers, each within its share of the time that is left."""
+    """
+    Connect to the first address of the host that answers, each within its share of the time that is left.
+
+    Resolving the name takes what the resolver takes.
+    """
+    return connect_first(find_targets(host, port), deadline)
+
+
+def connect_first(targets: Targets, deadline: Deadline) -> socket.socket:
+    """Connect to the first of *targets* that answers, each within its share of the time that is left."""
     failure: OSError | None = None
-    targets = _targets(host, port)
     for tried, (family, kind, protocol, _, target) in enumerate(targets):
         line = socket.socket(family, kind, protocol)
         try:
@@ -77,7 +87,8 @@ def open_socket(host: str, port: int, deadline: Deadline) -> socket.socket:
     raise failure or OSError("the name has no address")
 
 
-def _targets(host: str, port: int) -> Sequence[tuple[int, int, int, str, Any]]:
+def find_targets(host: str, port: int) -> Targets:
+    """Return the addresses of a host, as getaddrinfo() does; digits are never resolved."""
     for family in (socket.AF_INET, socket.AF_INET6):
         with suppress(OSError, ValueError):
             socket.inet_pton(family, host)

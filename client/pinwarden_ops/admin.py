@@ -1,18 +1,16 @@
 """
 The admin API as an operator's program sees it: one request, one answer or one typed error.
 
-It may import urllib3, layer 0 and this package's errors. It retries nothing by itself and never sends a token to
+It may import layer 0, ``timed_http`` and this package's errors. It retries nothing by itself and never sends a token to
 another origin than the one it was made for.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from ssl import SSLCertVerificationError
 from typing import Any
-
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError, SSLError
 
 from pinwarden.address import check_address
 from pinwarden.errors import MalformedError
@@ -20,13 +18,12 @@ from pinwarden.strict_json import parse_object
 from pinwarden_ops.contexts import Target
 from pinwarden_ops.errors import OpsConflict, OpsError, OpsRefused, OpsUnavailable
 from pinwarden_ops.settings import read_token
-from pinwarden_ops.timed_http import timed_pools, within
+from pinwarden_ops.timed_http import NotSent, TimedHTTP
 
 DEADLINE_SECONDS = 60.0  # a publication waits for signers and disks
 MAX_DETAIL = 2000  # characters
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 _READS = ("GET", "HEAD")
-_NOT_SENT = (NewConnectionError, ConnectTimeoutError)
 _KINDS: dict[int, type[OpsError]] = {409: OpsConflict, 412: OpsConflict, 429: OpsUnavailable}
 
 
@@ -55,7 +52,7 @@ class AdminClient:
         ca_file: PEM file with the CAs that may certify the server; default: the system's.
         allow_http: accept ``http`` beyond loopback.
         target: what a person calls this server, for commands that say where they write.
-        deadline_seconds: for one request, from connect to last byte; each of several has its own.
+        deadline_seconds: for one request, from its host's name to the last byte; each of several has its own.
 
     Attributes:
         origin: scheme, host and port, for messages.  token_file: as given.
@@ -75,12 +72,12 @@ class AdminClient:
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         address = check_address(url, allow_http=allow_http)
-        self._base = address.origin + address.prefix
+        self._base, self._prefix = address.origin + address.prefix, address.prefix
         self.origin = address.origin
         self.target = target
         self.token_file = token_file
         self._deadline_seconds = deadline_seconds
-        self._http = timed_pools(ca_file)
+        self._http = TimedHTTP(address, ca_file=ca_file)
 
     def ask(
         self,
@@ -109,35 +106,26 @@ class AdminClient:
         if content is not None:
             sent["Content-Type"] = "application/json"
         try:
-            with within(self._deadline_seconds):
-                response = self._http.request(
-                    method,
-                    f"{self._base}/admin/v1{path}",
-                    body=content,
-                    headers=sent,
-                    redirect=False,
-                    preload_content=False,
-                )
-                data = response.read(MAX_ANSWER_BYTES + 1)
-        except HTTPError as error:
-            raise self._unanswered(method, error, sent.get("Idempotency-Key")) from error
-        if len(data) > MAX_ANSWER_BYTES:
-            response.close()  # its rest would be taken for the next answer
-        response.release_conn()
-        return self._judged(method, path, response.status, data, response.headers.get("ETag"))
-
-    def _unanswered(self, method: str, error: HTTPError, key: str | None) -> OpsUnavailable:
-        is_late = isinstance(error, ReadTimeoutError | ConnectTimeoutError)
-        why = f"no complete answer within {self._deadline_seconds:g} s" if is_late else str(error)
-        holds, hint = "A change may have been made.", "Look at what it was meant to change before you repeat it."
-        is_stranger = isinstance(error, SSLError) and isinstance(error.args[0], SSLCertVerificationError)
-        if method in _READS or is_stranger or isinstance(error, _NOT_SENT):
-            holds, hint = "Nothing was changed.", "Repeat it."
-        elif key is not None:
-            hint = (
-                "Look before you repeat it: `pinwarden set history`, `pinwarden change list` or `pinwarden audit show` "
-                f"tells what was done. For 24 hours the Idempotency-Key {key} is answered with what came of it."
+            answer = self._http.exchange(
+                method,
+                f"{self._prefix}/admin/v1{path}",
+                headers=sent,
+                content=content,
+                seconds=self._deadline_seconds,
+                limit=MAX_ANSWER_BYTES,
             )
+        except NotSent as error:
+            raise self._unanswered(error.__cause__ or error, "Nothing was changed.", "Repeat it.") from error
+        except (OSError, HTTPException) as error:
+            raise self._unanswered(error, *_what_holds(method, sent.get("Idempotency-Key"))) from error
+        return self._judged(method, path, answer.status, answer.body, answer.etag)
+
+    def _unanswered(self, error: BaseException, holds: str, hint: str) -> OpsUnavailable:
+        why = one_line(str(error) or type(error).__name__)
+        if isinstance(error, TimeoutError):
+            why = f"no complete answer within {self._deadline_seconds:g} s"
+        elif not isinstance(error, OSError):
+            why = f"its answer is not HTTP ({why})"
         return OpsUnavailable(f"{self._base} cannot be asked: {why}", holds=holds, hint=hint)
 
     def _judged(self, method: str, path: str, status: int, data: bytes, etag: str | None) -> Answer:
@@ -157,6 +145,18 @@ class AdminClient:
         # The detail says everything: what happened, expected and got, what still holds, what to do.
         detail = value.get("detail") or value.get("title") or f"{method} {path} was answered with {status}"
         raise kind(one_line(str(detail)).rstrip("."), status=status, problem=value)
+
+
+def _what_holds(method: str, key: str | None) -> tuple[str, str]:
+    if method in _READS:
+        return "Nothing was changed.", "Repeat it."
+    hint = "Look at what it was meant to change before you repeat it."
+    if key is not None:
+        hint = (
+            "Look before you repeat it: `pinwarden set history`, `pinwarden change list` or `pinwarden audit show` "
+            f"tells what was done. For 24 hours the Idempotency-Key {key} is answered with what came of it."
+        )
+    return "A change may have been made.", hint
 
 
 def one_line(text: str) -> str:

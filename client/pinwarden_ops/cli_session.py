@@ -1,10 +1,12 @@
 """
-``pinwarden session``: who is logged in to the admin API, and how that is ended.
+``pinwarden session``: who is logged in to the admin API or may be by a one-time link, and how that is ended.
 
-It may import click and this package. It never sees the token of a session, and ending one asks for its id alone.
+It may import click and this package. It never sees the token of a session nor the code of a link, and ending one asks
+for its id alone.
 """
 
 import re
+from collections.abc import Sequence
 
 import click
 
@@ -15,15 +17,16 @@ from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, time_or_none, with_api
 from pinwarden_ops.errors import OpsRefused
-from pinwarden_ops.tables import ended, loose, print_table
+from pinwarden_ops.tables import ended, loose, print_table, states
 
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _COLUMNS = ("id", "owner", "way", "role", loose("pin sets"), "logged in", "expires", ended("revoked"))
+_LINK_COLUMNS = ("id", "for", "role", loose("pin sets"), "made by", "made", "expires", "redeemed", states("state"))
 
 
 @click.group(cls=OpsGroup)
 def session() -> None:
-    """List and end the sessions of people and jobs."""
+    """List and end the sessions of people and jobs, and the links that begin them."""
 
 
 @session.command("list", epilog=examples("pinwarden session list", "pinwarden session list --json"))
@@ -51,21 +54,72 @@ def end(api: AdminClient, identity: str, dry_run: bool) -> None:
     ID is the part between the underscores, never the secret. Ending again changes nothing. Your own session ends by
     `pinwarden logout`, which takes nothing back.
     """
-    if _ID.fullmatch(identity) is None:
-        # What was typed may be the whole secret, so it is not repeated.
-        hint = "`pinwarden session list` shows them."
-        raise ConfigError("not the id of a session", expected="16 hex digits", hint=hint)
+    _check_id(identity, what="session", listing="pinwarden session list")
     if dry_run:
         rows = Fields(api.ask("GET", "/sessions").value, "answer").each("sessions", _row)
-        found = [row for row in rows if row[0] == identity]
-        if not found:
-            raise OpsRefused(f"there is no session {identity}")
-        print_table(_COLUMNS, found)
+        print_table(_COLUMNS, _only(rows, identity, what="session"))
         return
     announce(api)
     answer = Fields(api.ask("DELETE", f"/sessions/{identity}").value, "answer")
     since = time_or_none(answer, "revoked_at")
     click.echo(f"session {identity} of {printable(answer.text('owner'))} is ended since {since}")
+
+
+@session.command("links", epilog=examples("pinwarden session links", "pinwarden session links --json"))
+@JSON
+@with_api
+def list_links(api: AdminClient, json_wanted: bool) -> None:
+    """List the one-time links: who made them for whom, until when, and whether they were used; never their codes."""
+    answer = api.ask("GET", "/one-time-links").value
+    rows = Fields(answer, "answer").each("links", _link_row)
+    if json_wanted:
+        print_json({"links": answer["links"]})
+        return
+    print_table(_LINK_COLUMNS, rows, empty="no link was made lately: `pinwarden server one-time-url --help`")
+
+
+@session.command("withdraw", epilog=examples("pinwarden session withdraw $LINK"))
+@click.argument("identity", metavar="ID")
+@click.option("--dry-run", is_flag=True, help="Show the link, and withdraw nothing.")
+@confirm_option
+@with_api
+def withdraw(api: AdminClient, identity: str, dry_run: bool) -> None:
+    """
+    Withdraw the one-time link ID, so that nobody gets in by it.
+
+    ID is the part between the underscores of its code. Withdrawing again changes nothing. A link that was redeemed is
+    refused with exit code 4: its session is what has to be ended.
+    """
+    _check_id(identity, what="one-time link", listing="pinwarden session links")
+    if dry_run:
+        rows = Fields(api.ask("GET", "/one-time-links").value, "answer").each("links", _link_row)
+        print_table(_LINK_COLUMNS, _only(rows, identity, what="one-time link"))
+        return
+    announce(api)
+    answer = Fields(api.ask("DELETE", f"/one-time-links/{identity}").value, "answer")
+    owner, state = (printable(answer.text(name)) for name in ("owner", "state"))
+    click.echo(f"one-time link {identity} for {owner} is {state}")
+
+
+def _check_id(identity: str, *, what: str, listing: str) -> None:
+    if _ID.fullmatch(identity) is None:
+        # What was typed may be the whole secret, so it is not repeated.
+        raise ConfigError(f"not the id of a {what}", expected="16 hex digits", hint=f"`{listing}` shows them.")
+
+
+def _only(rows: Sequence[tuple[str, ...]], identity: str, *, what: str) -> list[tuple[str, ...]]:
+    found = [row for row in rows if row[0] == identity]
+    if not found:
+        raise OpsRefused(f"there is no {what} {identity}")
+    return found
+
+
+def _link_row(value: object, path: str) -> tuple[str, ...]:
+    fields = Fields(value, path)
+    told = [printable(fields.text(name)) for name in ("id", "owner", "role")]
+    made = [printable(fields.text(name)) for name in ("created_by", "created_at", "expires_at")]
+    redeemed, state = time_or_none(fields, "redeemed_at"), printable(fields.text("state"))
+    return (*told, printable(", ".join(fields.texts("names"))), *made, redeemed, state)
 
 
 def _row(value: object, path: str) -> tuple[str, ...]:

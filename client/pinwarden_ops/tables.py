@@ -22,7 +22,7 @@ _GOOD, _WAITING, _ENDED = "green", "yellow", "red"
 # What columns of states say, and the marks of differences.
 COLOURS = {
     **dict.fromkeys(("published", "ok", "nothing", "create", "enforce", "+"), _GOOD),
-    **dict.fromkeys(("waiting", "review", "replace", "warn", "report", "~", "->"), _WAITING),
+    **dict.fromkeys(("waiting", "open", "review", "replace", "warn", "report", "~", "->"), _WAITING),
     **dict.fromkeys(("rejected", "stale", "expired", "drift", "bad", "-"), _ENDED),
 }
 GAP = 2  # between columns

@@ -1,21 +1,18 @@
 """
 Local accounts with a password, for the day when no administrator and no issuer lets anybody in.
 
-It may import libsodium, the store, ``audit`` and ``sessions``. A password is hashed by Argon2id, as many at a time as
-memory is meant for; a name that does not exist costs the same work as one that does.
+It may import libsodium, the store, ``audit``, ``sessions`` and ``turns``. A password is hashed by Argon2id, as many at
+a time as memory is meant for; a name that does not exist costs the same work as one that does.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from threading import BoundedSemaphore
 
 from nacl.exceptions import InvalidkeyError
 from nacl.pwhash import argon2id
 from sqlalchemy.exc import IntegrityError
 
 from pinwarden_server import audit
-from pinwarden_server.errors import Conflict, NotFound, TooManyAttempts, Unauthenticated
+from pinwarden_server.errors import Conflict, NotFound, Unauthenticated
 from pinwarden_server.sessions import Grant, Session, begin_session
 from pinwarden_server.site import Act
 from pinwarden_server.store import Store
@@ -29,14 +26,14 @@ from pinwarden_server.store.logins import (
     set_password_hash,
     withdraw_links_of,
 )
+from pinwarden_server.turns import Turns
 
 # RFC 9106's choice for little memory: 3 passes over 64 MiB. A stored hash keeps the work that it was made with.
 PASSES, MEMORY_BYTES = 3, 64 * 1024 * 1024
-HASHES_AT_ONCE = 2  # in one worker
+HASHES_AT_ONCE = 2  # in all workers of a node: strangers decide how many passwords come
 MAX_PASSWORD_BYTES = 1024
 # Of a password that was thrown away, with the work of today.
 _NOBODYS = b"$argon2id$v=19$m=65536,t=3,p=1$URTTPCEOe8MLWEofxFHBBA$1LSLyRBjNFzCjMA3tBcLLdYvrnDImPwtn20tMz6kWDA"
-_hashing = BoundedSemaphore(HASHES_AT_ONCE)
 
 
 def add_account(store: Store, name: str, password: bytes, grant: tuple[str, tuple[str, ...]], by: Act) -> AccountRow:
@@ -96,9 +93,9 @@ def change_password(store: Store, name: str, password: bytes, by: Act) -> tuple[
     return ended, links
 
 
-def log_in(store: Store, name: str, password: str, now: datetime, *, lifetime: timedelta) -> Session:
+def log_in(store: Store, name: str, password: str, now: datetime, *, lifetime: timedelta, turns: Turns) -> Session:
     """
-    Return a session of the account *name*.
+    Return a session of the account *name*; *turns* are those of the node for hashing.
 
     Raises:
         Unauthenticated: no such account, or not its password; which of them is not told.
@@ -106,7 +103,7 @@ def log_in(store: Store, name: str, password: str, now: datetime, *, lifetime: t
     """
     account = find_account(store.reader, name)
     given = password.encode("utf-8", "surrogatepass")
-    with _one_of_few():
+    with turns.one("other passwords are being judged"):
         right = _verifies(account.password_hash.encode("ascii") if account else _NOBODYS, given)
     if not right or account is None:
         raise _no_account()
@@ -140,13 +137,3 @@ def _verifies(hashed: bytes, password: bytes) -> bool:
         return bool(argon2id.verify(hashed, password))
     except InvalidkeyError:
         return False
-
-
-@contextmanager
-def _one_of_few() -> Iterator[None]:
-    if not _hashing.acquire(blocking=False):
-        raise TooManyAttempts("other passwords are being judged", retry_after=1, hint="Repeat the request in a second.")
-    try:
-        yield
-    finally:
-        _hashing.release()

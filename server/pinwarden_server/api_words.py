@@ -114,6 +114,8 @@ EXAMPLES: dict[str, Example] = {
         command="pinwarden server one-time-url --role editor --owner alice --name shop",
         status=201,
     ),
+    "listLinks": Example(command="pinwarden session links"),
+    "withdrawLink": Example({"link_id": "0" * 16}, command=f"pinwarden session withdraw {'0' * 16}", status=404),
     "logIn": Example(body={"link": f"pwl_{'0' * 16}_{'A' * 43}"}, command="pinwarden login", status=401),
     "logOut": Example(command="pinwarden logout", status=404),
     "listSessions": Example(),

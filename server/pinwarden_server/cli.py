@@ -191,15 +191,22 @@ def token(config: Path | None, role: str, names: tuple[str, ...], label: str, da
 @click.argument("token_id")
 @click.pass_obj
 def revoke(config: Path | None, token_id: str) -> None:
-    """End the token or session TOKEN_ID, the part between the underscores, without HTTP."""
+    """End the token, session or one-time link TOKEN_ID, the part between the underscores, without HTTP."""
     from pinwarden_server.auth import revoke_token
+    from pinwarden_server.one_time_links import withdraw
     from pinwarden_server.sessions import end_session
     from pinwarden_server.site import Act
-    from pinwarden_server.store.logins import find_session
+    from pinwarden_server.store.logins import find_link, find_session
 
     with _Opened(load_settings(config=config), with_signers=False) as site:
-        end = end_session if find_session(site.store.reader, token_id) else revoke_token
-        click.echo(end(site.store, token_id, Act("system:command", _now())).id)
+        store, by = site.store, Act("system:command", _now())
+        if find_link(store.reader, token_id):
+            withdraw(store, token_id, by)
+        elif find_session(store.reader, token_id):
+            end_session(store, token_id, by)
+        else:
+            revoke_token(store, token_id, by)
+    click.echo(token_id)
 
 
 @server.command("verify-audit")

@@ -27,11 +27,11 @@ from pinwarden_server.oidc_keys import IssuerKeys, Key
 from pinwarden_server.oidc_rules import OidcRule
 from pinwarden_server.sessions import Grant, Session, begin_session
 from pinwarden_server.store import Store
-from pinwarden_server.store.logins import spend_id_token
+from pinwarden_server.store.logins import ID_TOKENS_MATTER, id_tokens_doubted_until, spend_id_token
 
 SESSION_LIFETIME = timedelta(minutes=15)
 LEEWAY = timedelta(seconds=30)
-MAX_LIFETIME = timedelta(days=1)  # so long is remembered which tokens were exchanged
+MAX_LIFETIME = ID_TOKENS_MATTER - LEEWAY
 MAX_TOKEN_BYTES, MAX_ID = 16 * 1024, 256
 # Each algorithm goes with one kind of key: a public key is never taken for an HMAC secret, and "none" is not here.
 _ALGORITHMS: Mapping[str, tuple[type, str | None]] = {
@@ -53,6 +53,7 @@ class IdToken:
     audience: str
     subject: str
     identity: str
+    issued_at: datetime
     expires_at: datetime
     claims: dict[str, Any]
 
@@ -72,12 +73,16 @@ class Issuers:
         Return a short session for the job that has *token*, which is spent by that.
 
         Raises:
-            Unauthenticated: no issuer of ours signed it, it is out of its time, or it was exchanged before.
+            Unauthenticated: no issuer of ours signed it, it is out of its time, or it was exchanged before, or may have
+                been, in a store that a backup has replaced since.
             Forbidden: it is good, and no rule lets it in.
             IssuerUnavailable: the issuer's keys cannot be had.
         """
         found = self.verify(token, now)
         rule = self._rule_for(found)
+        restored_at = id_tokens_doubted_until(store.reader)
+        if restored_at is not None and found.issued_at <= restored_at + LEEWAY:
+            raise _refused("it was issued before the store was restored from a backup, and may have been exchanged")
         grant = Grant(rule.owner, "oidc", rule.role, rule.names, SESSION_LIFETIME)
         detail = {"issuer": found.issuer, "sub": found.subject, "jti": found.identity}
         digest = sha256(encode({"iss": found.issuer, "jti": found.identity})).hexdigest()
@@ -166,7 +171,7 @@ def _in_time(claims: dict[str, Any], issuer: str, now: datetime) -> IdToken:
     if now >= expires + LEEWAY or max(issued, begins) > now + LEEWAY or expires > now + MAX_LIFETIME:
         raise _refused("it is not valid now")
     subject, identity, one = map(str, texts)
-    return IdToken(issuer, one, subject, identity, expires, claims)
+    return IdToken(issuer, one, subject, identity, issued, expires, claims)
 
 
 def _refused(why: str) -> Unauthenticated:

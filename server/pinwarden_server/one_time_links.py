@@ -10,20 +10,44 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from hashlib import sha256
 
 from pinwarden.errors import ConfigError
+from pinwarden.strict_json import format_time
 from pinwarden_server import audit
 from pinwarden_server.auth import matches
-from pinwarden_server.errors import Unauthenticated
+from pinwarden_server.errors import Conflict, NotFound, Unauthenticated
 from pinwarden_server.login_drafts import LinkDraft
 from pinwarden_server.sessions import Grant, Session, begin_session
 from pinwarden_server.settings import Settings
 from pinwarden_server.site import Act
 from pinwarden_server.store import Store
-from pinwarden_server.store.logins import LinkRow, append_link, find_link, redeem_link
+from pinwarden_server.store.logins import LinkRow, append_link, find_link, list_links, redeem_link, withdraw_link
 
 _CODE = re.compile(r"pwl_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
+
+
+class LinkState(StrEnum):
+    """What a one-time link is good for by now."""
+
+    OPEN = "open"
+    REDEEMED = "redeemed"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    MAKER_REVOKED = "maker-revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLink:
+    """A one-time link as the admin API shows it: all but its code."""
+
+    row: LinkRow
+    state: LinkState
+
+    def to_json(self) -> dict[str, object]:
+        """Return what helps nobody to get in."""
+        return {**self.row.to_json(), "state": self.state.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +94,51 @@ def redeem(store: Store, code: str, now: datetime, *, lifetime: timedelta) -> Se
         raise _worthless()
     row = found[0]
     if store.reader.is_revoked(row.created_by):
-        raise _worthless()  # links are not listed: a thief's would outlive the token that it was made with, unseen
+        raise _worthless()  # a thief's would outlive the token that it was made with
     with store.writer.transaction() as transaction:
         if not redeem_link(transaction, row.id, now):
             raise _worthless()
         grant = Grant(row.owner, "link", row.role, row.names, lifetime)
         return begin_session(transaction, grant, now, {"link": row.id})
+
+
+def shown_links(store: Store, now: datetime) -> list[ShownLink]:
+    """Return every link that was not forgotten yet, the oldest first."""
+    rows, good_makers = list_links(store.reader)
+    return [_shown(row, now, is_maker_good=row.created_by in good_makers) for row in rows]
+
+
+def withdraw(store: Store, identity: str, by: Act) -> ShownLink:
+    """
+    Let nobody in by a link any more; one that was withdrawn before stays so.
+
+    Raises:
+        NotFound: there is none of that id. Conflict: somebody is in by it already.
+    """
+    with store.writer.transaction() as transaction:
+        if withdraw_link(transaction, identity):
+            audit.append(transaction, at=by.at, actor=by.actor, action="link.withdraw", subject=identity, detail={})
+    found = find_link(store.reader, identity)
+    if found is None:
+        raise NotFound(f"no one-time link {identity[:40]!r}", hint="GET /admin/v1/one-time-links lists them.")
+    row = found[0]
+    if row.redeemed_at is not None:
+        raise Conflict(
+            f"the link for {row.owner} was redeemed at {format_time(row.redeemed_at)}",
+            expected="a link that nobody has redeemed",
+            hint="End the session that it began; `pinwarden session list` shows it.",
+        )
+    return _shown(row, by.at, is_maker_good=not store.reader.is_revoked(row.created_by))
+
+
+def _shown(row: LinkRow, now: datetime, *, is_maker_good: bool) -> ShownLink:
+    if row.redeemed_at is not None:
+        return ShownLink(row, LinkState.REDEEMED)
+    if row.expires_at <= row.created_at:
+        return ShownLink(row, LinkState.WITHDRAWN)
+    if row.expires_at <= now:
+        return ShownLink(row, LinkState.EXPIRED)
+    return ShownLink(row, LinkState.OPEN if is_maker_good else LinkState.MAKER_REVOKED)
 
 
 def admin_url(settings: Settings) -> str:

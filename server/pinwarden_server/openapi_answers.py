@@ -23,6 +23,7 @@ from pinwarden_server.json_schema import (
     ref,
     word,
 )
+from pinwarden_server.one_time_links import LinkState
 
 TIME: Schema = {"type": "string", "format": "date-time", "description": "UTC, whole seconds, with Z"}
 TAG: Schema = {"type": "string", "pattern": r"^[1-9][0-9]{0,15}\.[1-9][0-9]{0,15}$", "description": "epoch.version"}
@@ -53,6 +54,17 @@ _SESSION = record(
     authenticated_at=TIME,
     expires_at=TIME,
     revoked_at=or_null(TIME),
+)
+_LINK = record(
+    id=TEXT,
+    owner=TEXT,
+    role=word(*(role.value for role in Role)),
+    names=each(TEXT),
+    created_at=TIME,
+    created_by=TEXT,
+    expires_at=TIME,
+    redeemed_at=or_null(TIME),
+    state=word(*(state.value for state in LinkState)),
 )
 _APPROVALS = record(key=DIGEST, threshold=COUNT, approved=each(DIGEST), missing=each(DIGEST), says=TEXT)
 _TALLY = record(threshold=COUNT, signed=each(DIGEST), missing=each(DIGEST), says=TEXT)
@@ -232,16 +244,9 @@ ANSWERS: dict[str, Schema] = {
     "Session": _SESSION,
     "SessionList": record(sessions=each(ref("Session"))),
     "BegunSession": also(_SESSION, token=TEXT),
-    "IssuedLink": record(
-        id=TEXT,
-        owner=TEXT,
-        role=word(*(role.value for role in Role)),
-        names=each(TEXT),
-        created_at=TIME,
-        created_by=TEXT,
-        expires_at=TIME,
-        url=TEXT,
-    ),
+    "Link": _LINK,
+    "LinkList": record(links=each(ref("Link"))),
+    "IssuedLink": also(_LINK, url=TEXT),
     "Bundle": record(roots=each(ref("Envelope")), timestamp=ref("Envelope"), pinset=ref("Envelope")),
     "History": record(
         type=TEXT,

@@ -29,6 +29,7 @@ _IN_PATH: dict[str, tuple[Schema, str]] = {
     "change_id": (_NUMBER, "Number of the change."),
     "token_id": ({"type": "string", "pattern": "^[0-9a-f]{16}$"}, "The part of a token between the underscores."),
     "session_id": ({"type": "string", "pattern": "^[0-9a-f]{16}$"}, "The part of its token between the underscores."),
+    "link_id": ({"type": "string", "pattern": "^[0-9a-f]{16}$"}, "The part of its code between the underscores."),
     "root": (_NUMBER, "Version of the newest root that the client holds."),
     "tag": (TAG, "Version, as 1.7."),
     "segment": (_NUMBER, "Number of the segment, from 1 on."),

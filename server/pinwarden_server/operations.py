@@ -260,6 +260,19 @@ OPERATIONS: tuple[Operation, ...] = (
         body="LinkBody",
         refusals=(CONFLICT, STORAGE_FULL),
     ),
+    _reads(
+        "listLinks", "/admin/v1/one-time-links", "List one-time links", "LinkList", right=Right.TOKENS, reach=Reach.ALL
+    ),
+    Operation(
+        "withdrawLink",
+        "DELETE",
+        "/admin/v1/one-time-links/{link_id}",
+        "Withdraw a one-time link before it is redeemed",
+        ((200, "Link"),),
+        Right.TOKENS,
+        Reach.ALL,
+        refusals=(CONFLICT, INVALID, STORAGE_FULL),
+    ),
     Operation(
         "logIn",
         "POST",

@@ -47,6 +47,7 @@ from pinwarden_server.store.copying import (
     unsettled_names,
     write_row,
 )
+from pinwarden_server.store.logins import doubt_id_tokens
 from pinwarden_server.store.tables import EVERY_OTHER
 from pinwarden_server.tags import format_tag, parse_tag
 
@@ -186,12 +187,13 @@ def _rehearse(rehearsal: Store, path: Path) -> None:
 
 
 def _bring_over(store: Store, judged: Reader, chain: audit.ChainReport, by: Act) -> None:
-    """Add what was judged, not what the file says by now, and let every name wait for its floor."""
+    """Add what was judged, not what the file says by now; names then wait for floors, and jobs need new ID tokens."""
     with store.writer.transaction() as transaction:
         _check_empty(transaction)
         for table, values in read_everything(judged, tokens=True):
             write_row(transaction, table, values)
         unsettle(transaction)
+        doubt_id_tokens(transaction, by.at)
         detail = {"rows": chain.rows, "head": chain.head}
         audit.append(transaction, at=by.at, actor=by.actor, action="store.restore", subject="store", detail=detail)
 

@@ -39,6 +39,7 @@ KNOWN = {
     "path.change_id": [1, 2],
     "path.token_id": ["0" * 16],
     "path.session_id": ["0" * 16],
+    "path.link_id": ["0" * 16],
     "header.If-Match": ['"1.1"', '"1.2"'],
     "query.name": ["payments"],
 }
@@ -159,12 +160,13 @@ def driven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driven]:
 def _what_exists(house: House) -> dict[str, str]:
     payload = b64decode(_told(house, 200, "GET", f"changes/{house.change_id}")["payload"])
     [review] = _told(house, 200, "GET", "pinsets/refunds")["open_reviews"]
-    link = _told(house, 201, "POST", "one-time-links", {"owner": "alice", "role": "reader"})
+    link, unused = (_told(house, 201, "POST", "one-time-links", {"owner": "alice", "role": "reader"}) for _ in range(2))
     return {
         "change_id=1": str(house.change_id),
         "change_id=2": str(review),
         f"token_id={'0' * 16}": house.tokens["reader", "others"].split("_")[1],
         f"session_id={'0' * 16}": house.sessions["reader", "others"].split("_")[1],
+        f"link_id={'0' * 16}": unused["id"],
         "approveChange": sha256(payload).hexdigest(),
         "logIn": link["url"].partition("#")[2],
     }

@@ -223,6 +223,11 @@ def test_every_way_in_and_out_is_answered_as_described(description: Description,
         assert description.accepts("POST", "/admin/v1/logins", login)
         begun = told(201, "POST", "logins", login).json
         told(401, "POST", "logins", login)
+        unused = told(201, "POST", "one-time-links", link).json["id"]
+        told(200, "GET", "one-time-links", None)
+        told(200, "DELETE", f"one-time-links/{unused}")
+        told(409, "DELETE", f"one-time-links/{login['link'].split('_')[1]}")
+        told(404, "DELETE", f"one-time-links/{'0' * 16}")
         told(401, "POST", "logins", {"account": "nobody", "password": "x"})
         told(401, "POST", "logins", {"oidc_token": "x"})
         told(422, "POST", "logins", {})

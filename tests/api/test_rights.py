@@ -59,6 +59,8 @@ HARMLESS = {
     "GET /admin/v1/tokens": Harmless(200),
     "DELETE /admin/v1/tokens/{token_id}": Harmless(404),
     "POST /admin/v1/one-time-links": Harmless(422, body=b"{}"),
+    "GET /admin/v1/one-time-links": Harmless(200),
+    "DELETE /admin/v1/one-time-links/{link_id}": Harmless(404),
     "POST /admin/v1/logins": Harmless(422, body=b"{}"),
     "DELETE /admin/v1/sessions/current": Harmless(404),  # a token is no session
     "GET /admin/v1/sessions": Harmless(200),
@@ -85,6 +87,7 @@ PARAMETERS = {
     "segment": "1",
     "token_id": "0" * 16,
     "session_id": "0" * 16,
+    "link_id": "0" * 16,
 }
 
 

@@ -1,6 +1,7 @@
 """Every bench runs, at its smallest, and yields the rows that docs/performance.md explains; no figure is judged."""
 
 import json
+import re
 import subprocess
 import sys
 from itertools import chain
@@ -95,7 +96,7 @@ def test_a_bench_runs_at_its_smallest_and_yields_its_rows(name):
 
 
 def test_the_curve_of_publishing_is_drawn_on_request_for_every_store_that_is_here():
-    assert list(ON_REQUEST) == ["publish-curve"]
+    assert list(ON_REQUEST) == ["publish-curve", "logins"]
     rows = measured("publish-curve", Effort("smoke"))
     stores = ["SQLite", "PostgreSQL"] if folder_of_programs() else ["SQLite"]
     assert [row.what for row in rows] == [
@@ -105,6 +106,15 @@ def test_the_curve_of_publishing_is_drawn_on_request_for_every_store_that_is_her
         for what in ("publish over", "read what is in force among")
     ]
     assert [row.compared.partition(" ")[2] for row in rows] == ["", "", *["of that with 10"] * 2] * len(stores)
+
+
+def test_what_wrong_logins_cost_readers_is_measured_on_request_with_strangers_who_are_judged():
+    rows = measured("logins", Effort("smoke"))
+    kinds = ("nobody", "wrong links", "wrong passwords")
+    assert [row.what for row in rows] == [f"read beside {kind}, {part}" for kind in kinds for part in ("p50", "p99")]
+    told = [re.fullmatch(r"(\d+) judged, (\d+) sent away", row.compared) for row in (rows[2], rows[4])]
+    links, passwords = ([int(number) for number in each.groups()] for each in told)
+    assert (links[0] >= 16, links[1], sum(passwords) >= 16) == (True, 0, True)
 
 
 def test_the_command_prints_json_and_exits_0_whatever_it_measured():

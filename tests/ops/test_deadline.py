@@ -1,6 +1,7 @@
 """A server that is slow in any way holds no command: every request ends in time, and says what may have been done."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
+from pinwarden.errors import ConfigError
 from pinwarden_ops.admin import MAX_ANSWER_BYTES, AdminClient, Answer
 from pinwarden_ops.errors import OpsUnavailable
 from tests.ops.conftest import Shell
@@ -106,6 +108,58 @@ def test_a_server_that_does_not_read_what_it_is_sent_is_unavailable(client):
     assert caught.value.holds == MAYBE
 
 
+def test_a_server_that_reads_a_record_at_a_time_over_tls_has_the_time_once_for_all_of_them(token_file, tmp_path):
+    authority, content = trustme.CA(), {"a": "x" * 30_000_000}
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    received, over = [0], threading.Event()
+
+    def read_slowly() -> None:
+        with suppress(OSError), context.wrap_socket(listener.accept()[0], server_side=True) as line:
+            while (piece := line.recv(16384)) and not over.wait(SHORT / 10):
+                received.append(len(piece))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        reading = threading.Thread(target=read_slowly)
+        reading.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        asking = AdminClient(url, token_file=token_file, ca_file=tmp_path / "ca.pem", deadline_seconds=SHORT)
+        with pytest.raises(OpsUnavailable, match=r"no complete answer within 0\.5 s") as caught:
+            asking.ask("PUT", "/x", body=content)
+        over.set()
+        reading.join()
+    assert (caught.value.holds, 0 < sum(received) < 10_000_000) == (MAYBE, True)
+
+
+def test_a_resolver_that_never_answers_is_not_waited_for(client, monkeypatch):
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(*_: Any, **__: Any) -> Any:
+        asked.set()
+        over.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    with pytest.raises(OpsUnavailable, match=r"no complete answer within 0\.5 s") as caught:
+        client("https://pins.example.com").ask("PUT", "/x", body={})
+    over.set()
+    assert ((caught.value.holds, caught.value.hint), asked.is_set()) == (READ, True)
+
+
+@pytest.mark.parametrize("failure", [socket.gaierror(-2, "no such name"), UnicodeError("no such name")])
+def test_a_name_that_is_none_is_told_with_the_words_of_the_resolver(client, monkeypatch, failure: Exception):
+    def fail(*_: Any, **__: Any) -> Any:
+        raise failure
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(
+        OpsUnavailable, match=r"https://pins\.example\.com:443 cannot be asked: .*no such name"
+    ) as caught:
+        client("https://pins.example.com").ask("PUT", "/x", body={})
+    assert (caught.value.holds, caught.value.hint) == READ
+
+
 def test_a_host_whose_first_address_swallows_packets_has_the_time_once_for_all_of_them(client, api, monkeypatch):
     with socket.socket() as deaf, socket.socket() as filler:
         deaf.bind(("127.0.0.1", 0))
@@ -153,6 +207,15 @@ def test_a_server_with_a_certificate_of_nobody_we_know_is_sent_nothing(api: "Api
     assert len(api.peers) == 1
 
 
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_of_authorities_that_is_none_is_a_wrong_setting(token_file: Path, tmp_path: Path, content: Any):
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigError, match=r"ca_file '.*ca\.pem' cannot be used"):
+        AdminClient("https://127.0.0.1:1", token_file=token_file, ca_file=file).ask("GET", "/x")
+
+
 def test_each_request_over_one_connection_has_a_time_of_its_own(client, api: "Api"):
     api.delays["GET"] = SHORT / 4
     asking = client(api.url)
@@ -161,6 +224,58 @@ def test_each_request_over_one_connection_has_a_time_of_its_own(client, api: "Ap
     with pytest.raises(OpsUnavailable, match=r"no complete answer within 0\.5 s"):
         asking.ask("GET", "/x")
     assert len(api.peers) == 1
+
+
+def read_request(line: socket.socket) -> None:
+    """Read all of it: what is left unread would turn the end of the connection into a reset."""
+    request = b""
+    while not request.endswith(b"\r\n\r\n" if request.startswith(b"GET") else b"\r\n\r\n{}"):
+        piece = line.recv(65536)
+        assert piece
+        request += piece
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[tuple[str, threading.Semaphore]]:
+    """A server that gives one of *answers* on each connection; its address, and what counts how often it hung up."""
+    hung_up = threading.Semaphore(0)
+
+    def serve() -> None:
+        for answer in answers:
+            with suppress(OSError), listener.accept()[0] as line:
+                read_request(line)
+                line.sendall(answer)
+            hung_up.release()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", hung_up
+        thread.join()
+
+
+def test_a_connection_that_the_server_ended_meanwhile_is_not_used_again(client):
+    with answering(*[OK + b"Content-Length: 2\r\n\r\n{}"] * 2) as (url, hung_up):
+        asking = client(url)
+        found = [asking.ask("GET", "/x")]
+        hung_up.acquire()
+        assert [*found, asking.ask("PUT", "/x", body={})] == [Answer(200, {}, None)] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (OK + b"Content-Length: 3\r\n\r\n{}", "the answer ended early, after 2 bytes"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}", "its answer is not HTTP (IncompleteRead(2 bytes read))"),
+        (OK + b"X: y\r\n", "the answer ended in its head"),
+        (b"", "Remote end closed connection without response"),
+        (b"SSH-2.0-x\r\n\r\n", "its answer is not HTTP (SSH-2.0-x??)"),
+    ],
+)
+def test_what_is_no_whole_answer_is_told_and_not_taken_for_one(client, answer: bytes, told: str):
+    with answering(answer) as (url, _), pytest.raises(OpsUnavailable) as caught:
+        client(url).ask("PUT", "/x", body={})
+    assert (caught.value.what, caught.value.holds) == (f"{url} cannot be asked: {told}", MAYBE)
 
 
 def test_what_is_left_of_an_answer_that_was_too_long_is_not_taken_for_the_next_one(client, api: "Api"):

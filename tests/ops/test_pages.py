@@ -101,6 +101,8 @@ class Follower:
             return str(found["changes"][0]["id"])
         if word == "$TONIGHT":
             return format_time(datetime.now(UTC).replace(microsecond=0) + timedelta(hours=8))
+        if word == "$LINK":
+            return self.shop.link().split("_")[1]
         if word == "$SESSION":
             found = json.loads(self.shop("session", "list", "--json").stdout)["sessions"]
             return str(found[0]["id"])

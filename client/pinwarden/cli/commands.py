@@ -52,7 +52,7 @@ ELSEWHERE = {
     "root": "Draft, sign and assemble the root: who may sign what.",
     "server": "Install, run and mend a Pinwarden server.",
     "signer": "Hold the server's signing keys in a process of its own.",
-    "session": "List and end the sessions of people and jobs.",
+    "session": "List and end the sessions of people and jobs, and the links that begin them.",
     "set": "List, compare, publish and roll back pin sets; apply a folder of them.",
     "token": "List, issue and revoke tokens of the admin API.",
 }

@@ -24,10 +24,11 @@ from pinwarden_server.auth import Right
 from pinwarden_server.errors import Conflict, Unauthenticated
 from pinwarden_server.login_drafts import AccountLogin, LinkLogin, OidcLogin, parse_link_draft, parse_login
 from pinwarden_server.node import Node
-from pinwarden_server.one_time_links import admin_url, issue_link, redeem
+from pinwarden_server.one_time_links import LinkState, ShownLink, admin_url, issue_link, redeem, shown_links, withdraw
 from pinwarden_server.sessions import Session, end_own_session, end_session
 from pinwarden_server.settings import Settings
 from pinwarden_server.store.logins import list_sessions
+from pinwarden_server.turns import Turns
 
 if TYPE_CHECKING:
     from pinwarden_server.oidc import Issuers
@@ -37,6 +38,7 @@ def login_views(admin: Blueprint, node: Node) -> None:
     """Add /logins, /one-time-links and /sessions to *admin*."""
     store, settings = node.site.store, node.settings
     lifetime, issuers = timedelta(seconds=settings.session_lifetime_seconds), _issuers(node)
+    turns = Turns(settings.run_dir / "hashing", at_once=accounts.HASHES_AT_ONCE)
 
     @admin.post("/one-time-links")
     def links() -> Response:
@@ -45,7 +47,19 @@ def login_views(admin: Blueprint, node: Node) -> None:
         base = _base(settings)
         body = read_body()
         issued = issue_link(store, parse_link_draft(body), act(node, principal, body))
-        return _created({**issued.row.to_json(), "url": issued.url(base)})
+        return _created({**ShownLink(issued.row, LinkState.OPEN).to_json(), "url": issued.url(base)})
+
+    @admin.get("/one-time-links")
+    def listed() -> dict[str, Any]:
+        allowed(node, Right.TOKENS)
+        check_query()
+        return {"links": [each.to_json() for each in shown_links(store, node.clock())]}
+
+    @admin.delete("/one-time-links/<link_id>")
+    def take_back(link_id: str) -> dict[str, Any]:
+        principal = allowed(node, Right.TOKENS)
+        check_query()
+        return withdraw(store, link_id, act(node, principal)).to_json()
 
     @admin.post("/logins")
     def logins() -> Response:
@@ -59,7 +73,7 @@ def login_views(admin: Blueprint, node: Node) -> None:
                 # Judging a password costs memory, so unlike a token a right one has to wait as well.
                 node.limits.check(remote_address() or "")
                 with counting_attempts(node, "account"):
-                    return _begun(accounts.log_in(store, name, password, now, lifetime=lifetime))
+                    return _begun(accounts.log_in(store, name, password, now, lifetime=lifetime, turns=turns))
             case OidcLogin(token):
                 with counting_attempts(node, "oidc"):
                     if issuers is None:

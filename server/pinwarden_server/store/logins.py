@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, exists, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, Update, and_, delete, exists, insert, literal, or_, select, update
 
 from pinwarden.strict_json import format_time
+from pinwarden_server.store.change_queries import unrevoked
 from pinwarden_server.store.change_tables import change_approvals
 from pinwarden_server.store.columns import Words, is_text
 from pinwarden_server.store.failures import store_failures
@@ -22,6 +23,9 @@ from pinwarden_server.store.writer import Transaction
 
 # Longer than a change waits for its time: what a session scheduled is published while the session is known.
 KEPT_AFTER_THE_END = timedelta(days=62)
+# No ID token is taken that has more than this to live, leeway included: so long it matters which were exchanged.
+ID_TOKENS_MATTER = timedelta(days=1, seconds=30)
+_RESTORED = "restored"  # among the digests of ID tokens; none is spelt so
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,12 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class LinkRow:
-    """A one-time link without its secret."""
+    """
+    A one-time link without its secret.
+
+    Attributes:
+        expires_at: not after *created_at* when it was withdrawn: so no node lets anybody in, whatever its clock.
+    """
 
     id: str
     owner: str
@@ -81,6 +90,7 @@ class LinkRow:
             "created_at": format_time(self.created_at),
             "created_by": self.created_by,
             "expires_at": format_time(self.expires_at),
+            "redeemed_at": self.redeemed_at and format_time(self.redeemed_at),
         }
 
 
@@ -112,10 +122,15 @@ def list_sessions(reader: Reader) -> list[SessionRow]:
 def find_link(reader: Reader, identity: str) -> tuple[LinkRow, bytes] | None:
     """Return a one-time link and the digest of its secret, or None."""
     row = _first(reader, select(one_time_links).where(is_text(one_time_links.c.id, identity)))
-    if row is None:
-        return None
-    columns = {name: value for name, value in row._mapping.items() if name not in ("secret_sha256", "names")}
-    return LinkRow(**columns, names=tuple(json.loads(row.names))), row.secret_sha256
+    return None if row is None else (_link(row), row.secret_sha256)
+
+
+def list_links(reader: Reader) -> tuple[list[LinkRow], set[str]]:
+    """Return every link that was not forgotten yet, the oldest first, and those of their makers not revoked since."""
+    query = select(one_time_links).order_by(one_time_links.c.created_at, one_time_links.c.id)
+    with store_failures(), reader.engine.begin() as connection:
+        rows = [_link(row) for row in connection.execute(query)]
+        return rows, unrevoked(connection, {row.created_by for row in rows})
 
 
 def find_account(reader: Reader, name: str) -> AccountRow | None:
@@ -162,18 +177,25 @@ def append_link(transaction: Transaction, row: LinkRow, secret_sha256: bytes) ->
 
 def redeem_link(transaction: Transaction, identity: str, at: datetime) -> bool:
     """Spend a link; False when it was spent, has expired or is not there: then nobody may be let in for it."""
-    unspent = and_(
-        one_time_links.c.id == identity, one_time_links.c.redeemed_at.is_(None), one_time_links.c.expires_at > at
-    )
-    return transaction.count(update(one_time_links).where(unspent).values(redeemed_at=at)) == 1
+    which = is_text(one_time_links.c.id, identity), _is_open(at)
+    return transaction.count(update(one_time_links).where(*which).values(redeemed_at=at)) == 1
+
+
+def withdraw_link(transaction: Transaction, identity: str) -> bool:
+    """
+    Take the life of a link; False when it was spent, was withdrawn before or is not there.
+
+    One that has expired is withdrawn too: by the clock of another node it may be open.
+    """
+    is_alive = and_(one_time_links.c.redeemed_at.is_(None), one_time_links.c.expires_at > one_time_links.c.created_at)
+    return transaction.count(_withdrawing().where(is_text(one_time_links.c.id, identity), is_alive)) == 1
 
 
 def withdraw_links_of(transaction: Transaction, owner: str, at: datetime) -> int:
-    """Let every open link expire at *at* that is for *owner*, or that a session of *owner* made; return how many."""
+    """Take the life of all links open at *at* that are for *owner* or made by a session of *owner*; return how many."""
     makers = select(literal("session:", Words()).concat(sessions.c.id)).where(_sessions_of(owner))
     theirs = or_(is_text(one_time_links.c.owner, owner), one_time_links.c.created_by.in_(makers))
-    is_open = and_(one_time_links.c.redeemed_at.is_(None), one_time_links.c.expires_at > at)
-    return transaction.count(update(one_time_links).where(theirs, is_open).values(expires_at=at))
+    return transaction.count(_withdrawing().where(theirs, _is_open(at)))
 
 
 def append_account(transaction: Transaction, row: AccountRow) -> None:
@@ -204,6 +226,17 @@ def spend_id_token(transaction: Transaction, digest: str, expires_at: datetime) 
     transaction.run(insert(used_id_tokens).values(digest=digest, expires_at=expires_at))
 
 
+def doubt_id_tokens(transaction: Transaction, restored_at: datetime) -> None:
+    """Remember that nobody knows which ID tokens were exchanged before *restored_at*, until none of them lives."""
+    spend_id_token(transaction, _RESTORED, restored_at + ID_TOKENS_MATTER)
+
+
+def id_tokens_doubted_until(reader: Reader) -> datetime | None:
+    """Return the moment of a restore before which ID tokens may have been exchanged without a trace, or None."""
+    row = _first(reader, select(used_id_tokens.c.expires_at).where(used_id_tokens.c.digest == _RESTORED))
+    return None if row is None else row.expires_at - ID_TOKENS_MATTER
+
+
 def forget_logins(transaction: Transaction, now: datetime) -> None:
     """
     Drop what ended long ago, and the ID tokens that nobody would take any more; the audit log keeps the logins.
@@ -220,6 +253,14 @@ def forget_logins(transaction: Transaction, now: datetime) -> None:
         transaction.run(delete(table).where(*which))
 
 
+def _is_open(at: datetime) -> ColumnElement[bool]:
+    return and_(one_time_links.c.redeemed_at.is_(None), one_time_links.c.expires_at > at)
+
+
+def _withdrawing() -> Update:
+    return update(one_time_links).values(expires_at=one_time_links.c.created_at)
+
+
 def _sessions_of(owner: str, way: str | None = None) -> ColumnElement[bool]:
     theirs = is_text(sessions.c.owner, owner)
     return theirs if way is None else and_(theirs, sessions.c.way == way)
@@ -233,6 +274,11 @@ def _first(reader: Reader, query: Select[Any]) -> Row[Any] | None:
 def _session(row: Row[Any]) -> SessionRow:
     columns = {name: value for name, value in row._mapping.items() if name not in ("secret_sha256", "names")}
     return SessionRow(**columns, names=tuple(json.loads(row.names)))
+
+
+def _link(row: Row[Any]) -> LinkRow:
+    columns = {name: value for name, value in row._mapping.items() if name not in ("secret_sha256", "names")}
+    return LinkRow(**columns, names=tuple(json.loads(row.names)))
 
 
 def _account(row: Row[Any]) -> AccountRow:

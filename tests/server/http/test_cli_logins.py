@@ -55,6 +55,23 @@ def test_a_printed_link_lets_its_owner_in_once(service, command):
     assert actions(service) == [("system:command", "link.issue")]
 
 
+def test_a_link_that_is_revoked_on_the_server_lets_nobody_in_and_one_that_was_redeemed_is_told(service, command):
+    link = service.ask("POST", "/admin/v1/one-time-links", body={"owner": "alice", "role": "editor"}).json
+    code, before = link["url"].partition("#")[2], actions(service)
+    for _ in range(2):
+        assert command("revoke", link["id"]).stdout == f"{link['id']}\n"
+    assert (log_in(service, link=code).status_code, actions(service)) == (
+        401,
+        [*before, ("system:command", "link.withdraw")],
+    )
+    spent = service.ask("POST", "/admin/v1/one-time-links", body={"owner": "alice", "role": "editor"}).json
+    assert log_in(service, link=spent["url"].partition("#")[2]).status_code == 201
+    stored = service.stored()
+    done = command("revoke", spent["id"])
+    assert (done.exit_code, done.stdout, service.stored()) == (4, "", stored), done.output
+    assert "the link for alice was redeemed at" in done.stderr
+
+
 def test_a_link_begins_with_the_address_that_a_running_server_wrote_down(start, command):
     running = start()
     done = command("one-time-url", "--role", "reader", "--owner", "alice")

@@ -1,13 +1,17 @@
 """Logging in by a one-time link or an account, what a session may do for how long, and step-up."""
 
 import json
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pinwarden.strict_json import format_time
 from pinwarden_server import accounts
 from pinwarden_server.operations import OPERATIONS
 from pinwarden_server.site import Act
@@ -110,6 +114,86 @@ def test_a_link_that_a_thief_made_ends_with_what_was_stolen(desk, thief: str):
     refusal = desk.problem(log_in(desk, link=code), 401, "unauthenticated")
     assert (refusal, desk.stored()) == (desk.problem(log_in(desk, link="pwl_x"), 401, "unauthenticated"), before)
     assert log_in(desk, link=other).status_code == 201
+
+
+def shown_time(service: "Service", *, seconds: int = 0) -> str:
+    """Return the time of the service, or one that is *seconds* later, as the API shows it."""
+    return format_time((service.clock() + timedelta(seconds=seconds)).replace(microsecond=0))
+
+
+def listed(service: "Service") -> dict[str, tuple[str, Any]]:
+    """Return by the id of each link its state, and when it was redeemed."""
+    rows = service.ask("GET", "/admin/v1/one-time-links").json["links"]
+    return {row["id"]: (row["state"], row["redeemed_at"]) for row in rows}
+
+
+def test_links_are_listed_with_who_made_them_for_whom_and_without_what_lets_in(desk):
+    by, code = f"token:{desk.admin.split('_')[1]}", link(desk, role="reader", names=["pay*"], lifetime_seconds=60)
+    [row] = desk.ask("GET", "/admin/v1/one-time-links").json["links"]
+    began = row.pop("created_at"), row.pop("expires_at")
+    assert row == {
+        "id": code.split("_")[1],
+        "owner": "alice",
+        "role": "reader",
+        "names": ["pay*"],
+        "created_by": by,
+        "redeemed_at": None,
+        "state": "open",
+    }
+    assert began == (shown_time(desk), shown_time(desk, seconds=60))
+
+
+def test_a_list_of_links_says_what_each_is_good_for_by_now(desk):
+    thiefs = session(desk, role="admin")
+    body = {"owner": "mallory", "role": "admin"}
+    stolen = desk.ask("POST", "/admin/v1/one-time-links", body=body, token=thiefs["token"]).json["id"]
+    desk.ask("DELETE", f"/admin/v1/sessions/{thiefs['id']}")
+    spent, short, good, withdrawn = link(desk), link(desk, lifetime_seconds=60), link(desk), link(desk)
+    spent, short, good, withdrawn = (code.split("_")[1] for code in (_spend(desk, spent), short, good, withdrawn))
+    assert desk.ask("DELETE", f"/admin/v1/one-time-links/{withdrawn}").json["state"] == "withdrawn"
+    desk.clock.advance(seconds=60)
+    found = listed(desk)
+    assert {name: found[name] for name in (stolen, spent, short, good, withdrawn)} == {
+        stolen: ("maker-revoked", None),
+        spent: ("redeemed", shown_time(desk, seconds=-60)),
+        short: ("expired", None),
+        good: ("open", None),
+        withdrawn: ("withdrawn", None),
+    }
+
+
+def _spend(service: "Service", code: str) -> str:
+    assert log_in(service, link=code).status_code == 201
+    return code
+
+
+def test_a_link_that_was_withdrawn_lets_nobody_in_and_is_in_the_audit_log_once(desk):
+    code, other = link(desk), link(desk)
+    identity, since = code.split("_")[1], desk.ask("GET", "/admin/v1/audit").json["next"]
+    answers = [desk.ask("DELETE", f"/admin/v1/one-time-links/{identity}") for _ in range(2)]
+    assert [(each.status_code, each.json["state"]) for each in answers] == [(200, "withdrawn")] * 2
+    [row] = audit(desk, since)
+    actor = f"token:{desk.admin.split('_')[1]}"
+    assert (row["actor"], row["action"], row["subject"], row["detail"]) == (actor, "link.withdraw", identity, {})
+    before = desk.stored()
+    desk.problem(log_in(desk, link=code), 401, "unauthenticated")
+    assert desk.stored() == before
+    assert log_in(desk, link=other).status_code == 201
+
+
+def test_withdrawing_a_link_too_late_says_that_somebody_is_in_and_changes_nothing(desk):
+    code = _spend(desk, link(desk))
+    before = desk.stored()
+    refusal = desk.problem(desk.ask("DELETE", f"/admin/v1/one-time-links/{code.split('_')[1]}"), 409, "conflict")
+    assert f"the link for alice was redeemed at {shown_time(desk)}: " in refusal["detail"]
+    assert ("`pinwarden session list`" in refusal["detail"], desk.stored()) == (True, before)
+
+
+@pytest.mark.parametrize("identity", ["0" * 16, "x", "pwl_x", "%00", "a%20b"])
+def test_withdrawing_what_is_no_link_is_not_found(desk, identity: str):
+    before = desk.stored()
+    answer = desk.ask("DELETE", f"/admin/v1/one-time-links/{identity}")
+    assert (answer.status_code in (404, 422), desk.stored()) == (True, before)
 
 
 def test_worthless_codes_are_refused_alike_and_spend_nothing(desk):
@@ -241,6 +325,22 @@ def test_only_so_many_passwords_are_judged_at_once_as_memory_is_meant_for(desk, 
     assert [each.result().status_code for each in judged] == [201, 201]
     desk.problem(refused, 429, "too-many-attempts")
     assert (refused.headers["Retry-After"], len(most)) == ("1", 2)
+
+
+def test_a_worker_that_died_while_it_judged_a_password_gives_its_turn_back(desk):
+    account(desk)
+    run_dir = desk.node.settings.run_dir
+    code = (
+        "import os, sys; from pathlib import Path; from pinwarden_server.turns import Turns\n"
+        "turns = Turns(Path(sys.argv[1]) / 'hashing', at_once=2)\n"
+        "with turns.one(''), turns.one(''):\n    print('both', flush=True)\n    sys.stdin.read()"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(run_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with other:
+        assert other.stdout.readline() == b"both\n"
+        desk.problem(log_in(desk, account="breaker", password=PASSWORD), 429, "too-many-attempts")
+        other.kill()
+    assert log_in(desk, account="breaker", password=PASSWORD).status_code == 201
 
 
 def test_a_removed_account_lets_nobody_in_and_its_sessions_end(desk):
@@ -426,7 +526,8 @@ def test_an_old_session_is_challenged_exactly_where_the_table_says(desk, operati
     old = session(desk, role="admin")["token"]
     fresh = session(desk, role="admin")["token"]
     desk.clock.advance(seconds=901)
-    names = {"name": "payments", "version": "1", "change_id": "7", "token_id": "0" * 16, "session_id": "0" * 16}
+    ids = dict.fromkeys(("token_id", "session_id", "link_id"), "0" * 16)
+    names = {"name": "payments", "version": "1", "change_id": "7", **ids}
     path, before = operation.path.format(**names), desk.stored()
     answer = desk.ask(operation.method, path, token=old, body=b"{" if operation.body else None)
     if not operation.step_up:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -21,6 +21,7 @@ from pinwarden_server.store.logins import (
     forget_logins,
     is_account,
     list_accounts,
+    list_links,
     list_sessions,
     redeem_link,
     remove_account,
@@ -28,6 +29,7 @@ from pinwarden_server.store.logins import (
     revoke_sessions_of,
     set_password_hash,
     spend_id_token,
+    withdraw_link,
     withdraw_links_of,
 )
 from tests.server.store.rows import LATER, NOW, account, link, session
@@ -80,7 +82,8 @@ def test_links_of_an_owner_are_withdrawn_together_with_those_that_sessions_of_th
         assert [withdraw_links_of(transaction, name, at) for name in ("alice", "alice", *STRANGE)] == [2] + [0] * 7
         assert not any(redeem_link(transaction, row.id, at) for row in theirs)
     kept = [find_link(store.reader, row.id) for row in theirs + over + others]
-    assert [row for row, _ in kept if row] == [replace(row, expires_at=at) for row in theirs] + over + others
+    withdrawn = [replace(row, expires_at=row.created_at) for row in theirs]
+    assert [row for row, _ in kept if row] == withdrawn + over + others
 
 
 @pytest.mark.parametrize(("seconds", "spends"), [(-1, True), (0, False), (1, False)])
@@ -94,6 +97,36 @@ def test_a_link_is_spent_before_its_end_and_once(store: Store, seconds: int, spe
         assert not redeem_link(transaction, "another", NOW)
     assert find_link(store.reader, "first") == (replace(row, redeemed_at=at if spends else None), DIGEST)
     assert [find_link(store.reader, name) for name in STRANGE] == [None] * 6
+
+
+@pytest.mark.parametrize("ends", [LATER, NOW + timedelta(seconds=1)])
+def test_a_link_is_withdrawn_once_and_whatever_a_clock_says(store: Store, ends: datetime) -> None:
+    row, spent = link("first", expires_at=ends), link("spent", redeemed_at=NOW)
+    with store.writer.transaction() as transaction:
+        append_link(transaction, row, DIGEST)
+        append_link(transaction, spent, DIGEST)
+        assert redeem_link(transaction, "spent", NOW)
+    with store.writer.transaction() as transaction:
+        withdrawn = [withdraw_link(transaction, name) for name in ("first", "first", "spent", *STRANGE)]
+        assert (withdrawn, redeem_link(transaction, "first", NOW)) == ([True] + [False] * 8, False)
+    assert find_link(store.reader, "first") == (replace(row, expires_at=row.created_at), DIGEST)
+    assert find_link(store.reader, "spent") == (spent, DIGEST)
+
+
+def test_links_are_listed_the_oldest_first_with_those_makers_that_are_still_good(store: Store) -> None:
+    rows = [
+        link("b", created_by="session:s"),
+        link("c", created_by="session:t"),
+        link("d", created_by="system:command"),
+        link("a", created_at=LATER, created_by="session:unknown"),
+    ]
+    with store.writer.transaction() as transaction:
+        for begun in (session("s"), session("t")):
+            append_session(transaction, begun, DIGEST)
+        assert revoke_session(transaction, "t", NOW)
+        for row in reversed(rows):
+            append_link(transaction, row, DIGEST)
+    assert list_links(store.reader) == (rows, {"session:s", "system:command"})
 
 
 def at_once(store: Store, spend: Callable[[Transaction], bool]) -> list[bool]:
@@ -119,6 +152,16 @@ def test_of_eight_redeemers_at_once_one_spends_the_link(store: Store) -> None:
         assert at_once(store, lambda transaction, name=name: redeem_link(transaction, name, NOW)) == [False] * 7 + [
             True
         ]
+
+
+def test_of_eight_who_redeem_and_withdraw_a_link_at_once_one_has_it(store: Store) -> None:
+    for name in ("first", "second", "third"):
+        deeds = iter([lambda *about: redeem_link(*about, NOW), withdraw_link] * 4)
+        with store.writer.transaction() as transaction:
+            append_link(transaction, link(name), DIGEST)
+        assert at_once(store, lambda transaction, name=name, deeds=deeds: next(deeds)(transaction, name)) == (
+            [False] * 7 + [True]
+        )
 
 
 def test_of_eight_exchanges_at_once_one_spends_the_id_token(store: Store) -> None:

@@ -4,14 +4,22 @@ import base64
 import hmac
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from pinwarden_server.backup import make_backup
+from pinwarden_server.errors import Unauthenticated
+from pinwarden_server.oidc import Issuers
+from pinwarden_server.restore import restore_backup
+from pinwarden_server.site import Act
+from pinwarden_server.store import Store, open_store
+from pinwarden_server.store.logins import forget_logins, id_tokens_doubted_until
 from tests.server.http.oidc.conftest import DISCOVERY, Reply, part
 
 if TYPE_CHECKING:
@@ -53,6 +61,51 @@ def test_a_token_is_exchanged_once_even_by_many_at_once(gate: "Gate") -> None:
     gate.service.node.renewer.tick()  # forgets what nobody would take any more
     assert gate.log_in(token).status_code == 401
     assert gate.log_in(gate.good()).status_code == 201
+
+
+@pytest.fixture
+def restored(gate: "Gate", tmp_path: Path) -> Iterator[Store]:
+    """The store that a backup of the gate's was brought into, made before any token was."""
+    site = gate.service.node.site
+    make_backup(site.store.reader, tmp_path / "backup.jsonl", now=gate.service.clock(), tokens=True)
+    store = open_store(f"sqlite:///{tmp_path}/restored.db")
+    yield store
+    store.close()
+
+
+def test_a_token_that_was_exchanged_after_a_backup_is_worthless_after_its_restore(
+    gate: "Gate", restored: Store, tmp_path: Path
+) -> None:
+    clock = gate.service.clock
+    spent, unused = gate.good(), gate.good(iat=gate.claims()["iat"] + 30)  # an issuer's clock may be ahead of ours
+    assert gate.log_in(spent).status_code == 201
+    restore_backup(restored, tmp_path / "backup.jsonl", Act("system:command", clock()))
+    before = restored.reader.audit(after=0, limit=500)
+    issuers = Issuers(gate.service.node.settings.oidc, ca_file=gate.service.node.settings.oidc_ca_file)
+    for token in (spent, unused):
+        with pytest.raises(Unauthenticated):
+            issuers.log_in(restored, token, clock())
+    assert restored.reader.audit(after=0, limit=500) == before
+    clock.advance(seconds=31)
+    assert issuers.log_in(restored, gate.good(), clock()).row.owner == "ci:example/payments"
+
+
+def test_the_longest_lived_token_that_was_exchanged_before_a_restore_is_worthless_for_all_of_its_life(
+    gate: "Gate", restored: Store, tmp_path: Path
+) -> None:
+    clock, day = gate.service.clock, timedelta(days=1)
+    spent = gate.good(exp=gate.claims()["iat"] + int(day.total_seconds()))
+    restore_backup(restored, tmp_path / "backup.jsonl", Act("system:command", clock()))
+    issuers = Issuers(gate.service.node.settings.oidc, ca_file=gate.service.node.settings.oidc_ca_file)
+    clock.advance(seconds=day.total_seconds() + 29)
+    with restored.writer.transaction() as transaction:
+        forget_logins(transaction, clock())
+    with pytest.raises(Unauthenticated):
+        issuers.log_in(restored, spent, clock())
+    clock.advance(seconds=2)
+    with restored.writer.transaction() as transaction:
+        forget_logins(transaction, clock())
+    assert id_tokens_doubted_until(restored.reader) is None
 
 
 def test_one_jti_of_two_tokens_is_taken_once(gate: "Gate") -> None:
