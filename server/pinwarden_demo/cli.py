@@ -21,7 +21,7 @@ from pinwarden_demo.environment import interruptible
 from pinwarden_demo.sabotage import SABOTAGES
 
 NOT_HELD, CANNOT_START, INTERRUPTED = 1, 3, 130
-NEEDED = ("flask", "gunicorn", "rich", "requests", "httpx", "aiohttp")
+NEEDED = ("flask", "gunicorn", "urllib3", "rich", "requests", "httpx", "aiohttp")
 STEP = click.Choice(list(SABOTAGES))
 EPILOG = f"Steps: {', '.join(SABOTAGES)}. docs/demo.md tells what each one shows."
 FOLDER = click.Path(path_type=Path, file_okay=False)
