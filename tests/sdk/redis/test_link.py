@@ -261,8 +261,9 @@ def test_a_full_redis_and_a_replica_are_told_by_name(make_redis: Any, authority:
     with server.client() as client:
         client.config_set("maxmemory", "1")
         cache = cache_at(server.url, authority)
-        with pytest.raises(CacheError, match="is full"):
+        with pytest.raises(CacheError, match="is full") as full:
             cache.update(lambda found: kept(authority))
+        assert str(full.value.hint).startswith("Raise its maxmemory, or let it evict")
         client.config_set("maxmemory", "0")
         client.replicaof("127.0.0.1", 1)
         with pytest.raises(CacheError, match="replica"):
