@@ -64,7 +64,8 @@ def works(url: str, authority: Any) -> None:
 
 def test_a_redis_that_is_not_there(authority: Any) -> None:
     assert failure("redis://127.0.0.1:1", authority) == (
-        "Redis at redis://127.0.0.1:1/0 cannot be reached: Connection refused. The pins in memory are in force."
+        "Redis at redis://127.0.0.1:1/0 cannot be reached: Connection refused. The pins in memory are in force. "
+        "Look whether it runs, and at the address."
     )
 
 
