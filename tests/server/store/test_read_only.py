@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,16 @@ def read_what_is_no_database(path: Path) -> None:
     sqlite3.connect(path).execute("SELECT * FROM rows")
 
 
+def read_what_was_cut_into(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE rows (number); INSERT INTO rows VALUES (1)")
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    with path.open("r+b") as file:
+        file.seek(size)
+        file.write(b"\xff" * size)
+    sqlite3.connect(path).execute("SELECT * FROM rows").fetchall()
+
+
 def in_the_store(fails: Callable[[], None]) -> None:
     """Do what fails as the store does it: SQLAlchemy hands on what the driver raised."""
     with store_failures():
@@ -102,6 +113,11 @@ def in_the_store(fails: Callable[[], None]) -> None:
     [
         (write_to_a_read_only_file, "attempt to write a readonly database", "Let the server's user write to the file"),
         (wait_for_a_lock, "database is locked", "Another process keeps it locked: end that one"),
+        (
+            read_what_was_cut_into,
+            "database disk image is malformed",
+            "Restore a backup (docs/backup.md)",
+        ),
         (read_what_is_no_database, "file is not a database", "Put the right file back, or restore a backup"),
     ],
 )
