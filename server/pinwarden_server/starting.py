@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from pinwarden.errors import ConfigError
@@ -45,7 +46,8 @@ class RunFolder:
                 hint="Stop it first, or give this one folders of its own; docs/stores.md has several nodes.",
             ) from None
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # who holds it is a courtesy, and a full disk must not keep a server from starting
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def leave(self) -> None:
         """Let go of it in a process that was forked from the holder, which keeps it."""
