@@ -201,8 +201,8 @@ def test_metrics_show_every_time_to_expiry_and_it_runs_out(service):
         ('pinwarden_timestamp_expiry_seconds{name="payments"}', 3),
         ("pinwarden_root_expiry_seconds", 365),
     ):
-        assert sample(before.text, series) == pytest.approx(days * day, abs=2)  # the root is a moment older
-        assert sample(after, series) == pytest.approx((days - 4) * day, abs=2)
+        assert sample(before.text, series) == pytest.approx(days * day, abs=60)  # the root is a moment older
+        assert sample(after, series) == pytest.approx((days - 4) * day, abs=60)
     assert sample(after, 'pinwarden_pinset_version{name="payments"}') == 1
     assert sample(after, 'pinwarden_pinset_epoch{name="payments"}') == 1
     assert sample(after, "pinwarden_root_version") == 1
