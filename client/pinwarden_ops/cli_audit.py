@@ -19,6 +19,7 @@ from pinwarden.cli.printing import print_facts, print_json
 from pinwarden.cli.refusals import REFUSED, USAGE, ExitCodes, complain, say
 from pinwarden.cli.session import logged_as_warnings
 from pinwarden.cli.sources import read_source
+from pinwarden.cli.teaching import examples
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE
 from pinwarden.errors import CacheError, ConfigError, UntrustedError, WrongPinSetError
 from pinwarden.fetch import Fetcher
@@ -57,7 +58,13 @@ audit.add_command(export)
 audit.add_command(verify)
 
 
-@audit.command("history")
+@audit.command(
+    "history",
+    epilog=examples(
+        "pinwarden audit history https://pins.example.com --pinset payments --root root.json",
+        "pinwarden audit history https://pins.example.com --pinset payments --root root.json --compare seen.json",
+    ),
+)
 @click.argument("url")
 @click.option("--pinset", required=True, metavar="NAME", help="The pin set to watch.")
 @click.option(
@@ -67,7 +74,7 @@ audit.add_command(verify)
     "--compare",
     multiple=True,
     metavar="FILE|URL",
-    help="What another place saw (a file of --save), or another address to look at now; may be repeated.",
+    help="What another place saw (a file of --save), or another address to look at now. Repeatable.",
 )
 @click.option(
     "--save", type=click.Path(path_type=Path, dir_okay=False), help="Write what was seen to this file, for others."

@@ -15,13 +15,14 @@ import click
 
 from pinwarden.answer import printable
 from pinwarden.cli.refusals import say
+from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError, MalformedError
 from pinwarden.strict_json import parse_time
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.audit_chain import Row
 from pinwarden_ops.audit_files import FORMATS, write_rows
 from pinwarden_ops.audit_pages import PAGE, fetch_rows
-from pinwarden_ops.commands import OpsCommand, examples, with_api
+from pinwarden_ops.commands import OpsCommand, with_api
 
 
 def moment(text: str) -> str:

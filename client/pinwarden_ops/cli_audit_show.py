@@ -9,11 +9,12 @@ import click
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import say
+from pinwarden.cli.teaching import examples
 from pinwarden.errors import MalformedError
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.audit_chain import Place, Row, follow, parse_place
 from pinwarden_ops.audit_pages import fetch_rows
-from pinwarden_ops.commands import JSON, OpsCommand, examples, with_api
+from pinwarden_ops.commands import JSON, OpsCommand, with_api
 from pinwarden_ops.tables import loose, print_table
 
 DETAILS = ("version", "replaces", "reason")

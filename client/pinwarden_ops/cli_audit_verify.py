@@ -18,6 +18,7 @@ from pinwarden.checkpoint import Checkpoint
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import REFUSED
 from pinwarden.cli.sources import SOURCE, STDIN, opened, read_source
+from pinwarden.cli.teaching import examples
 from pinwarden.envelope import CHECKPOINT_TYPE, ENVELOPE_LIMITS, ROOT_TYPE, Envelope
 from pinwarden.errors import ConfigError, UntrustedError
 from pinwarden_keys.files import read_public
@@ -31,7 +32,7 @@ from pinwarden_ops.audit_memory import AuditMemory, Remembered
 from pinwarden_ops.audit_pages import fetch_checkpoints, fetch_roots, fetch_rows
 from pinwarden_ops.audit_verdict import Verdict, keep_finding, print_verdict
 from pinwarden_ops.cli_audit_show import place
-from pinwarden_ops.commands import JSON, OpsCommand, client_of, examples, server_options, settings_of
+from pinwarden_ops.commands import JSON, OpsCommand, client_of, server_options, settings_of
 from pinwarden_ops.memory_files import default_folder
 from pinwarden_ops.settings import TABLE
 
@@ -52,7 +53,7 @@ SERVER = "server"
     "checkpoints",
     type=FILE,
     multiple=True,
-    help="A checkpoint that somebody kept, as /v1/audit/checkpoint served it; may be repeated.",
+    help="A checkpoint that somebody kept, as /v1/audit/checkpoint served it. Repeatable.",
 )
 @click.option(
     "--after",

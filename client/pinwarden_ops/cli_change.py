@@ -14,6 +14,7 @@ import click
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import WAITING, say
+from pinwarden.cli.teaching import examples
 from pinwarden.strict_json import encode_base64
 from pinwarden_keys.prompts import FILE
 from pinwarden_ops.admin import AdminClient
@@ -26,7 +27,7 @@ from pinwarden_ops.change_view import approvals_claimed, approved_claimed, as_js
 from pinwarden_ops.cli_change_approve import approve
 from pinwarden_ops.cli_change_propose import propose, reject, renew, review
 from pinwarden_ops.cli_change_wait import wait
-from pinwarden_ops.commands import JSON, NUMBER, OpsGroup, announce, confirm_option, examples, with_api
+from pinwarden_ops.commands import JSON, NUMBER, OpsGroup, announce, confirm_option, with_api
 from pinwarden_ops.live_sets import LOWER_POLICY, fetch_changes
 from pinwarden_ops.tables import loose, print_table, states
 
@@ -45,7 +46,11 @@ for _command in (approve, propose, reject, renew, review, wait):
 
 @change.command("list", epilog=examples("pinwarden change list --state waiting"))
 @click.option("--name", help="Only this pin set.")
-@click.option("--state", type=click.Choice(["waiting", "published", "review", "rejected", "stale", "expired"]))
+@click.option(
+    "--state",
+    type=click.Choice(["waiting", "published", "review", "rejected", "stale", "expired"]),
+    help="Only those in this state.",
+)
 @JSON
 @with_api
 def list_changes(api: AdminClient, name: str | None, state: str | None, json_wanted: bool) -> None:

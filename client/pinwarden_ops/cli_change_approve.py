@@ -14,12 +14,13 @@ import click
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import WAITING, say
+from pinwarden.cli.teaching import examples
 from pinwarden_ops.change_desk import Desk, Opened, desk_options, judge_claimed
 from pinwarden_ops.change_policy import PolicyChange, policy_json, show_policy
 from pinwarden_ops.change_signing import confirm
 from pinwarden_ops.change_told import lines_of, warn
 from pinwarden_ops.change_view import as_json, awaited
-from pinwarden_ops.commands import JSON, NUMBER, OpsCommand, announce, confirm_option, examples
+from pinwarden_ops.commands import JSON, NUMBER, OpsCommand, announce, confirm_option
 from pinwarden_ops.errors import OpsConflict, OpsRefused
 from pinwarden_ops.live_sets import LOWER_POLICY
 

@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from pinwarden.cli.refusals import WAITING
+from pinwarden.cli.teaching import examples
 from pinwarden.documents import check_name
 from pinwarden.strict_json import parse_object
 from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_view import awaited
-from pinwarden_ops.commands import NUMBER, OpsCommand, announce, confirm_option, examples, with_api
+from pinwarden_ops.commands import NUMBER, OpsCommand, announce, confirm_option, with_api
 from pinwarden_ops.errors import OpsRefused
 from pinwarden_ops.live_sets import fetch_current
 from pinwarden_ops.writes import REPLACES, send
@@ -101,7 +102,7 @@ def propose(
 @click.argument("name")
 @click.option("--reason", default="", help="Kept with the change, and audited.")
 @click.option("--lifetime-seconds", type=click.IntRange(1), help="New life; default: as long as before.")
-@click.option("--wait-for", multiple=True, metavar="KEYID", help="Publish only when this key signed too; repeatable.")
+@click.option("--wait-for", multiple=True, metavar="KEYID", help="Publish only when this key signed too. Repeatable.")
 @confirm_option
 @with_api
 @click.pass_context

@@ -17,10 +17,11 @@ import click
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import CONFLICT, DONE, REFUSED, WAITING, say
+from pinwarden.cli.teaching import examples
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_policy import approvals_in
-from pinwarden_ops.commands import JSON, NUMBER, OpsCommand, examples, with_api
+from pinwarden_ops.commands import JSON, NUMBER, OpsCommand, with_api
 from pinwarden_ops.errors import OpsUnavailable
 
 CODES = {

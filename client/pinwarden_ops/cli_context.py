@@ -13,9 +13,10 @@ from pinwarden.address import check_address
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_facts, print_json
 from pinwarden.cli.refusals import say
+from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError
 from pinwarden_keys.prompts import FILE
-from pinwarden_ops.commands import JSON, OpsGroup, examples
+from pinwarden_ops.commands import JSON, OpsGroup
 from pinwarden_ops.contexts import (
     CONFIRM,
     Context,

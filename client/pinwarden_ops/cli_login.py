@@ -14,9 +14,10 @@ import click
 from pinwarden.address import check_address
 from pinwarden.answer import printable
 from pinwarden.cli.refusals import complain, say
+from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden.fields import Fields
-from pinwarden_ops.commands import OpsCommand, OpsGroup, admin_client, client_of, examples, server_options, settings_of
+from pinwarden_ops.commands import OpsCommand, OpsGroup, admin_client, client_of, server_options, settings_of
 from pinwarden_ops.contexts import add_context, check_context_name, contexts_folder, current_context, read_contexts
 from pinwarden_ops.errors import OpsError, OpsRefused
 from pinwarden_ops.session_files import NewSession, check_session_file

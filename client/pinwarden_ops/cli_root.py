@@ -14,6 +14,7 @@ import click
 
 from pinwarden import trust
 from pinwarden.cli.refusals import complain, say
+from pinwarden.cli.teaching import examples
 from pinwarden.documents import Root
 from pinwarden.envelope import ROOT_TYPE, Envelope
 from pinwarden.errors import MalformedError, PinwardenError, RollbackError, UntrustedError, WrongPinSetError
@@ -22,7 +23,14 @@ from pinwarden_keys.prompts import FILE
 from pinwarden_keys.root_lint import POLICY_CODES
 from pinwarden_keys.root_view import as_table, digest_groups
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.commands import OpsCommand, OpsGroup, admin_client, announce, confirm_option, server_options
+from pinwarden_ops.commands import (
+    OpsCommand,
+    OpsGroup,
+    admin_client,
+    announce,
+    confirm_option,
+    server_options,
+)
 from pinwarden_ops.errors import OpsRefused
 
 MAX_FILE_BYTES = 128 * 1024
@@ -41,9 +49,15 @@ class RefusingCommand(OpsCommand):
             ctx.exit(next(code for kind, code in OpsGroup.exit_codes if isinstance(error, kind)))
 
 
-@click.command("publish", cls=RefusingCommand)
+@click.command(
+    "publish",
+    cls=RefusingCommand,
+    epilog=examples(
+        "pinwarden root publish root.2.json --known-root root.1.json --dry-run",
+        "pinwarden root publish root.2.json --known-root root.1.json --reason 'timestamp key stolen'",
+    ),
+)
 @click.argument("file", type=FILE)
-@server_options
 @click.option(
     "--known-root", type=FILE, help="A root that you trust, such as root.json; the server's chain must hold it."
 )
@@ -53,8 +67,9 @@ class RefusingCommand(OpsCommand):
 )
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and publish nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for the version.")
-@confirm_option
 @click.option("--json", "json_wanted", is_flag=True, help="Print the server's answer as JSON.")
+@confirm_option
+@server_options
 def publish(
     file: Path,
     server: str | None,

@@ -12,6 +12,7 @@ import click
 
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_facts, print_json
+from pinwarden.cli.teaching import examples
 from pinwarden.documents import PinSet, check_name
 from pinwarden.errors import ConfigError
 from pinwarden_ops import contents
@@ -19,7 +20,7 @@ from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.cli_set_apply import apply
 from pinwarden_ops.cli_set_policy import policy
 from pinwarden_ops.cli_set_write import preview, put, roll_back
-from pinwarden_ops.commands import JSON, OpsGroup, examples, with_api
+from pinwarden_ops.commands import JSON, OpsGroup, with_api
 from pinwarden_ops.draft_files import read_draft, to_toml
 from pinwarden_ops.errors import OpsRefused
 from pinwarden_ops.live_sets import Version, fetch_current, fetch_history, fetch_list, fetch_version

@@ -14,10 +14,11 @@ import click
 
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import WAITING, complain, say
+from pinwarden.cli.teaching import examples
 from pinwarden.errors import PinwardenError
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.apply_plan import MARK, WRITES, Step, lines_of, make_plan, summary
-from pinwarden_ops.commands import JSON, OpsCommand, announce, confirm_option, examples, violation_lines, with_api
+from pinwarden_ops.commands import JSON, OpsCommand, announce, confirm_option, violation_lines, with_api
 from pinwarden_ops.draft_files import Draft, read_folder
 from pinwarden_ops.errors import DraftRefused, OpsConflict, OpsRefused
 from pinwarden_ops.previews import ask_preview

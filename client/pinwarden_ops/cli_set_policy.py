@@ -11,12 +11,13 @@ import click
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import WAITING
+from pinwarden.cli.teaching import examples
 from pinwarden.documents import check_name
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_policy import MOST_APPROVALS, approvals_in
 from pinwarden_ops.change_view import awaited
-from pinwarden_ops.commands import JSON, OpsCommand, announce, confirm_option, examples, with_api
+from pinwarden_ops.commands import JSON, OpsCommand, announce, confirm_option, with_api
 from pinwarden_ops.errors import OpsRefused
 from pinwarden_ops.live_sets import fetch_current
 from pinwarden_ops.writes import ACCEPTED

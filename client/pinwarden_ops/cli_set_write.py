@@ -12,6 +12,7 @@ import click
 
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import WAITING, say
+from pinwarden.cli.teaching import examples
 from pinwarden.documents import check_name
 from pinwarden.errors import MalformedError
 from pinwarden.strict_json import format_time, parse_time
@@ -24,7 +25,6 @@ from pinwarden_ops.commands import (
     OpsCommand,
     announce,
     confirm_option,
-    examples,
     violation_lines,
     with_api,
 )

@@ -16,10 +16,11 @@ import click
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import say
+from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, examples, time_or_none, with_api
+from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, time_or_none, with_api
 from pinwarden_ops.errors import OpsRefused, OpsUnavailable
 from pinwarden_ops.tables import ended, loose, print_table
 

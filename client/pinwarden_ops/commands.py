@@ -67,11 +67,6 @@ def violation_lines(violations: object) -> Iterator[str]:
         yield f"and {len(found) - MAX_SHOWN} more"
 
 
-def examples(*lines: str) -> str:
-    """Return the end of a --help text; a test runs every line against a server."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """
     Add ``--server``, ``--token-file`` and ``--ca-file``, which :func:`admin_client` takes.

@@ -47,7 +47,7 @@ MEANS: dict[Kind, Words] = {
     ),
     Kind.ROLLBACK: Words(
         "The server offers a version older than one that this machine has verified. Clients refuse it.",
-        "If the server was restored from a backup, raise its numbers (docs/server.md); else treat it as an incident.",
+        "If the server was restored from a backup, raise its numbers (docs/backup.md); else treat it as an incident.",
     ),
     Kind.BROKEN: Words(
         "The history does not hang together: an entry was changed, moved, left out or added.",

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import click
 
+from pinwarden.cli.teaching import examples
 from pinwarden.strict_json import encode_base64
 from pinwarden_keys.cli_root import root
 from pinwarden_keys.errors import KeyFileError
@@ -30,7 +31,12 @@ def keys() -> None:
     """Make and look at signing keys."""
 
 
-@keys.command("new")
+@keys.command(
+    "new",
+    epilog=examples(
+        "pinwarden keys new alice.key --label alice", "pinwarden keys new timestamp.key --passphrase-file passphrase"
+    ),
+)
 @click.argument("path", type=FILE)
 @click.option("--label", help="Name of the person or machine that holds the key; anyone may read it.")
 @click.option("--passphrase-file", type=FILE, help="Take the passphrase from this private file; default: ask for it.")
@@ -50,7 +56,7 @@ def new_key(
     click.echo(f"Wrote {path}. Keep a copy of it and of its passphrase in two different places.", err=True)
 
 
-@keys.command("show")
+@keys.command("show", epilog=examples("pinwarden keys show alice.key"))
 @click.argument("key", metavar="PATH|URI")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_key(key: str, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from pinwarden.cli.teaching import examples
 from pinwarden.documents import Root
 from pinwarden.envelope import Envelope
 from pinwarden_keys.ceremony import first_root, next_root, roles_of, verify_root
@@ -39,7 +40,8 @@ from pinwarden_keys.root_view import as_json, as_table
 from pinwarden_keys.root_words import check_words
 
 # Click re-wraps each paragraph that does not begin with this mark.
-_EXAMPLE = "\b\nExample of a plan:\n\n\b\n" + EXAMPLE.replace("\n\n", "\n\n\b\n")
+_EXAMPLE = examples("pinwarden root draft --plan plan.toml", "pinwarden root draft --previous root.1.json")
+_EXAMPLE += "\n\n\b\nExample of a plan:\n\n\b\n" + EXAMPLE.replace("\n\n", "\n\n\b\n")
 
 
 @click.command("draft", epilog=_EXAMPLE)
@@ -49,7 +51,7 @@ _EXAMPLE = "\b\nExample of a plan:\n\n\b\n" + EXAMPLE.replace("\n\n", "\n\n\b\n"
 @PUBLISHED
 @PUBLISHED_IN
 @ALLOW
-@click.option("--out", type=FILE, help="New file; default: root.VERSION.draft.")
+@click.option("--output", "--out", "out", type=FILE, help="New file; default: root.VERSION.draft.")
 def draft_root(
     plan: Path | None,
     previous: Path | None,
@@ -73,7 +75,10 @@ def draft_root(
     click.echo(str(path))
 
 
-@click.command("show")
+@click.command(
+    "show",
+    epilog=examples("pinwarden root show root.2.draft", "pinwarden root show root.2.json --previous root.1.json"),
+)
 @click.argument("file", type=FILE)
 @PREVIOUS
 @DIGEST_WORDS

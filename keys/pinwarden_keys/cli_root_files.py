@@ -29,7 +29,7 @@ from pinwarden_keys.root_view import digest_groups
 
 PREVIOUS = click.option("--previous", type=FILE, help="The root before, as an envelope file that you trust.")
 ALLOW = click.option(
-    "--allow", multiple=True, type=click.Choice(ALLOWED_CODES), help="Accept this finding; may be repeated."
+    "--allow", multiple=True, type=click.Choice(ALLOWED_CODES), help="Accept this finding. Repeatable."
 )
 PUBLISHED = click.option(
     "--published", multiple=True, metavar="NAME", help="A pin set that is published, whose epoch must not fall."

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from pinwarden.cli.teaching import examples
 from pinwarden_keys.ceremony_rehearsal import Rehearsal
 from pinwarden_keys.cli_root_draft import make_draft, read_plan
 from pinwarden_keys.cli_root_files import (
@@ -28,10 +29,12 @@ from pinwarden_keys.root_plan import RootPlan
 _LOSS = "ROOT007"
 
 
-@click.command("rehearse")
+@click.command(
+    "rehearse", epilog=examples("pinwarden root rehearse --plan plan.toml --previous root.1.json --without alice")
+)
 @click.option("--plan", type=FILE, help="The plan of the real ceremony; without it only the dates change.")
 @PREVIOUS
-@click.option("--without", multiple=True, metavar="NAME", help="Hold it without this person; may be repeated.")
+@click.option("--without", multiple=True, metavar="NAME", help="Hold it without this person. Repeatable.")
 @PUBLISHED
 @PUBLISHED_IN
 @ALLOW

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from pinwarden.cli.teaching import examples
 from pinwarden_keys.ceremony import assemble, check_shown, sign_draft, tally
 from pinwarden_keys.ceremony_files import MAX_DRAFT_BYTES, RootDraft
 from pinwarden_keys.ceremony_transcript import FileDigest, Transcript, software
@@ -35,7 +36,7 @@ from pinwarden_keys.signer import open_signer
 from pinwarden_keys.signer_file import file_uri
 
 
-@click.command("sign")
+@click.command("sign", epilog=examples("pinwarden root sign root.2.draft --key alice.key --previous root.1.json"))
 @click.argument("file", type=FILE)
 @click.option("--key", required=True, help="Your key: a path, or a signer URI.")
 @click.option("--passphrase-file", type=FILE, help="Take the passphrase from this private file; default: ask for it.")
@@ -44,7 +45,7 @@ from pinwarden_keys.signer_file import file_uri
 @PUBLISHED
 @PUBLISHED_IN
 @ALLOW
-@click.option("--out", type=FILE, help="New file; default: root.VERSION.KEYID.sig.")
+@click.option("--output", "--out", "out", type=FILE, help="New file; default: root.VERSION.KEYID.sig.")
 def sign_root(
     file: Path,
     key: str,
@@ -86,14 +87,16 @@ def sign_root(
     click.echo(str(path))
 
 
-@click.command("assemble")
+@click.command("assemble", epilog=examples("pinwarden root assemble root.2.draft root.2.*.sig --previous root.1.json"))
 @click.argument("file", type=FILE)
 @click.argument("signatures", type=FILE, nargs=-1)
 @PREVIOUS
 @PUBLISHED
 @PUBLISHED_IN
 @ALLOW
-@click.option("--out", type=FILE, help="New file; default: root.VERSION.json. The transcript stands beside it.")
+@click.option(
+    "--output", "--out", "out", type=FILE, help="New file; default: root.VERSION.json. The transcript stands beside it."
+)
 def assemble_root(
     file: Path,
     signatures: tuple[Path, ...],

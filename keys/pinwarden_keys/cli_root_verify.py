@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from pinwarden.cli.teaching import examples
 from pinwarden.documents import Root
 from pinwarden.envelope import Envelope
 from pinwarden.errors import UntrustedError
@@ -19,7 +20,7 @@ from pinwarden_keys.errors import CeremonyError
 from pinwarden_keys.prompts import FILE
 
 
-@click.command("verify")
+@click.command("verify", epilog=examples("pinwarden root verify root.*.json"))
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @PREVIOUS
 @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")

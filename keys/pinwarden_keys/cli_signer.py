@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from pinwarden import failpoints
+from pinwarden.cli.teaching import examples
 from pinwarden_keys.keyfile import read_key_file
 from pinwarden_keys.passphrase import passphrase_file as passphrase_from_file
 from pinwarden_keys.prompts import FILE
@@ -36,7 +37,7 @@ def signer() -> None:
     """Hold the server's signing keys in a process of its own."""
 
 
-@signer.command("init")
+@signer.command("init", epilog=examples("pinwarden signer init --config /etc/pinwarden/signer.toml"))
 @CONFIG
 def init(config: Path) -> None:
     """Make the journal of a new signer process; an existing one is never touched."""
@@ -45,7 +46,7 @@ def init(config: Path) -> None:
     click.echo(f"journal  {found.journal}")
 
 
-@signer.command("show")
+@signer.command("show", epilog=examples("pinwarden signer show --config /etc/pinwarden/signer.toml"))
 @CONFIG
 def show(config: Path) -> None:
     """Print the URI of each key for the server's setting, and who approves what."""
@@ -59,7 +60,7 @@ def show(config: Path) -> None:
         click.echo(f"names    {', '.join(rule.names)}: {people or 'timestamps only'}")
 
 
-@signer.command("run")
+@signer.command("run", epilog=examples("pinwarden signer run --config /etc/pinwarden/signer.toml"))
 @CONFIG
 @click.option("--passphrase-file", type=FILE, help="Private file with the passphrase of the key files.")
 def run(config: Path, passphrase_file: Path | None) -> None:
@@ -81,7 +82,7 @@ def run(config: Path, passphrase_file: Path | None) -> None:
         process.close()
 
 
-@signer.command("status")
+@signer.command("status", epilog=examples("pinwarden signer status --config /etc/pinwarden/signer.toml"))
 @CONFIG
 def status(config: Path) -> None:
     """Ask the running process what it signed and refused since its start, as JSON."""

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from pinwarden_keys.errors import KeyFileError
 
+_MISSING = "Put it back from your copy. When a key is lost for good, see 'Lost keys' in docs/incidents.md."
+
 
 class OpenToGroupWarning(UserWarning):
     """A secret file may be read by its group; Kubernetes mounts secrets so, everywhere else it is a mistake."""
@@ -33,7 +35,8 @@ def read_private(path: Path, *, limit: int, what: str) -> bytes:
             _check_mode(stat.S_IMODE(status.st_mode), path, what)
             content = file.read(limit + 1)
     except OSError as error:
-        raise KeyFileError(f"{what} {path} cannot be read: {error.strerror}") from None
+        hint = _MISSING if isinstance(error, FileNotFoundError) else ""
+        raise KeyFileError(f"{what} {path} cannot be read: {error.strerror}", hint=hint) from None
     if len(content) > limit:
         raise KeyFileError(f"{what} {path} is too large", expected=f"at most {limit} bytes", got="more")
     return content

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from pinwarden.cli.teaching import examples
 from pinwarden.errors import PinwardenError
 from pinwarden_demo.environment import interruptible
 from pinwarden_demo.sabotage import SABOTAGES
@@ -23,12 +24,13 @@ from pinwarden_demo.sabotage import SABOTAGES
 NOT_HELD, CANNOT_START, INTERRUPTED = 1, 3, 130
 NEEDED = ("flask", "gunicorn", "urllib3", "rich", "requests", "httpx", "aiohttp")
 STEP = click.Choice(list(SABOTAGES))
-EPILOG = f"Steps: {', '.join(SABOTAGES)}. docs/demo.md tells what each one shows."
+EPILOG = examples("pinwarden demo", "pinwarden demo --only interceptor", "pinwarden demo --sabotage rollback")
+EPILOG += f"\n\nSteps: {', '.join(SABOTAGES)}. docs/demo.md tells what each one shows."
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command(epilog=EPILOG)
-@click.option("--only", multiple=True, type=STEP, metavar="STEP", help="Play this step and what it needs; repeatable.")
+@click.option("--only", multiple=True, type=STEP, metavar="STEP", help="Play this step and what it needs. Repeatable.")
 @click.option("--sabotage", type=STEP, metavar="STEP", help="Take this step's defence away: its promise must fail.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was measured as JSON instead of the story.")
 @click.option("--keep", is_flag=True, help="Keep the folder with keys, logs and caches, and say where it is.")
@@ -45,7 +47,7 @@ def demo(only: tuple[str, ...], sabotage: str | None, as_json: bool, keep: bool)
         sys.exit(0 if held else NOT_HELD)
 
 
-@click.command()
+@click.command(epilog=examples("pinwarden dev", "pinwarden dev --folder ./try --port 8750"))
 @click.option("--folder", type=FOLDER, help="Keep everything in this folder, and go on from what is there.")
 @click.option(
     "--port",

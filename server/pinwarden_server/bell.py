@@ -1,8 +1,8 @@
 """
 The change bell: how the workers of one node learn that the published tree changed, at the price of a memory read.
 
-It may use ``mmap`` and a file lock. A ring is lost only with the machine; it never says what the new content is, only
-whose it is, and everything when in doubt.
+It may use ``mmap``, ``mapped_files`` and a file lock. A ring is lost only with the machine; it never says what the new
+content is, only whose it is, and everything when in doubt.
 """
 
 import fcntl
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pinwarden_server.errors import StoreUnavailable
+from pinwarden_server.mapped_files import take_space
 
 SLOTS = 1024
 SLOT_BYTES = 64  # the longest pin set name
@@ -37,8 +38,7 @@ class Bell:
             path.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+b") as file:
                 with self._locked():
-                    if os.fstat(file.fileno()).st_size < _SIZE:
-                        os.ftruncate(file.fileno(), _SIZE)
+                    take_space(file.fileno(), _SIZE)
                 self._memory = mmap.mmap(file.fileno(), _SIZE)
         except OSError as error:
             raise StoreUnavailable(f"the bell {path} cannot be opened: {error.strerror}") from error

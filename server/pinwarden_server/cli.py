@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 import click
 
 from pinwarden.cli.refusals import CONFLICT, UNAVAILABLE, ExitCodes, RefusingGroup
+from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden_server.cli_api import openapi, rights
 from pinwarden_server.cli_backup import backup, restore
-from pinwarden_server.cli_logins import account, one_time_url
+from pinwarden_server.cli_logins import account, grant_options, one_time_url
 from pinwarden_server.doctor.cli import doctor
 from pinwarden_server.errors import Conflict, NotServedYet, SignerUnavailable, StoreUnavailable
 from pinwarden_server.settings import CONFIG_VARIABLE, TABLE, Settings, load_settings, shown
@@ -47,7 +48,14 @@ def server(ctx: click.Context, config: Path | None) -> None:
     ctx.obj = config.absolute() if config else None
 
 
-@server.command("init")
+@server.command(
+    "init",
+    epilog=examples(
+        "pinwarden server init --dev ./try",
+        "pinwarden server init /var/lib/pinwarden",
+        "pinwarden server init /var/lib/pinwarden --root root.json",
+    ),
+)
 @click.argument("folder", type=FOLDER)
 @click.option("--root", "root_file", type=FILE, help="The root.json of the ceremony; repeat `init` with it.")
 @click.option("--bind", help="Address to listen on, HOST:NUMBER or unix:/PATH; goes into server.toml.")
@@ -88,7 +96,7 @@ def init(
     click.echo(f"      pinwarden server init {folder} --root root.json", err=True)
 
 
-@server.command("run")
+@server.command("run", epilog=examples("pinwarden server --config server.toml run"))
 @click.pass_obj
 def run(config: Path | None) -> None:
     """Serve, until SIGTERM; this process becomes gunicorn."""
@@ -105,7 +113,7 @@ def run(config: Path | None) -> None:
     os.execv(sys.executable, [sys.executable, "-P", *arguments])
 
 
-@server.command("migrate")
+@server.command("migrate", epilog=examples("pinwarden server --config server.toml migrate"))
 @click.pass_obj
 def migrate(config: Path | None) -> None:
     """Bring the database to this version's schema, or create it."""
@@ -114,7 +122,7 @@ def migrate(config: Path | None) -> None:
     click.echo(migrate_store(load_settings(config=config).database_url))
 
 
-@server.command("renew")
+@server.command("renew", epilog=examples("pinwarden server --config server.toml renew"))
 @click.pass_obj
 def renew(config: Path | None) -> None:
     """Renew what is due now, as the workers do by themselves."""
@@ -142,7 +150,7 @@ def renew(config: Path | None) -> None:
         )
 
 
-@server.command("publish-tree")
+@server.command("publish-tree", epilog=examples("pinwarden server --config server.toml publish-tree"))
 @click.pass_obj
 def publish_tree(config: Path | None) -> None:
     """Write every public file again from the database, and tell the workers."""
@@ -160,9 +168,11 @@ def publish_tree(config: Path | None) -> None:
         )
 
 
-@server.command("token")
-@click.option("--role", required=True, type=click.Choice(["reader", "editor", "approver", "operator", "admin"]))
-@click.option("--name", "names", multiple=True, default=["*"], help="Pin set or pattern such as pay-*; repeatable.")
+@server.command(
+    "token",
+    epilog=examples("pinwarden server --config server.toml token --role admin --days 1 --output rescue.token"),
+)
+@grant_options
 @click.option("--label", default="", help="What the token is for.")
 @click.option("--days", type=click.IntRange(1, 3650), default=90, show_default=True, help="Lifetime.")
 @click.option("--output", type=FILE, required=True, help="New file (0600) for the token.")
@@ -187,7 +197,7 @@ def token(config: Path | None, role: str, names: tuple[str, ...], label: str, da
     click.echo(issued.row.id)
 
 
-@server.command("revoke")
+@server.command("revoke", epilog=examples("pinwarden server --config server.toml revoke 0123456789abcdef"))
 @click.argument("token_id")
 @click.pass_obj
 def revoke(config: Path | None, token_id: str) -> None:
@@ -209,10 +219,15 @@ def revoke(config: Path | None, token_id: str) -> None:
     click.echo(token_id)
 
 
-@server.command("verify-audit")
+@server.command("verify-audit", epilog=examples("pinwarden server --config server.toml verify-audit"))
 @click.pass_obj
 def verify_audit(config: Path | None) -> None:
-    """Walk the audit chain and its checkpoints; print its rows and the hash of the last one, to be kept elsewhere."""
+    """
+    Walk the audit chain and its checkpoints.
+
+    Prints the number of its rows and the hash of the last one. Keep them elsewhere: whoever can rewrite the whole
+    database can rewrite the whole chain.
+    """
     from pinwarden_server.checkpoints import verify_store
 
     with _Opened(load_settings(config=config), with_signers=False) as site:
@@ -220,7 +235,10 @@ def verify_audit(config: Path | None) -> None:
     click.echo(f"{verified.chain.rows} {verified.chain.head}")
 
 
-@server.command("settings")
+@server.command(
+    "settings",
+    epilog=examples("pinwarden server --config server.toml settings", "pinwarden server settings --table"),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the values in effect as JSON.")
 @click.option("--table", is_flag=True, help="Print every setting with its meaning instead.")
 @click.pass_obj

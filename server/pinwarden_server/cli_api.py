@@ -9,8 +9,10 @@ from pathlib import Path
 
 import click
 
+from pinwarden.cli.teaching import examples
 
-@click.command("rights")
+
+@click.command("rights", epilog=examples("pinwarden server rights"))
 def rights() -> None:
     """Print which role may do what, as a table in Markdown."""
     from pinwarden_server.rights_page import rights_table
@@ -18,7 +20,9 @@ def rights() -> None:
     click.echo(rights_table(), nl=False)
 
 
-@click.command("openapi")
+@click.command(
+    "openapi", epilog=examples("pinwarden server openapi > openapi.json", "pinwarden server openapi --html api.html")
+)
 @click.option("--html", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write it as a page into FILE.")
 def openapi(file: Path | None) -> None:
     """Print the description of the HTTP API in OpenAPI 3.1, as GET /openapi.json serves it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pinwarden.cli.teaching import examples
 from pinwarden.documents import check_name
 from pinwarden.errors import ConfigError, FetchError, PinwardenError, UntrustedError
 from pinwarden_server.settings import load_settings
@@ -23,7 +24,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 _FLOOR = re.compile(r"(?:(?P<name>[^=]+)=)?(?P<version>[0-9]{1,15})(?:/(?P<timestamp>[0-9]{1,15}))?", re.ASCII)
 
 
-@click.command("backup")
+@click.command("backup", epilog=examples("pinwarden server --config server.toml backup /backup/pinwarden.jsonl"))
 @click.argument("path", type=FILE)
 @click.option(
     "--with-tokens",
@@ -32,7 +33,11 @@ _FLOOR = re.compile(r"(?:(?P<name>[^=]+)=)?(?P<version>[0-9]{1,15})(?:/(?P<times
 )
 @click.pass_obj
 def backup(config: Path | None, path: Path, with_tokens: bool) -> None:
-    """Write the whole store, as it is at one moment, to the new file PATH (0600); the server may run meanwhile."""
+    """
+    Write the whole store to the new file PATH (0600).
+
+    It shows the store as it is at one moment; the server may run meanwhile. No key is in it (docs/backup.md).
+    """
     from pinwarden_server.backup import make_backup
     from pinwarden_server.store import open_store
 
@@ -44,7 +49,13 @@ def backup(config: Path | None, path: Path, with_tokens: bool) -> None:
     click.echo(f"{made.rows.get('versions', 0)} versions, {made.rows.get('audit', 0)} audit rows, sha256 {made.sha256}")
 
 
-@click.command("restore")
+@click.command(
+    "restore",
+    epilog=examples(
+        "pinwarden server --config server.toml restore /backup/pinwarden.jsonl --floor-from https://pins.example.com",
+        "pinwarden server --config server.toml restore --floor payments=5000",
+    ),
+)
 @click.argument("path", type=FILE, required=False)
 @click.option(
     "--floor",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pinwarden.cli.printing import print_table
+from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError
 from pinwarden_server.settings import load_settings
 
@@ -22,17 +23,21 @@ if TYPE_CHECKING:
 
 ROLES = click.Choice(["reader", "editor", "approver", "operator", "admin"])
 FILE = click.Path(path_type=Path, dir_okay=False)
+ROLE_HELP = "What they may do: see `pinwarden server rights`."
 _NAMES = click.option(
-    "--name", "names", multiple=True, default=["*"], help="Pin set or pattern such as pay-*; repeatable."
+    "--name", "names", multiple=True, default=["*"], help="Pin set or pattern such as pay-*; default: all. Repeatable."
 )
 
 
 def grant_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give *command* ``--role`` and ``--name``: as what somebody gets in, and how far."""
-    return click.option("--role", required=True, type=ROLES)(_NAMES(command))
+    return click.option("--role", required=True, type=ROLES, help=ROLE_HELP)(_NAMES(command))
 
 
-@click.command("one-time-url")
+@click.command(
+    "one-time-url",
+    epilog=examples("pinwarden server --config server.toml one-time-url --role editor --name 'pay-*' --owner anna"),
+)
 @grant_options
 @click.option("--owner", required=True, help="Whom you hand it to; the audit log will name them.")
 @click.option("--expires-minutes", type=click.IntRange(1, 1440), default=15, show_default=True, help="Its life.")
@@ -59,7 +64,7 @@ def account() -> None:
 _PASSWORD = click.option("--password-file", type=FILE, help="File (0600) with the password; default: asked for, twice.")
 
 
-@account.command("add")
+@account.command("add", epilog=examples("pinwarden server --config server.toml account add breaker --role admin"))
 @click.argument("name")
 @grant_options
 @_PASSWORD
@@ -76,7 +81,7 @@ def add(config: Path | None, name: str, role: str, names: tuple[str, ...], passw
         click.echo(add_account(site.store, name, password, (role, reached), Act("system:command", _now())).name)
 
 
-@account.command("password")
+@account.command("password", epilog=examples("pinwarden server --config server.toml account password breaker"))
 @click.argument("name")
 @_PASSWORD
 @click.pass_obj
@@ -95,7 +100,7 @@ def password(config: Path | None, name: str, password_file: Path | None) -> None
     click.echo(f"{name}: {ended} sessions ended, {links} one-time links withdrawn")
 
 
-@account.command("list")
+@account.command("list", epilog=examples("pinwarden server --config server.toml account list"))
 @click.pass_obj
 def list_accounts(config: Path | None) -> None:
     """List the accounts, without passwords."""
@@ -106,7 +111,7 @@ def list_accounts(config: Path | None) -> None:
     print_table(("account", "role", "pin sets", "made by"), rows)
 
 
-@account.command("remove")
+@account.command("remove", epilog=examples("pinwarden server --config server.toml account remove breaker"))
 @click.argument("name")
 @click.pass_obj
 def remove(config: Path | None, name: str) -> None:

@@ -12,11 +12,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pinwarden.errors import PinwardenError
+from pinwarden_server.mapped_files import give_back_counters, reserve_counters
 from pinwarden_server.settings import load_settings
+from pinwarden_server.starting import RunFolder, check_addresses
 
+UNAVAILABLE = 3  # what other commands end with when a repeat may help
 _settings = load_settings()
 _counters = _settings.run_dir / "metrics"
-os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_counters))
+_counted_in = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_counters)))
 
 bind = list(_settings.bind)
 workers = _settings.workers
@@ -40,17 +44,34 @@ accesslog = None
 loglevel = _settings.log_level
 # The socket is for the group, which a proxy of another user joins; secrets are 0600 whatever this says.
 umask = 0o007
+_run_folder: RunFolder | None = None
 
 
 def on_starting(server: Any) -> None:
-    """Say what one person alone can do, and make the run directory, without the counters of processes that are gone."""
+    """
+    Make the run directory, without the counters of processes that are gone, and say what one person alone can do.
+
+    Raises:
+        SystemExit: another server runs with this run directory, or an address is taken; the log says which.
+    """
+    global _run_folder
     from pinwarden_server import logs
 
     logs.configure(_settings.log_level)
+    log = logging.getLogger("pinwarden.server")
+    _settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # A successor that gunicorn starts by SIGUSR2 takes over addresses and folder while its predecessor still runs.
+    if "GUNICORN_PID" not in os.environ:
+        try:
+            _run_folder = RunFolder(_settings.run_dir)
+            if not {"LISTEN_FDS", "GUNICORN_FD"} & os.environ.keys():
+                check_addresses(server.cfg.address)
+        except PinwardenError as error:
+            log.critical("the server does not start: %s", error)
+            raise SystemExit(UNAVAILABLE) from None
     if _settings.approvals_required_default == 0:
         why = "one person alone can publish a new pin set; docs/approvals.md says how to change that"
-        logging.getLogger("pinwarden.server").warning("approvals_required_default is 0: %s", why)
-    _settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log.warning("approvals_required_default is 0: %s", why)
     shutil.rmtree(_counters, ignore_errors=True)
     _counters.mkdir(mode=0o700)
 
@@ -61,6 +82,21 @@ def when_ready(server: Any) -> None:
     part = _settings.run_dir / f"addresses.{os.getpid()}"
     part.write_text(json.dumps(addresses) + "\n")
     part.replace(_settings.run_dir / "addresses.json")
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Take the space of this worker's counters; where there is none, let it count in memory, for itself alone."""
+    if _run_folder is not None:
+        _run_folder.leave()
+    try:
+        reserve_counters(_counted_in, os.getpid())
+    except OSError as error:
+        del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+        logging.getLogger("pinwarden.server").error(
+            "/metrics lacks what this worker counts: its files cannot be made in %s: %s. Free space, then restart.",
+            _counted_in,
+            error.strerror,
+        )
 
 
 def post_worker_init(worker: Any) -> None:
@@ -76,10 +112,8 @@ def worker_exit(server: Any, worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Forget the gauges of a worker that is gone; its counters count on."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    """Give back the space of a worker that is gone; what it counted counts on."""
+    give_back_counters(_counted_in, worker.pid)
 
 
 def on_exit(server: Any) -> None:

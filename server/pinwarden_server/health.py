@@ -52,7 +52,8 @@ def health(node: Node) -> Blueprint:
     def scrape() -> Response:
         check_observer(node)
         node.fetches.hand_on()  # the other workers of this node do so each second
-        return Response(metrics.scrape(node.table, node.clock, node.pending), content_type=EXPOSITION_TYPE)
+        text = metrics.scrape(node.table, node.clock, node.pending, lambda: _in_order(node))
+        return Response(text, content_type=EXPOSITION_TYPE)
 
     return probes
 
@@ -68,6 +69,10 @@ def components_of(node: Node) -> dict[str, str]:
     }
 
 
+def _in_order(node: Node) -> dict[str, bool]:
+    return {name: word == OK for name, word in components_of(node).items()}
+
+
 def status_of(node: Node) -> dict[str, Any]:
     """Return what an operator wants to see first: the components with reasons, what is urgent, and every expiry."""
     root, renewed, now = published_root(node.table), node.renewer.last_success, node.clock()
@@ -78,6 +83,7 @@ def status_of(node: Node) -> dict[str, Any]:
         "components": components_of(node),
         "store_trouble": node.store_trouble(),
         "signers": sorted(node.site.signers.keyids),
+        "signers_trouble": node.signers_trouble,
         "last_renewal_of_this_worker": renewed and format_time(renewed),
         "alerts": [alert.to_json() for alert in alerts],
         "pending": pending and pending.to_json(),

@@ -1,8 +1,8 @@
 """
 How often somebody may be wrong: one budget of wrong tokens, links and passwords for each address, shared by a node.
 
-It may use ``mmap``, a file lock and ``errors``. Nothing is written for a request that is right, and whoever has a good
-token is let in whatever others behind the same address did: only being wrong costs.
+It may use ``mmap``, ``mapped_files``, a file lock and ``errors``. Nothing is written for a request that is right, and
+whoever has a good token is let in whatever others behind the same address did: only being wrong costs.
 """
 
 import fcntl
@@ -18,6 +18,7 @@ from pathlib import Path
 from time import time
 
 from pinwarden_server.errors import StoreUnavailable, TooManyAttempts
+from pinwarden_server.mapped_files import take_space
 
 SETS, WAYS = 2048, 8
 IPV6_PREFIX = 64  # what one customer of a network has at least: single addresses there cost nothing
@@ -52,8 +53,9 @@ class AttemptLimits:
             path.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+b") as file:
                 with self._locked():
-                    if os.fstat(file.fileno()).st_size < _SIZE:
-                        os.ftruncate(file.fileno(), _SIZE)
+                    is_new = os.fstat(file.fileno()).st_size < _SIZE
+                    take_space(file.fileno(), _SIZE)
+                    if is_new:
                         os.pwrite(file.fileno(), os.urandom(_KEY_BYTES), 0)
                 self._memory = mmap.mmap(file.fileno(), _SIZE)
         except OSError as error:

@@ -6,7 +6,7 @@ and from our own tables, never from what a client sent, so nobody outside can ma
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -114,6 +114,22 @@ class PendingCollector(Collector):
         )
 
 
+class ComponentCollector(Collector):
+    """Tells what ``/readyz`` tells, for alerts: which component of the server is in order."""
+
+    def __init__(self, look: Callable[[], Mapping[str, bool]]) -> None:
+        self._look = look
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield 1 for each component that is in order, else 0."""
+        family = GaugeMetricFamily(
+            "pinwarden_component_ok", "1 when this component of /readyz is ok, else 0.", labels=["component"]
+        )
+        for name, is_ok in self._look().items():
+            family.add_metric([name], float(is_ok))
+        yield family
+
+
 class _OfThisProcess(Collector):
     """The counters of one process, for servers that run as one."""
 
@@ -121,8 +137,13 @@ class _OfThisProcess(Collector):
         yield from COUNTED.collect()
 
 
-def scrape(table: PublicTable, clock: Callable[[], datetime], pending: Callable[[], Pending | None]) -> bytes:
-    """Return the exposition text: the counters of every worker of this node, the expiries, and what is pending."""
+def scrape(
+    table: PublicTable,
+    clock: Callable[[], datetime],
+    pending: Callable[[], Pending | None],
+    components: Callable[[], Mapping[str, bool]],
+) -> bytes:
+    """Return the exposition text: the counters of every worker of this node, expiries, what is pending and in order."""
     registry = CollectorRegistry()
     if MULTIPROCESS_VARIABLE in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -130,4 +151,5 @@ def scrape(table: PublicTable, clock: Callable[[], datetime], pending: Callable[
         registry.register(_OfThisProcess())
     registry.register(ExpiryCollector(table, clock))
     registry.register(PendingCollector(pending, clock))
+    registry.register(ComponentCollector(components))
     return generate_latest(registry)

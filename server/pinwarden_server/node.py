@@ -35,6 +35,7 @@ from pinwarden_server.store.copying import unsettled_names
 
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0
 _LOOK_SECONDS = 2.0
+_AFTER_REPAIR = "What is published is served on. Restart the server once this is mended: keys are read at its start."
 log = logging.getLogger("pinwarden.server")
 
 
@@ -50,9 +51,11 @@ class Node:
     Attributes:
         site: for use cases.  table: what is served.  clock: aware now.
         fetches: counts who fetches it.  limits: how often who may be wrong.
-        keepers_away: the signers could not be opened because an HSM or a key service was away; start() tries again.
+        signers_trouble: why no signer is open, None when they are, or when none is set.
+        keepers_away: that is because an HSM or a key service was away; start() tries again.
     """
 
+    signers_trouble: str | None = None
     keepers_away = False
 
     def __init__(self, settings: Settings, site: Site, *, clock: Callable[[], datetime] = system_clock) -> None:
@@ -151,12 +154,15 @@ class Node:
             try:
                 self.site.signers.take_over(_signers(self.settings))
             except KeeperAwayError as error:
+                self.signers_trouble = str(error)
                 log.warning("still nothing can be published or renewed: %s", error)
             except PinwardenError as error:
                 # A wrong PIN, tried again and again, would lock the token.
-                log.error("nothing can be published or renewed, and that is not tried again: %s", error)
+                self.signers_trouble = f"{error} {_AFTER_REPAIR}"
+                log.error("nothing can be published or renewed, and that is not tried again: %s", self.signers_trouble)
                 return
             else:
+                self.signers_trouble = None
                 log.info("the signers are open")
                 return
 
@@ -187,9 +193,10 @@ def open_node(settings: Settings) -> Node:
         return Node(settings, open_site(settings, with_signers=True))
     except PinwardenError as error:
         site = open_site(settings, with_signers=False)  # a missing run directory is refused here again
-        log.error("nothing can be published or renewed: %s", error)
         node = Node(settings, site)
         node.keepers_away = isinstance(error, KeeperAwayError)
+        node.signers_trouble = str(error) if node.keepers_away else f"{error} {_AFTER_REPAIR}"
+        log.error("nothing can be published or renewed: %s", node.signers_trouble)
         return node
 
 
@@ -201,6 +208,7 @@ def _signers(settings: Settings) -> Signers:
 def _trouble(site: Site) -> tuple[str | None, bool]:
     try:
         check_schema(site.store)
+        site.store.check_writable()
         return None, bool(unsettled_names(site.store.reader))
     except PinwardenError as error:
         return str(error), False

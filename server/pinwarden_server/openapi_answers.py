@@ -277,6 +277,7 @@ ANSWERS: dict[str, Schema] = {
         components=_COMPONENTS,
         store_trouble=or_null(TEXT),
         signers=each(DIGEST),
+        signers_trouble=or_null(TEXT),
         last_renewal_of_this_worker=or_null(TIME),
         alerts=each(
             record(

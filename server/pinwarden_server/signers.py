@@ -24,6 +24,8 @@ from pinwarden_keys import (
 from pinwarden_server.errors import SignerUnavailable, SigningRefused
 
 _NEEDS_PEOPLE = "approval"  # the rule of a signer process by which it refuses what too few approved
+_COMPARE = "Compare the server's signer settings with `pinwarden root show`."
+_NONE_OPEN = "None is open on this server: its log, /statusz and `pinwarden server doctor` say why."
 
 
 class Signers:
@@ -155,7 +157,7 @@ class Signers:
                 "too few signers for this role",
                 expected=f"{role.threshold} of {', '.join(keyid[:16] for keyid in role.keyids)}",
                 got=", ".join(sorted(keyid[:16] for keyid in self._signers)) or "none",
-                hint="Compare the server's signer settings with `pinwarden root show`.",
+                hint=_COMPARE if self._signers else _NONE_OPEN,
             )
         message = pae(payload_type, payload)
         try:

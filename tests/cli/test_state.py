@@ -120,6 +120,20 @@ def test_status_tells_scripts_that_pins_are_not_fresh_and_says_which_state_holds
     assert command(*client, "--now", format_time(authority.now + later), "status").exit_code == 0
 
 
+def test_status_before_its_pin_set_was_issued_tells_of_the_clock(
+    command: Any, publish: Any, authority: Any, tmp_path: Path
+) -> None:
+    publish(HOSTS)
+    client = founded(command, tmp_path)
+    assert command(*client, "refresh").exit_code == 0
+    early = format_time(authority.now - timedelta(days=365))
+    told = command(*client, "--now", early, "status", "--exit-code")
+    assert told.exit_code == 0
+    assert f"warning: by this machine's clock it is {early}, before the pin set was issued" in told.stderr
+    tolerated = command(*client, "--now", format_time(authority.now - timedelta(hours=23)), "status")
+    assert "clock" not in tolerated.stderr
+
+
 def test_an_unreachable_server_is_three_and_the_pins_stay(command: Any, publish: Any, pin_files: Any) -> None:
     publish(HOSTS)
     command("refresh")
@@ -160,7 +174,7 @@ def test_a_cache_that_cannot_be_written_is_one_after_the_answer_was_printed(
     told = command("refresh", "--json", "--cache", tmp_path / "file" / "cache")
     assert told.exit_code == 1
     assert json.loads(told.stdout)["version"] == 1
-    assert "error: the pin set was accepted, but could not be kept" in told.stderr
+    assert "error: the pin set was accepted, but could not be kept in " in told.stderr
 
 
 def test_pins_in_memory_only_are_warned_about(command: Any, publish: Any) -> None:

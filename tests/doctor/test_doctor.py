@@ -21,6 +21,7 @@ from pinwarden_keys import write_key_file
 from pinwarden_keys.signer_file import file_uri
 from pinwarden_server.doctor import CHECKS, Facts, State, examine
 from pinwarden_server.doctor.facts_machine import DiskFact
+from pinwarden_server.doctor.facts_store import StoreFacts
 from pinwarden_server.doctor.view import page_table
 from pinwarden_server.installation import init_production
 from pinwarden_server.node import open_site
@@ -304,6 +305,15 @@ def test_a_database_on_a_network_file_system_is_bad(patient: Patient) -> None:
     remote = replace(facts, disks=(replace(facts.disks[0], kind="nfs4"), *facts.disks[1:]))
     found = [one for one in examine(remote) if one.check == "durability"]
     assert [(one.state, "lies on nfs4" in one.says) for one in found] == [(BAD, True)]
+
+
+def test_a_database_that_takes_no_writes_is_bad_although_it_answers(patient: Patient) -> None:
+    facts = patient.facts()
+    assert isinstance(facts.store, StoreFacts)
+    assert facts.store.read_only == ""
+    read_only = replace(facts, store=replace(facts.store, read_only="the database can be read, and not written."))
+    found = [one for one in examine(read_only) if one.check == "database"]
+    assert [(one.state, one.says) for one in found] == [(BAD, "the database can be read, and not written.")]
 
 
 def test_postgresql_is_asked_for_its_durability_and_its_clock(postgres: Postgres, tmp_path: Path) -> None:

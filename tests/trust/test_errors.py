@@ -83,9 +83,10 @@ READ = {
     f"{TRUST_STAYS} Either the document was changed on its way, or its signers are not those that the root names.",
     "RollbackError": "timestamp of 'app' is older than one that was seen before: expected 1.2 or newer, got 1.1 "
     "(step V6). The pins already trusted stay in force. If the server was restored from a backup, its operator must "
-    "raise its numbers (docs/server.md).",
+    "raise its numbers (docs/backup.md).",
     "ExpiredError": "timestamp has expired: expected an end after 2026-11-27T12:00:00Z, got 2026-11-27T12:00:00Z "
-    f"(step V5). {TRUST_STAYS}",
+    f"(step V5). {TRUST_STAYS} Check this machine's clock; when it is right, nobody renewed, or something on the way "
+    "serves old answers.",
     "StaleError": f"no accepted timestamp names a pin set of 'app' (step V10). {TRUST_STAYS}",
     "WrongPinSetError": "pin set of another authority or name: expected AUTHORITY/app, got AUTHORITY/other (step V5). "
     f"{TRUST_STAYS}",

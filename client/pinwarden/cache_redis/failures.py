@@ -40,7 +40,9 @@ def failing_at(address: RedisAddress) -> Iterator[None]:
     except CacheError:
         raise
     except Exception as error:  # noqa: BLE001 - see above; the server's own words must not follow as a cause
-        raise CacheError(f"Redis at {address.shown} {_reason(error, address)}", holds=PINS_STAY) from None
+        reason = _reason(error, address)
+        hint = next((words for sign, words in _HINTS if reason.startswith(sign)), None)
+        raise CacheError(f"Redis at {address.shown} {reason}", holds=PINS_STAY, hint=hint) from None
 
 
 def _reason(error: Exception, address: RedisAddress) -> str:
@@ -70,6 +72,13 @@ _REFUSALS: tuple[tuple[type[RedisError], str, str], ...] = (
     (BusyLoadingError, "", "is still loading"),
     (ResponseError, "", "refused"),
 )
+# How a reason begins, and what to do about it.
+_HINTS = (
+    ("refused the login", "Look at user and password in the file that PINWARDEN_CACHE_FILE names."),
+    ("is full", "Raise its maxmemory, or let it evict (maxmemory-policy); docs/cache.md says which policies suit."),
+    ("is a replica", "Name the primary, or let Sentinel or the cluster find it."),
+    ("cannot be reached", "Look whether it runs, and at the address."),
+)
 
 
 def _told(error: Exception, address: RedisAddress) -> str:
@@ -78,7 +87,7 @@ def _told(error: Exception, address: RedisAddress) -> str:
     for login in (address.login, address.sentinel_login):
         if login.password:
             text = text.replace(login.password, "***")
-    return f": {printable(text)}" if text else ""
+    return f": {printable(text).rstrip('.')}" if text else ""
 
 
 def _spell(error: OSError) -> str:

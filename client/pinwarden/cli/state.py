@@ -25,9 +25,10 @@ from pinwarden.settings import TABLE
 from pinwarden.status import Rollout, Status
 from pinwarden.strict_json import format_time
 from pinwarden.trust import State, begin
+from pinwarden.trust.advance import MAX_CLOCK_SKEW
 
 _MEANING = {
-    State.EMPTY: "no pin set is trusted yet: every connection of a pinned application is refused",
+    State.EMPTY: "no pin set is trusted yet: a pinned application that starts now refuses every connection",
     State.EXPIRED: "the pin set is past its end: hosts are refused, or left to CA checks where the pin set says so",
     State.STALE: "the pin set holds, but nobody confirmed lately that it is the current one",
 }
@@ -70,6 +71,9 @@ def status(ctx: click.Context, client: PinClient, as_json: bool, exit_code: bool
     now = _now(ctx)
     found: Status = client.status()
     _print_status(found, now, as_json=as_json)
+    if found.issued is not None and found.issued - now > MAX_CLOCK_SKEW:
+        say("warning", f"by this machine's clock it is {format_time(now)}, before the pin set was issued")
+        say("hint", "Set the clock right: until then no update is accepted, and no end of a document is noticed.")
     if found.state is not State.FRESH:
         say("warning", f"{found.state}: {_MEANING[found.state]}")
         say("hint", "`pinwarden refresh` fetches the current one, or says why it cannot.")
@@ -99,9 +103,9 @@ def refresh(ctx: click.Context, client: PinClient, as_json: bool) -> None:
     _print_status(after, _now(ctx), as_json=as_json)
     if after.persist_failed:
         raise PinwardenError(
-            "the pin set was accepted, but could not be kept",
-            got=after.cache,
-            hint="Give --cache a folder that you may write to.",
+            f"the pin set was accepted, but could not be kept in {after.cache}",
+            holds="The next start will fetch it again.",
+            hint="The warning above says why; mend that, or name another place by --cache.",
         )
     if (before.epoch, before.version) != (after.epoch, after.version) and before.version is not None:
         say("note", f"the version before was {before.epoch}.{before.version}")

@@ -25,6 +25,7 @@ from pinwarden.strict_json import format_time
 from pinwarden.trust.state import Clock, Document, Held, Tag, TrustState, read_clock
 
 MAX_CLOCK_SKEW = timedelta(hours=24)
+_EXPIRED = "Check this machine's clock; when it is right, nobody renewed, or something on the way serves old answers."
 
 
 def begin(root_envelope: bytes | Envelope, *, name: str) -> TrustState:
@@ -188,7 +189,11 @@ def _check_belongs(document: Timestamp | PinSet, state: TrustState, role: Timest
         )
     if document.expires <= clock.effective:
         raise ExpiredError(
-            f"{kind} has expired", expected=f"an end after {format_time(clock.effective)}", got=expires, step="V5"
+            f"{kind} has expired",
+            expected=f"an end after {format_time(clock.effective)}",
+            got=expires,
+            hint=_EXPIRED,
+            step="V5",
         )
     if document.epoch != role.epoch:
         raise RollbackError(
@@ -209,7 +214,7 @@ def _check_floor(new: Held[Document], floor: Held[Document] | None, kind: str, *
             expected=f"{_spell(floor.tag)} or newer",
             got=_spell(new.tag),
             holds="The pins already trusted stay in force.",
-            hint="If the server was restored from a backup, its operator must raise its numbers (docs/server.md).",
+            hint="If the server was restored from a backup, its operator must raise its numbers (docs/backup.md).",
             step=step,
         )
     if new.envelope.payload != floor.envelope.payload:

@@ -33,7 +33,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "database",
         checks_store.reachable,
-        "Whether the database answers, and has the schema of this version.",
+        "Whether the database answers, takes writes, and has the schema of this version.",
         "",
         "It does not, or has another one. What needs it is not judged then.",
     ),

@@ -40,7 +40,8 @@ def expiries(facts: Facts) -> Verdicts:
 def signers(facts: Facts) -> Verdicts:
     closed = [fact for fact in facts.signers if fact.keyid is None]
     for fact in closed:
-        yield BAD, f"{_place(fact.uri)} cannot be opened: {fact.trouble}", "See docs/signers.md for its kind."
+        do = "Mend that and restart the server, which reads its keys at its start; docs/signers.md has each kind."
+        yield BAD, f"{_place(fact.uri)} cannot be opened: {fact.trouble}", do
     if not facts.roots:
         yield OK, f"{len(facts.signers) - len(closed)} signers open; no root names them yet", ""
         return

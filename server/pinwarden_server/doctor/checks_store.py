@@ -17,6 +17,7 @@ UNASKED = (OK, "not judged: the database was not asked", "")
 SKEW_WARN, SKEW_BAD = 5.0, 60.0
 TOKEN_DAYS = timedelta(days=14)
 SHOWN = 5
+_RENEW = "Start the server; where it runs, its log says why it does not renew. Documents end unless they are renewed."
 
 
 def _told(facts: Facts) -> StoreFacts | None:
@@ -28,10 +29,12 @@ def _told(facts: Facts) -> StoreFacts | None:
 def reachable(facts: Facts) -> Verdicts:
     store = facts.store
     if not isinstance(store, StoreFacts):
-        yield BAD, f"it cannot be asked: {store.why}", "Start it, and see database_url. The rest is judged without it."
+        yield BAD, f"it cannot be asked: {store.why}", f"{store.do} The rest is judged without it."
     elif store.schema != store.head:
         found = store.schema or "no schema"
-        yield BAD, f"its schema is {found}, and this version needs {store.head}", "Run `pinwarden server migrate`."
+        yield BAD, f"its schema is {found}, and this version needs {store.head}", store.schema_hint
+    elif store.read_only:
+        yield BAD, store.read_only, "Nothing can be published or renewed until it can; the server serves on meanwhile."
     else:
         yield OK, f"{'PostgreSQL' if store.is_shared else 'SQLite'}, schema {store.head}", ""
 
@@ -142,10 +145,9 @@ def renewal(facts: Facts) -> Verdicts:
     if store is None:
         yield UNASKED
     elif store.lease is None:
-        yield WARN, "no worker holds the lease", "Start the server: documents end unless they are renewed."
+        yield WARN, "no worker holds the lease", _RENEW
     elif store.lease <= facts.now:
-        do = "Start the server, or look at its log: documents end unless they are renewed."
-        yield WARN, f"the lease of the last worker ran out on {format_time(store.lease)}", do
+        yield WARN, f"the lease of the last worker ran out on {format_time(store.lease)}", _RENEW
     else:
         yield OK, f"a worker holds the lease until {format_time(store.lease)}", ""
 

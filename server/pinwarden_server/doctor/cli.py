@@ -10,11 +10,18 @@ from pathlib import Path
 import click
 
 from pinwarden.cli.refusals import REFUSED, USAGE, complain
+from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError
 from pinwarden_server.settings import CONFIG_VARIABLE, load_settings
 
 
-@click.command("doctor")
+@click.command(
+    "doctor",
+    epilog=examples(
+        "pinwarden server --config server.toml doctor",
+        "pinwarden server --config server.toml doctor --backup /backup --json",
+    ),
+)
 @click.option("--backup", type=click.Path(path_type=Path), help="A backup, or the folder of backups, to be read too.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
 @click.pass_context

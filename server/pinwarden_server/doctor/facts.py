@@ -40,9 +40,10 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Why something could not be asked."""
+    """Why something could not be asked, and what to do about it."""
 
     why: str
+    do: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +117,20 @@ def _store(settings: Settings, tree: PublishedTree, clock: Callable[[], datetime
     try:
         store = open_store(settings.database_url)
     except PinwardenError as error:
-        return Unknown(str(error))
+        return _unknown(error)
     try:
         return look_at_store(store, tree, clock)
     except PinwardenError as error:
-        return Unknown(str(error))
+        return _unknown(error)
     finally:
         store.close()
+
+
+def _unknown(error: PinwardenError) -> Unknown:
+    hint = error.hint or ""
+    # What a request should do, be repeated, is no advice to somebody who looks at the machine.
+    do = hint if hint and "Idempotency-Key" not in hint else "Start it, and see database_url."
+    return Unknown(f"{error.what}: {error.got}." if error.got else f"{error.what}.", do)
 
 
 def _signers(settings: Settings) -> tuple[tuple[SignerFact, ...], Signers]:

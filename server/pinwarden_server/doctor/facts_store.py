@@ -14,11 +14,11 @@ from sqlalchemy import select, text
 from pinwarden.documents import Root
 from pinwarden_server.checkpoints import Verified, verify_store
 from pinwarden_server.doctor.facts_tree import differing
-from pinwarden_server.errors import AuditBroken
+from pinwarden_server.errors import AuditBroken, StoreUnavailable
 from pinwarden_server.founding import is_newer_in_tree
 from pinwarden_server.published_tree import PublishedTree
 from pinwarden_server.renewal import LEASE
-from pinwarden_server.store import Store, TokenRow, schema_head, schema_of
+from pinwarden_server.store import Store, TokenRow, hint_for_schema, schema_head, schema_of
 from pinwarden_server.store.copying import unsettled_names
 from pinwarden_server.store.failures import store_failures
 from pinwarden_server.store.tables import leases
@@ -34,13 +34,15 @@ class StoreFacts:
 
     Attributes:
         is_shared: PostgreSQL; else SQLite.
-        schema, head: revision of the database and of this program; all that follows is empty when they differ.
+        schema, head: revision of the database and of this program; what the tables say is empty when they differ.
         durability: settings of the database, by name.
         ahead: by how many seconds its clock is ahead of this machine's, as far as the question allows to tell.
         lease: until when a worker holds the lease of renewal, None when nobody ever did or it was given back.
         audit: the chain with its checkpoints, or the sentence that says where it breaks.
         differing: addresses of published files that are not what the store says, a thousand at most.
         newer: names whose published files are newer than the store.
+        schema_hint: what to do about a schema that is not this program's.
+        read_only: why the database takes no writes, as far as this user can tell; empty when it does.
     """
 
     is_shared: bool
@@ -55,6 +57,8 @@ class StoreFacts:
     audit: Verified | str = ""
     differing: tuple[str, ...] = ()
     newer: tuple[str, ...] = ()
+    schema_hint: str = ""
+    read_only: str = ""
 
 
 def look_at_store(store: Store, tree: PublishedTree, clock: Callable[[], datetime]) -> StoreFacts:
@@ -62,7 +66,7 @@ def look_at_store(store: Store, tree: PublishedTree, clock: Callable[[], datetim
     reader, schema, head = store.reader, schema_of(store), schema_head()
     durability, ahead = _settings(store, clock)
     if schema != head:
-        return StoreFacts(store.is_shared, schema, head, durability, ahead)
+        return StoreFacts(store.is_shared, schema, head, durability, ahead, schema_hint=hint_for_schema(schema))
     roots = tuple(Root.parse(envelope.payload) for envelope in reader.roots())
     return StoreFacts(
         store.is_shared,
@@ -76,6 +80,7 @@ def look_at_store(store: Store, tree: PublishedTree, clock: Callable[[], datetim
         lease=_lease(store),
         audit=_audit(store),
         differing=tuple(islice(differing(reader, tree), MOST_FILES)) if roots else (),
+        read_only=_read_only(store),
         newer=tuple(one.name for one in reader.all_current() if is_newer_in_tree(tree, one)),
     )
 
@@ -98,6 +103,14 @@ def _ahead(before: datetime, after: datetime, low: float, high: float) -> float:
     if high < before.timestamp():
         return high - before.timestamp()
     return max(0.0, low - after.timestamp())
+
+
+def _read_only(store: Store) -> str:
+    try:
+        store.check_writable()
+    except StoreUnavailable as error:
+        return str(error)
+    return ""
 
 
 def _lease(store: Store) -> datetime | None:

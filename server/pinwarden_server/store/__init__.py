@@ -19,7 +19,7 @@ from pinwarden_server.store.rows import (
     VersionKey,
     VersionRow,
 )
-from pinwarden_server.store.schema import check_schema, migrate, schema_head, schema_of
+from pinwarden_server.store.schema import check_schema, hint_for_schema, migrate, schema_head, schema_of
 from pinwarden_server.store.writer import Transaction, Writer
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "VersionRow",
     "Writer",
     "check_schema",
+    "hint_for_schema",
     "migrate",
     "open_store",
     "person_of",

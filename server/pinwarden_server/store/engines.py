@@ -10,9 +10,9 @@ from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from pinwarden.errors import ConfigError
-from pinwarden_server.store.postgres import Listener, open_postgres
+from pinwarden_server.store.postgres import Listener, check_primary, open_postgres
 from pinwarden_server.store.reader import Reader
-from pinwarden_server.store.sqlite import open_sqlite, path_of
+from pinwarden_server.store.sqlite import check_file_writable, open_sqlite, path_of
 from pinwarden_server.store.writer import Writer
 
 _EXPECTED = "sqlite:////absolute/path.db, or postgresql://user@host/database"
@@ -37,6 +37,19 @@ class Store:
     def is_shared(self) -> bool:
         """Whether other nodes may write to it too; SQLite has one node."""
         return self._engines[0].dialect.name == "postgresql"
+
+    def check_writable(self) -> None:
+        """
+        Return when the database may be written to, as far as can be told without writing: its files, or its rank.
+
+        Raises:
+            StoreUnavailable: it may only be read, or cannot be asked.
+        """
+        path = sqlite_path(self.url)
+        if path is not None:
+            check_file_writable(path)
+        else:
+            check_primary(self._engines[0])
 
     def listen(self) -> Listener:
         """Return a new connection that hears of every node's commits; only a shared store has one."""

@@ -13,6 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from pinwarden.errors import ConfigError
 from pinwarden_server.errors import StoreUnavailable
+from pinwarden_server.store.failures import store_failures
 
 CHANNEL = "pinwarden"
 TURN = 0x70696E77  # "pinw"; advisory locks are numbers, and belong to one database
@@ -71,6 +72,23 @@ def open_postgres(url: URL, *, mode: str) -> Engine:
 def with_driver(url: URL) -> URL:
     """Return *url* for psycopg 3, whatever driver SQLAlchemy takes by default."""
     return url.set(drivername="postgresql+psycopg")
+
+
+def check_primary(engine: Engine) -> None:
+    """
+    Return when the server behind *engine* takes writes.
+
+    Raises:
+        StoreUnavailable: it is a standby, or cannot be asked.
+    """
+    with store_failures(), engine.begin() as connection:
+        is_standby = connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one()
+    if is_standby:
+        raise StoreUnavailable(
+            "the database can be read, and not written: it is a standby",
+            holds="Published pins are served on.",
+            hint="Promote it, or name the primary in database_url.",
+        )
 
 
 def announce(connection: Connection) -> None:

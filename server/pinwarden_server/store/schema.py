@@ -26,7 +26,7 @@ def migrate(url: str) -> str:
     A missing SQLite file is made with mode 0600, and its folder with 0700: token digests are in it.
 
     Raises:
-        StoreUnavailable: the database cannot be reached; it is as it was.
+        StoreUnavailable: the database cannot be reached, or has the schema of a newer version; it is as it was.
     """
     with store_failures():
         path = sqlite_path(url)
@@ -36,6 +36,7 @@ def migrate(url: str) -> str:
         engine = open_engine(url, mode="rwc")
         try:
             with engine.begin() as connection:
+                _refuse_a_newer(MigrationContext.configure(connection).get_current_revision())
                 config = _config()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
@@ -67,7 +68,29 @@ def check_schema(store: Store) -> None:
             "the database has the schema of another version",
             expected=schema_head(),
             got=found or "no schema",
-            hint="Run `pinwarden server migrate` with this version of the server.",
+            hint=hint_for_schema(found),
+        )
+
+
+def hint_for_schema(found: str | None) -> str:
+    """Return what to do about a database of revision *found*, None for one without a schema."""
+    if _is_known(found):
+        return "Run `pinwarden server migrate`."
+    return "A newer version of the server made it: install that one again, or restore a backup of this version's time."
+
+
+def _is_known(revision: str | None) -> bool:
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return revision is None or revision in {script.revision for script in scripts}
+
+
+def _refuse_a_newer(found: str | None) -> None:
+    if not _is_known(found):
+        raise StoreUnavailable(
+            "the database has a schema that this version does not know",
+            expected=f"{schema_head()} or older",
+            got=found,
+            hint=hint_for_schema(found),
         )
 
 

@@ -4,6 +4,7 @@ SQLite: one file, its connections, and what makes each transaction wait for its 
 It may import SQLAlchemy. It never creates a file unless it is told to, and never writes into one that lost its name.
 """
 
+import os
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from pinwarden.errors import ConfigError
+from pinwarden_server.errors import StoreUnavailable
 
 BUSY_SECONDS = 10.0
 
@@ -34,6 +36,24 @@ def path_of(url: URL) -> Path:
             "an SQLite store needs an absolute path", expected="sqlite:////absolute/path.db", got=str(url)
         )
     return Path(url.database)
+
+
+def check_file_writable(path: Path) -> None:
+    """
+    Return when this process may write to the file and make the files beside it; a missing file is told elsewhere.
+
+    Raises:
+        StoreUnavailable: it may not.
+    """
+    for each in (path, path.parent):
+        # Root may write whatever the mode says, and yet neither to a read-only volume nor to an immutable file.
+        if os.access(each, os.F_OK) and not os.access(each, os.W_OK):
+            raise StoreUnavailable(
+                "the database can be read, and not written",
+                expected=f"{each} to be writable for user {os.geteuid()}",
+                holds="Published pins are served on.",
+                hint="Let the server's user write to the file and its folder; look whether the volume is read-only.",
+            )
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

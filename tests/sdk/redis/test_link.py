@@ -64,7 +64,8 @@ def works(url: str, authority: Any) -> None:
 
 def test_a_redis_that_is_not_there(authority: Any) -> None:
     assert failure("redis://127.0.0.1:1", authority) == (
-        "Redis at redis://127.0.0.1:1/0 cannot be reached: Connection refused. The pins in memory are in force."
+        "Redis at redis://127.0.0.1:1/0 cannot be reached: Connection refused. The pins in memory are in force. "
+        "Look whether it runs, and at the address."
     )
 
 
@@ -261,8 +262,9 @@ def test_a_full_redis_and_a_replica_are_told_by_name(make_redis: Any, authority:
     with server.client() as client:
         client.config_set("maxmemory", "1")
         cache = cache_at(server.url, authority)
-        with pytest.raises(CacheError, match="is full"):
+        with pytest.raises(CacheError, match="is full") as full:
             cache.update(lambda found: kept(authority))
+        assert str(full.value.hint).startswith("Raise its maxmemory, or let it evict")
         client.config_set("maxmemory", "0")
         client.replicaof("127.0.0.1", 1)
         with pytest.raises(CacheError, match="replica"):

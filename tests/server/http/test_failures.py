@@ -42,7 +42,7 @@ def test_without_the_database_nothing_is_changed_and_every_write_may_be_repeated
         answer = service.ask(method, path, body=b"{}" if method != "GET" else None, If_Match='"1.1"')
         document = unavailable(service, answer, 503, "store-unavailable")
         assert document["detail"].startswith("the database cannot be used: unable to open database file. ")
-        assert document["detail"].endswith("under the same Idempotency-Key when the database is back.")
+        assert document["detail"].endswith("then repeat it; over HTTP under the same Idempotency-Key.")
     assert service.client.get(SERVED).data == bundle
     away.rename(database)
     assert put(service, "new", "spare").status_code == 200

@@ -196,3 +196,39 @@ def test_processes_that_migrate_at_once_make_the_tables_once(url: str) -> None:
     check_schema(opened)
     assert opened.reader.audit_head() == (0, "0" * 64)
     opened.close()
+
+
+def test_a_schema_of_a_newer_version_is_refused_and_left_as_it_is(url: str) -> None:
+    migrate(url)
+    stamp(url, "9999_of_next_year")
+    before = rows(url)
+    with pytest.raises(StoreUnavailable) as refusal:
+        migrate(url)
+    assert (refusal.value.expected, refusal.value.got) == (f"{LAST} or older", "9999_of_next_year")
+    assert refusal.value.hint.startswith("A newer version of the server made it: install that one again")
+    assert rows(url) == before
+
+
+@pytest.mark.parametrize(
+    ("revision", "hint"),
+    [(REVISIONS[0], "Run `pinwarden server migrate`."), ("9999_of_next_year", "A newer version of the server made it")],
+)
+def test_a_server_says_of_another_schema_whether_to_migrate_it_or_to_bring_its_own_version(
+    url: str, revision: str, hint: str
+) -> None:
+    migrate(url)
+    stamp(url, revision)
+    store = open_store(url)
+    with pytest.raises(StoreUnavailable) as refusal:
+        check_schema(store)
+    store.close()
+    assert refusal.value.got == revision
+    assert refusal.value.hint.startswith(hint)
+
+
+def stamp(url: str, revision: str) -> None:
+    """Let the database at *url* say that it has *revision*."""
+    engine = open_engine(url, mode="rwc")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+    engine.dispose()
