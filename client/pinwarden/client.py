@@ -10,7 +10,7 @@ import os
 import ssl
 import weakref
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 from pinwarden import elapsed, tls
@@ -21,6 +21,7 @@ from pinwarden.enforce import Chain, Policy, Verdict, is_drawn
 from pinwarden.events import Events
 from pinwarden.guard import ClientGuard, Rules, Snapshot, present
 from pinwarden.keeping import Health, Testimony
+from pinwarden.once import once
 from pinwarden.refresher import Refresher
 from pinwarden.spki import pin_of
 from pinwarden.status import Status, rollout_of
@@ -256,7 +257,7 @@ class PinClient:
         status = self.status()
         return f"<PinClient {status.authority}/{status.name} {status.state} {status.epoch}.{status.version}>"
 
-    @cached_property
+    @once
     def _installation(self) -> bytes:
         """Only a staged roll-out asks for the id, since making one costs a file."""
         return self._cache.installation_id()

@@ -9,13 +9,13 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from hashlib import sha256
 
 from pinwarden.documents import Root
 from pinwarden.envelope import PAYLOAD_LIMITS, ROOT_TYPE, Envelope
 from pinwarden.errors import MalformedError, UntrustedError
 from pinwarden.fields import Fields
+from pinwarden.once import once
 from pinwarden.strict_json import decode_base64, encode, encode_base64, format_time, parse_object
 from pinwarden_keys.errors import CeremonyError
 
@@ -41,12 +41,12 @@ class RootDraft:
     previous: Envelope | None
     names: Mapping[str, str]
 
-    @cached_property
+    @once
     def root(self) -> Root:
         """The root that *payload* spells."""
         return Root.parse(self.payload)
 
-    @cached_property
+    @once
     def previous_root(self) -> Root | None:
         """The root before; its signatures are judged when the draft is assembled."""
         return Root.parse(self.previous.payload) if self.previous else None

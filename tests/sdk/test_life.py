@@ -12,6 +12,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pinwarden import client as client_module
 from pinwarden.cache import MemoryCache
 from pinwarden.enforce import Chain
 from pinwarden.testing import InsecureForProductionWarning, ThrowawayAuthority, ThrowawayKey, pinned
+from pinwarden.trust import state as state_module
 from tests.waiting import until
 
 GOOD, BACKUP, WRONG = b"1" * 32, b"2" * 32, b"x" * 32
@@ -219,6 +221,35 @@ def test_a_child_gets_unlocked_locks_whoever_held_them(
         # EMPTY: the handshake itself refreshes, then a thread is started.
         told = in_child(lambda: (admit(client, GOOD), client.start().status().version)[1])
     assert told == "1"
+
+
+def test_a_child_forked_while_a_thread_judges_what_is_held_does_not_wait_for_that_thread(
+    server: Any, authority: Any, make_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.serve(authority)
+    client = make_client()
+    client.refresh()
+    trust = client._guard.snapshot.trust
+    reached, release, judge = threading.Event(), threading.Event(), state_module.verifies
+
+    def slowly(*arguments: Any) -> bool:
+        if threading.current_thread() is not threading.main_thread():
+            reached.set()
+            release.wait(CHILD_SECONDS)
+        return judge(*arguments)
+
+    monkeypatch.setattr(state_module, "verifies", slowly)
+    for name in ("pinset", "timestamp", "newest_issue", "fresh_until"):
+        thread = threading.Thread(target=getattr, args=(replace(trust), name))
+        thread.start()
+        try:
+            assert name == "newest_issue" or reached.wait(CHILD_SECONDS)  # which verifies nothing
+            assert in_child(lambda name=name: getattr(replace(trust), name) == getattr(trust, name)) == "True"
+        finally:
+            release.set()
+            thread.join()
+        reached.clear()
+        release.clear()
 
 
 def test_a_preloading_master_forks_workers_that_each_refresh_by_themselves(

@@ -1,18 +1,18 @@
 """
 The trust state itself: what is held, what is in force, and which row of the state table that gives (spec V9, V10).
 
-It may import documents and envelopes. It accepts nothing: states come from ``advance`` and ``floors``.
+It may import documents, envelopes and ``once``. It accepts nothing: states come from ``advance`` and ``floors``.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
 from pinwarden.documents import PinSet, Root, Timestamp, TimestampRole
 from pinwarden.envelope import Envelope
 from pinwarden.errors import UntrustedError, WrongPinSetError
+from pinwarden.once import once
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -93,13 +93,13 @@ class TrustState:
         """The trust domain, as the embedded root names it."""
         return self.chain[0].authority
 
-    @cached_property
+    @once
     def timestamp(self) -> Timestamp | None:
         """The timestamp in force: adopted, and still good under the newest root."""
         held = self.adopted_timestamp
         return held.document if held and verifies(held, self.root.timestamp) else None
 
-    @cached_property
+    @once
     def pinset(self) -> PinSet | None:
         """The pin set in force: adopted, and still good under the newest root; its end is not judged here."""
         held = self.adopted_pinset
@@ -110,7 +110,7 @@ class TrustState:
         except WrongPinSetError:
             return None
 
-    @cached_property
+    @once
     def newest_issue(self) -> datetime | None:
         """The highest ``issued`` of held documents whose epoch is still their role's (spec V9)."""
         issued = []
@@ -122,7 +122,7 @@ class TrustState:
                 issued.append(pinset.document.issued)
         return max(issued, default=None)
 
-    @cached_property
+    @once
     def fresh_until(self) -> datetime:
         """The state is FRESH exactly at system times before this one."""
         if self.pinset is None or self.timestamp is None:
