@@ -12,6 +12,7 @@ import click
 from pinwarden.errors import ConfigError, FetchError, PinsUnavailableError, PinwardenError, UntrustedError
 
 DONE, REFUSED, USAGE, UNAVAILABLE, CONFLICT, WAITING, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+UNREAD = 141  # 128 + SIGPIPE, as for every program whose reader left
 
 ExitCodes = tuple[tuple[type[PinwardenError], int], ...]
 
