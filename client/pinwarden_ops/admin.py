@@ -127,8 +127,11 @@ class AdminClient:
         return self._judged(method, path, response.status, data, response.headers.get("ETag"))
 
     def _unanswered(self, method: str, error: HTTPError, key: str | None) -> OpsUnavailable:
-        is_late = isinstance(error, ReadTimeoutError | ConnectTimeoutError)
-        why = f"no complete answer within {self._deadline_seconds:g} s" if is_late else str(error)
+        why = str(error)
+        if isinstance(error, NewConnectionError):  # for urllib3 a kind of timeout
+            why = str(error.__cause__)
+        elif isinstance(error, ReadTimeoutError | ConnectTimeoutError):
+            why = f"no complete answer within {self._deadline_seconds:g} s"
         holds, hint = "A change may have been made.", "Look at what it was meant to change before you repeat it."
         is_stranger = isinstance(error, SSLError) and isinstance(error.args[0], SSLCertVerificationError)
         if method in _READS or is_stranger or isinstance(error, _NOT_SENT):

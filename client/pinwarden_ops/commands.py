@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import click
 
 from pinwarden.answer import printable
-from pinwarden.cli.refusals import CONFLICT, REFUSED, UNAVAILABLE, USAGE, ExitCodes, RefusingGroup, say
+from pinwarden.cli.refusals import CONFLICT, REFUSED, UNAVAILABLE, ExitCodes, RefusingGroup, say
 from pinwarden.documents import Root
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE, Envelope
-from pinwarden.errors import ConfigError, FetchError, PinwardenError, WrongPinSetError
+from pinwarden.errors import FetchError, PinwardenError, WrongPinSetError
 from pinwarden.fields import Fields
 from pinwarden_keys.files import read_public
 from pinwarden_ops.admin import AdminClient, one_line
@@ -50,7 +50,6 @@ class OpsGroup(RefusingGroup):
         (OpsUnavailable, UNAVAILABLE),
         (FetchError, UNAVAILABLE),
         (OpsConflict, CONFLICT),
-        (ConfigError, USAGE),
         (PinwardenError, REFUSED),
     )
 

@@ -10,7 +10,7 @@ import stat
 import warnings
 from pathlib import Path
 
-from pinwarden_keys.errors import KeyFileError
+from pinwarden_keys.errors import KeyFileError, UnreadableFileError
 
 
 class OpenToGroupWarning(UserWarning):
@@ -33,7 +33,7 @@ def read_private(path: Path, *, limit: int, what: str) -> bytes:
             _check_mode(stat.S_IMODE(status.st_mode), path, what)
             content = file.read(limit + 1)
     except OSError as error:
-        raise KeyFileError(f"{what} {path} cannot be read: {error.strerror}") from None
+        raise UnreadableFileError(f"{what} {path} cannot be read: {error.strerror}") from None
     if len(content) > limit:
         raise KeyFileError(f"{what} {path} is too large", expected=f"at most {limit} bytes", got="more")
     return content
@@ -45,7 +45,7 @@ def read_public(path: Path, *, limit: int, what: str) -> bytes:
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except OSError as error:
-        raise KeyFileError(f"{what} {path} cannot be read: {error.strerror}") from None
+        raise UnreadableFileError(f"{what} {path} cannot be read: {error.strerror}") from None
     if len(content) > limit:
         raise KeyFileError(f"{what} {path} is too large", expected=f"at most {limit} bytes", got="more")
     return content

@@ -138,12 +138,13 @@ def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _new_password(file: Path | None) -> bytes:
+    from pinwarden_keys.errors import PassphraseError
     from pinwarden_keys.passphrase import passphrase_file
     from pinwarden_keys.prompts import MIN_TYPED_CHARACTERS, new_passphrase
 
     given = passphrase_file(file)() if file else new_passphrase()
     if len(given.decode("utf-8", "replace")) < MIN_TYPED_CHARACTERS:
-        raise ConfigError(
+        raise PassphraseError(
             "the password is too short",
             expected=f"at least {MIN_TYPED_CHARACTERS} characters",
             holds="Nothing was changed.",

@@ -15,10 +15,9 @@ from typing import Any, ClassVar
 import click
 
 from pinwarden.cli.elsewhere import EntryPointGroup, write_section
-from pinwarden.cli.refusals import INTERRUPTED, USAGE, is_misuse, say
+from pinwarden.cli.refusals import INTERRUPTED, USAGE, say
 from pinwarden.cli.session import FOLDER, Session, moment
 from pinwarden.cli.streams import answering
-from pinwarden.errors import PinwardenError
 
 ENTRY_POINTS = "pinwarden.commands"
 
@@ -92,10 +91,6 @@ class TopGroup(EntryPointGroup):
         """Write the static lines."""
         write_section(formatter, "For applications", ((name, line) for name, (_, line) in sorted(OWN.items())))
         write_section(formatter, "Keys and server", self.static_lines().items())
-
-    def exit_code(self, error: PinwardenError) -> int:
-        """Return 2 where a setting or an argument is at fault, and the usual codes otherwise."""
-        return USAGE if is_misuse(error) else super().exit_code(error)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Read the arguments; ``--help`` and ``--version`` print here."""
