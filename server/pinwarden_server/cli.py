@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 
 import click
 
+from pinwarden.cli.printing import print_json
 from pinwarden.cli.refusals import CONFLICT, UNAVAILABLE, ExitCodes, RefusingGroup
+from pinwarden.cli.session import JSON_OPTION
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden_server.cli_api import openapi, rights
 from pinwarden_server.cli_backup import backup, restore
@@ -203,13 +205,18 @@ def revoke(config: Path | None, token_id: str) -> None:
 
 
 @server.command("verify-audit")
+@JSON_OPTION
 @click.pass_obj
-def verify_audit(config: Path | None) -> None:
+def verify_audit(config: Path | None, as_json: bool) -> None:
     """Walk the audit chain and its checkpoints; print its rows and the hash of the last one, to be kept elsewhere."""
     from pinwarden_server.checkpoints import verify_store
 
     with _Opened(load_settings(config=config), with_signers=False) as site:
         verified = verify_store(site.store.reader)
+    if as_json:
+        chain = {"rows": verified.chain.rows, "head": verified.chain.head}
+        print_json({**chain, "checkpoints": verified.checkpoints, "waits_since": verified.waits_since})
+        return
     click.echo(f"{verified.chain.rows} {verified.chain.head}")
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pinwarden.cli.printing import print_table
+from pinwarden.cli.printing import print_json, print_table
+from pinwarden.cli.session import JSON_OPTION
 from pinwarden.errors import ConfigError
 from pinwarden_server.settings import load_settings
 
@@ -96,13 +97,19 @@ def password(config: Path | None, name: str, password_file: Path | None) -> None
 
 
 @account.command("list")
+@JSON_OPTION
 @click.pass_obj
-def list_accounts(config: Path | None) -> None:
+def list_accounts(config: Path | None, as_json: bool) -> None:
     """List the accounts, without passwords."""
     from pinwarden_server.store.logins import list_accounts as accounts_of
 
     with _site(config) as site:
-        rows = [(row.name, row.role, ", ".join(row.names), row.created_by) for row in accounts_of(site.store.reader)]
+        found = accounts_of(site.store.reader)
+    if as_json:
+        shown = ("name", "role", "names", "created_at", "created_by")
+        print_json({"accounts": [{name: getattr(row, name) for name in shown} for row in found]})
+        return
+    rows = [(row.name, row.role, ", ".join(row.names), row.created_by) for row in found]
     print_table(("account", "role", "pin sets", "made by"), rows)
 
 

@@ -30,6 +30,7 @@ CASES: list[tuple[list[str], dict[str, str], int, str]] = [
     (["audit", "verify", "HERE/no", "--root", "HERE/no"], OPS, 2, MISSING),
     (["server", "--config", "HERE/no", "run"], {}, 2, MISSING),
     (["server", "init", "HERE/new", "--root", "HERE/no"], {}, 2, MISSING),
+    (["server", "openapi", "--html", "HERE/no/page.html"], {}, 2, "cannot be written: No such file or directory"),
     # a setting that is missing, unknown or impossible
     (["status"], {"PINWARDEN_POLL_SECONDS": "0"}, 2, "impossible value"),
     (["status"], {"PINWARDEN_PINSTE": "app"}, 2, "unknown setting"),
@@ -54,6 +55,7 @@ CASES: list[tuple[list[str], dict[str, str], int, str]] = [
     (["pin", "127.0.0.1:1"], {}, 3, "Connection refused"),
     (["set", "list"], OPS, 3, "http://127.0.0.1:1 cannot be asked: [Errno 111] Connection refused. Nothing was"),
     (["audit", "history", "http://127.0.0.1:1", "--pinset", "app", "--root", "HERE/root.json"], {}, 3, "refused"),
+    (["keys", "show", f"unix:HERE/no.sock?key={'0' * 64}"], {}, 3, "is away: No such file or directory"),
     (["server", "renew"], {"PINWARDEN_SERVER_DATA_DIR": "HERE/new"}, 3, "the database cannot be used"),
 ]
 

@@ -32,7 +32,7 @@ def test_show_prints_the_public_half_of_every_kind_of_key(show, keeper):
 def test_a_keeper_that_refuses_is_an_error_with_a_hint_and_no_output(show, vault):
     vault.sealed = True
     result = show(vault.uri())
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (3, "")  # it may be unsealed later
     assert result.stderr.startswith("error: Vault at 127.0.0.1:")
     assert "hint: Unseal Vault" in result.stderr
     assert TOKEN not in result.stderr

@@ -391,6 +391,9 @@ def test_the_audit_chain_is_walked_and_a_change_is_found(service, command_line):
     rows = service.ask("GET", "/admin/v1/audit").json["rows"]
     good = command_line("verify-audit")
     assert (good.returncode, good.stdout) == (0, f"{len(rows)} {rows[-1]['hash']}\n")
+    told = json.loads(command_line("verify-audit", "--json").stdout)
+    assert (told["rows"], told["head"]) == (len(rows), rows[-1]["hash"])
+    assert sorted(told) == ["checkpoints", "head", "rows", "waits_since"]
     query(service.installation.folder, "UPDATE audit SET actor = 'nobody' WHERE seq = 2")
     refused(command_line("verify-audit"), 1, "audit row 2 was changed")
 

@@ -1,5 +1,6 @@
 """``pinwarden server one-time-url`` and ``account``: what they print, where a password comes from, what is audited."""
 
+import json
 import os
 import re
 import threading
@@ -93,6 +94,8 @@ def test_an_account_is_made_of_a_typed_password_or_of_a_private_file(service, co
         done = command(*words, "--password-file", private(installation, f"{PASSWORD}\n"))
     assert (done.exit_code, done.stdout, PASSWORD in done.output) == (0, "breaker\n", False), done.output
     assert log_in(service, account="breaker", password=PASSWORD).status_code == 201
+    (told,) = json.loads(command("account", "list", "--json").stdout)["accounts"]
+    assert sorted(told) == ["created_at", "created_by", "name", "names", "role"]
     listed = command("account", "list").stdout
     assert ("breaker" in listed, "argon2" in listed) == (True, False)
     removed = command("account", "remove", "breaker")
