@@ -68,7 +68,8 @@ def _reopened(stream: Any, number: int) -> Any:
         BufferedWriter(_Stream(number, "w", closefd=False)),
         encoding=stream.encoding if stream is not None else "utf-8",
         errors="backslashreplace",
-        line_buffering=number == 2 or os.isatty(number),
+        # Line by line stands for PYTHONUNBUFFERED too: whoever reads `dev` through a pipe sees each line at once.
+        line_buffering=stream is not None and (stream.line_buffering or stream.write_through),
     )
 
 
