@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import click
 
 from pinwarden.answer import printable
-from pinwarden.cli.refusals import CONFLICT, REFUSED, UNAVAILABLE, ExitCodes, RefusingGroup, say
+from pinwarden.cli.refusals import CONFLICT, REFUSED, UNAVAILABLE, USAGE, ExitCodes, RefusingGroup, say
 from pinwarden.documents import Root
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE, Envelope
-from pinwarden.errors import FetchError, PinwardenError, WrongPinSetError
+from pinwarden.errors import ConfigError, FetchError, PinwardenError, WrongPinSetError
 from pinwarden.fields import Fields
 from pinwarden_keys.errors import KeeperAwayError
 from pinwarden_keys.files import read_public
@@ -52,6 +52,7 @@ class OpsGroup(RefusingGroup):
         (FetchError, UNAVAILABLE),
         (KeeperAwayError, UNAVAILABLE),
         (OpsConflict, CONFLICT),
+        (ConfigError, USAGE),  # a root that cannot be used too
         (PinwardenError, REFUSED),
     )
 
