@@ -15,11 +15,14 @@ from pinwarden.documents import check_name
 from pinwarden.strict_json import parse_object
 from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE
+from pinwarden_ops import contents
 from pinwarden_ops.admin import AdminClient
 from pinwarden_ops.change_view import awaited
+from pinwarden_ops.cli_set_write import DRY_RUN, judge_preview
 from pinwarden_ops.commands import NUMBER, OpsCommand, announce, confirm_option, with_api
 from pinwarden_ops.errors import OpsRefused
 from pinwarden_ops.live_sets import fetch_current
+from pinwarden_ops.previews import ask_preview
 from pinwarden_ops.writes import REPLACES, send
 
 MAX_DRAFT_BYTES = 2 * 1024 * 1024
@@ -65,12 +68,16 @@ def review(api: AdminClient, number: int, verdict: str, reason: str) -> None:
 @click.command(
     "propose",
     cls=OpsCommand,
-    epilog=examples("pinwarden change propose payments payments.json --create   # exit code 5"),
+    epilog=examples(
+        "pinwarden change propose payments payments.json --create --dry-run",
+        "pinwarden change propose payments payments.json --create   # exit code 5",
+    ),
 )
 @click.argument("name")
 @click.argument("file", type=FILE)
 @REPLACES
 @click.option("--create", is_flag=True, help="The pin set does not exist yet.")
+@DRY_RUN
 @confirm_option
 @with_api
 @click.pass_context
@@ -81,6 +88,7 @@ def propose(
     file: Path,
     replaces: str | None,
     create: bool,
+    dry_run: bool,
 ) -> None:
     """
     Propose a draft as a pin set's next version.
@@ -91,18 +99,25 @@ def propose(
     if create == (replaces is not None):
         raise click.UsageError("say which version FILE replaces by --replaces, or --create")
     draft = parse_object(read_public(file, limit=MAX_DRAFT_BYTES, what="draft"), limit=MAX_DRAFT_BYTES, what=str(file))
+    if dry_run:
+        judge_preview(api, name, draft, ask_preview(api, name, draft, replaces=replaces), json_wanted=False)
+        return
     _hand_over(ctx, api, "PUT", check_name(name), "", draft, replaces)
 
 
 @click.command(
     "renew",
     cls=OpsCommand,
-    epilog=examples("pinwarden change renew payments --reason monthly   # exit code 5"),
+    epilog=examples(
+        "pinwarden change renew payments --dry-run",
+        "pinwarden change renew payments --reason monthly   # exit code 5",
+    ),
 )
 @click.argument("name")
 @click.option("--reason", default="", help="Kept with the change, and audited.")
 @click.option("--lifetime-seconds", type=click.IntRange(1), help="New life; default: as long as before.")
 @click.option("--wait-for", multiple=True, metavar="KEYID", help="Publish only when this key signed too. Repeatable.")
+@DRY_RUN
 @confirm_option
 @with_api
 @click.pass_context
@@ -113,6 +128,7 @@ def renew(
     reason: str,
     lifetime_seconds: int | None,
     wait_for: tuple[str, ...],
+    dry_run: bool,
 ) -> None:
     """
     Propose a new life for a pin set.
@@ -126,6 +142,10 @@ def renew(
     body: dict[str, Any] = {"reason": reason, "wait_for": list(wait_for)}
     if lifetime_seconds:
         body["lifetime_seconds"] = lifetime_seconds
+    if dry_run:
+        draft = {**contents.to_json(current.contained()), **{key: body[key] for key in body if key != "wait_for"}}
+        judge_preview(api, name, draft, ask_preview(api, name, draft, replaces=current.version), json_wanted=False)
+        return
     _hand_over(ctx, api, "POST", name, "/renewal", body, current.version)
 
 

@@ -13,7 +13,7 @@ import click
 
 from pinwarden.address import check_address
 from pinwarden.answer import printable
-from pinwarden.cli.refusals import complain, say
+from pinwarden.cli.refusals import complain, exit_code_of, say
 from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden.fields import Fields
@@ -36,7 +36,7 @@ class LoneCommand(OpsCommand):
             return super().invoke(ctx)
         except PinwardenError as error:
             complain(error)
-            ctx.exit(next(code for kind, code in OpsGroup.exit_codes if isinstance(error, kind)))
+            ctx.exit(exit_code_of(error, OpsGroup.exit_codes))
 
 
 @click.command(

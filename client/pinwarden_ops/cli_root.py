@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from pinwarden import trust
-from pinwarden.cli.refusals import complain, say
+from pinwarden.cli.refusals import complain, exit_code_of, say
 from pinwarden.cli.teaching import examples
 from pinwarden.documents import Root
 from pinwarden.envelope import ROOT_TYPE, Envelope
@@ -46,7 +46,7 @@ class RefusingCommand(OpsCommand):
             return super().invoke(ctx)
         except PinwardenError as error:
             complain(error)
-            ctx.exit(next(code for kind, code in OpsGroup.exit_codes if isinstance(error, kind)))
+            ctx.exit(exit_code_of(error, OpsGroup.exit_codes))
 
 
 @click.command(

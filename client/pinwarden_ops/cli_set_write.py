@@ -84,7 +84,7 @@ def preview(api: AdminClient, name: str, file: Path, json_wanted: bool) -> None:
     Lint, difference, and who holds what until when; nothing is stored. Exits with 1 when lint would refuse it.
     """
     body = read_draft(file, name=check_name(name)).body()
-    _judge(api, name, body, ask_preview(api, name, body), json_wanted)
+    judge_preview(api, name, body, ask_preview(api, name, body), json_wanted)
 
 
 @click.command(
@@ -139,7 +139,7 @@ def put(
         raise click.UsageError("--force needs a --reason, which is audited")
     body |= manner(at, break_glass, body.get("reason"))
     if dry_run:
-        _judge(api, name, body, ask_preview(api, name, body, replaces=replaces), json_wanted)
+        judge_preview(api, name, body, ask_preview(api, name, body, replaces=replaces), json_wanted)
         return
     announce(api)
     _end(ctx, send(api, "PUT", name, "", body=body, replaces=replaces), json_wanted)
@@ -189,7 +189,7 @@ def roll_back(
     if dry_run:
         old = contents.to_json(fetch_version(api, check_name(name), str(to)).contained())
         draft = {**old, "reason": reason, "force": list(force)}
-        _judge(api, name, draft, ask_preview(api, name, draft, replaces=replaces), json_wanted)
+        judge_preview(api, name, draft, ask_preview(api, name, draft, replaces=replaces), json_wanted)
         return
     announce(api)
     _end(ctx, send(api, "POST", check_name(name), "/rollback", body=body, replaces=replaces), json_wanted)
@@ -205,7 +205,7 @@ def _end(ctx: click.Context, outcome: Outcome, json_wanted: bool) -> None:
         ctx.exit(WAITING)
 
 
-def _judge(api: AdminClient, name: str, body: dict[str, Any], shown: dict[str, Any], json_wanted: bool) -> None:
+def judge_preview(api: AdminClient, name: str, body: dict[str, Any], shown: dict[str, Any], json_wanted: bool) -> None:
     """Print a preview; OpsRefused when lint would refuse."""
     if json_wanted:
         print_json(shown)

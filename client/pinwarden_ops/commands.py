@@ -17,6 +17,7 @@ from pinwarden.documents import Root
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE, Envelope
 from pinwarden.errors import ConfigError, FetchError, PinwardenError, WrongPinSetError
 from pinwarden.fields import Fields
+from pinwarden_keys.errors import KeeperAwayError
 from pinwarden_keys.files import read_public
 from pinwarden_ops.admin import AdminClient, one_line
 from pinwarden_ops.contexts import Target
@@ -49,8 +50,9 @@ class OpsGroup(RefusingGroup):
     exit_codes: ClassVar[ExitCodes] = (
         (OpsUnavailable, UNAVAILABLE),
         (FetchError, UNAVAILABLE),
+        (KeeperAwayError, UNAVAILABLE),
         (OpsConflict, CONFLICT),
-        (ConfigError, USAGE),
+        (ConfigError, USAGE),  # a root that cannot be used too
         (PinwardenError, REFUSED),
     )
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import click
 
+from pinwarden.cli.refusals import say
 from pinwarden.cli.teaching import examples
 from pinwarden.strict_json import encode_base64
 from pinwarden_keys.cli_root import root
@@ -53,7 +54,7 @@ def new_key(
     passphrase = _passphrase_for_new_key(passphrase_file, generate_passphrase)
     key_file = write_key_file(path, os.urandom(32), passphrase, label=label)
     _print(file_uri(path), key_file, as_json)
-    click.echo(f"Wrote {path}. Keep a copy of it and of its passphrase in two different places.", err=True)
+    say("note", f"wrote {path}; keep a copy of it and of its passphrase in two different places")
 
 
 @keys.command("show", epilog=examples("pinwarden keys show alice.key"))

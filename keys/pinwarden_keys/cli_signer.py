@@ -16,6 +16,8 @@ from pathlib import Path
 import click
 
 from pinwarden import failpoints
+from pinwarden.cli.printing import print_json
+from pinwarden.cli.session import JSON_OPTION
 from pinwarden.cli.teaching import examples
 from pinwarden_keys.keyfile import read_key_file
 from pinwarden_keys.passphrase import passphrase_file as passphrase_from_file
@@ -26,6 +28,7 @@ from pinwarden_keys.signer_file import path_of
 from pinwarden_keys.signer_process import FAILPOINTS, open_process
 from pinwarden_keys.signer_process_config import read_config
 from pinwarden_keys.signer_process_journal import Journal
+from pinwarden_keys.signer_process_rules import Rule
 from pinwarden_keys.signer_process_socket import Listener
 from pinwarden_keys.signer_unix import ask, unix_uri
 
@@ -48,12 +51,17 @@ def init(config: Path) -> None:
 
 @signer.command("show", epilog=examples("pinwarden signer show --config /etc/pinwarden/signer.toml"))
 @CONFIG
-def show(config: Path) -> None:
+@JSON_OPTION
+def show(config: Path, as_json: bool) -> None:
     """Print the URI of each key for the server's setting, and who approves what."""
     found = read_config(config)
-    for uri in found.keys:
-        click.echo(f"key      {unix_uri(found.socket, _keyid_of(uri))}")
-    root = found.root.root
+    root, uris = found.root.root, [unix_uri(found.socket, _keyid_of(uri)) for uri in found.keys]
+    if as_json:
+        pinsets = [{"names": rule.names, **_approval_of(rule)} for rule in found.rules]
+        print_json({"keys": uris, "root": {"version": root.version, "authority": root.authority}, "pinsets": pinsets})
+        return
+    for uri in uris:
+        click.echo(f"key      {uri}")
     click.echo(f"root     {root.version} of {root.authority}")
     for rule in found.rules:
         people = rule.approvers and f"{rule.approvers.threshold} of {', '.join(rule.approvers.labels.values())}"
@@ -92,6 +100,12 @@ def status(config: Path) -> None:
     counts = {rule: refusals.integer(rule) for rule in sorted(refusals.names())}
     found = {"keys": answer.texts("keys"), "signed": answer.get("signed", int), "refusals": counts}
     click.echo(json.dumps(found))
+
+
+def _approval_of(rule: Rule) -> dict[str, object]:
+    """Return who approves the pin sets of *rule*, and how many of them; nobody where it signs timestamps only."""
+    people = rule.approvers
+    return {"approvals": people.threshold if people else 0, "approvers": [*people.labels.values()] if people else []}
 
 
 def _keyid_of(uri: str) -> str:

@@ -7,7 +7,7 @@ No message ever carries a passphrase, a seed or a credential of a URI.
 
 from typing import Any
 
-from pinwarden.errors import PinwardenError
+from pinwarden.errors import ConfigError, PinwardenError
 
 
 class KeysError(PinwardenError):
@@ -18,12 +18,20 @@ class KeyFileError(KeysError):
     """A key file is missing, damaged, open to others, exists already, or asks for impossible work."""
 
 
+class UnreadableFileError(KeyFileError, ConfigError):
+    """A file that was named is missing or cannot be read, so that nothing in it was judged."""
+
+
 class PassphraseError(KeysError):
     """No passphrase, an unusable one, or not the one that this key file was sealed with."""
 
 
 class SignerError(KeysError):
     """A signer cannot be opened, is not the pair it claims to be, or made a signature that does not verify."""
+
+
+class SignerConfigError(SignerError, ConfigError):
+    """The URI of a signer, or a setting of a signer process, is impossible; nothing was opened or asked."""
 
 
 class KeeperAwayError(SignerError):

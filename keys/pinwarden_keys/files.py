@@ -10,7 +10,7 @@ import stat
 import warnings
 from pathlib import Path
 
-from pinwarden_keys.errors import KeyFileError
+from pinwarden_keys.errors import KeyFileError, UnreadableFileError
 
 _MISSING = "Put it back from your copy. When a key is lost for good, see 'Lost keys' in docs/incidents.md."
 
@@ -36,7 +36,7 @@ def read_private(path: Path, *, limit: int, what: str) -> bytes:
             content = file.read(limit + 1)
     except OSError as error:
         hint = _MISSING if isinstance(error, FileNotFoundError) else ""
-        raise KeyFileError(f"{what} {path} cannot be read: {error.strerror}", hint=hint) from None
+        raise UnreadableFileError(f"{what} {path} cannot be read: {error.strerror}", hint=hint) from None
     if len(content) > limit:
         raise KeyFileError(f"{what} {path} is too large", expected=f"at most {limit} bytes", got="more")
     return content
@@ -48,7 +48,7 @@ def read_public(path: Path, *, limit: int, what: str) -> bytes:
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except OSError as error:
-        raise KeyFileError(f"{what} {path} cannot be read: {error.strerror}") from None
+        raise UnreadableFileError(f"{what} {path} cannot be read: {error.strerror}") from None
     if len(content) > limit:
         raise KeyFileError(f"{what} {path} is too large", expected=f"at most {limit} bytes", got="more")
     return content

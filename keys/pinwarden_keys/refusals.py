@@ -6,12 +6,16 @@ It may import the shared part and the errors.
 
 from typing import ClassVar
 
-from pinwarden.cli.refusals import WAITING, ExitCodes
+from pinwarden.cli.refusals import UNAVAILABLE, WAITING, ExitCodes
 from pinwarden.cli.refusals import RefusingGroup as SharedGroup
-from pinwarden_keys.errors import MissingSignaturesError
+from pinwarden_keys.errors import KeeperAwayError, MissingSignaturesError
 
 
 class RefusingGroup(SharedGroup):
-    """A group whose commands raise PinwardenError to refuse; a root that waits for signatures is no refusal."""
+    """A group whose commands raise PinwardenError to refuse; neither what waits nor what is away is a refusal."""
 
-    exit_codes: ClassVar[ExitCodes] = ((MissingSignaturesError, WAITING), *SharedGroup.exit_codes)
+    exit_codes: ClassVar[ExitCodes] = (
+        (MissingSignaturesError, WAITING),
+        (KeeperAwayError, UNAVAILABLE),
+        *SharedGroup.exit_codes,
+    )

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from pinwarden.envelope import MAX_SIGNATURES, Envelope, Signature, check_public_key, keyid_of, pae
 from pinwarden.errors import SignatureError
-from pinwarden_keys.errors import SignerError
+from pinwarden_keys.errors import SignerConfigError, SignerError
 from pinwarden_keys.passphrase import Passphrase
 from pinwarden_keys.second_verifier import check_signature
 
@@ -187,7 +187,7 @@ def _opener_for(uri: str) -> Callable[[str, Passphrase | None], Signer]:
         extra = EXTRAS.get(scheme)
         if extra is None:
             raise
-        raise SignerError(
+        raise SignerConfigError(
             f"a library that {scheme}: needs cannot be loaded: {error}",
             hint=f"Run: pip install 'pinwarden[{extra}]'",
         ) from None
@@ -199,7 +199,7 @@ def _module_for(uri: str) -> str:
     module = SCHEMES.get(scheme) if colon else None
     if module is None:
         # The rest of the URI stays out of the message: other schemes carry PINs and tokens there.
-        raise SignerError(
+        raise SignerConfigError(
             "no signer for this kind of URI",
             expected=" or ".join(f"{known}:" for known in SCHEMES),
             got=f"{scheme[:16]}:" if colon else "no scheme",

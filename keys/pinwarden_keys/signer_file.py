@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
 
 from pinwarden.envelope import keyid_of
-from pinwarden_keys.errors import PassphraseError, SignerError
+from pinwarden_keys.errors import PassphraseError, SignerConfigError, SignerError
 from pinwarden_keys.keyfile import open_key_file
 from pinwarden_keys.passphrase import Passphrase
 
@@ -73,7 +73,7 @@ def path_of(uri: str) -> Path:
         or parts.fragment
         or not parts.path
     ):
-        raise SignerError(
+        raise SignerConfigError(
             "not the URI of a key file",
             expected="file:/path/to/key, with ? and # percent-encoded",
             got=repr(uri[:120]),

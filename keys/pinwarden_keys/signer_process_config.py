@@ -19,7 +19,7 @@ from pinwarden.fields import Fields
 from pinwarden.trust import TrustState, begin
 from pinwarden_keys.ceremony import keyed
 from pinwarden_keys.ceremony_files import check_people, check_person
-from pinwarden_keys.errors import KeysError, SignerError
+from pinwarden_keys.errors import KeysError, SignerConfigError, SignerError
 from pinwarden_keys.signer import Approvers
 from pinwarden_keys.signer_process_rules import Rule
 from pinwarden_keys.signer_unix import SCHEME
@@ -90,21 +90,23 @@ def read_config(path: Path) -> Config:
     Read the settings in *path*, and the root that they name.
 
     Raises:
-        SignerError: not this user's or root's file, open to the writing of others, or not what :data:`EXAMPLE` shows.
+        SignerError: not this user's or root's file, or open to the writing of others. SignerConfigError: it cannot be
+            read, or is not what :data:`EXAMPLE` shows.
     """
     content = _own(path, MAX_CONFIG_BYTES, "settings file")
     try:
         fields = Fields(tomllib.loads(content.decode("utf-8")), str(path))
         _check_names(fields, TOP)
         return _read(fields)
-    except (ValueError, RecursionError) as error:  # tomllib lets both out, for long integers and for deep arrays
-        raise SignerError(f"settings file {path} is not TOML: {error}") from None
-    except MalformedError as error:
-        raise SignerError(error.what, expected=error.expected, got=error.got) from error
-    except SignerError:
+    except SignerError:  # of these, some are a ValueError too
         raise
+    except (ValueError, RecursionError) as error:  # tomllib lets both out, for long integers and for deep arrays
+        raise SignerConfigError(f"settings file {path} is not TOML: {error}") from None
+    except MalformedError as error:
+        raise SignerConfigError(error.what, expected=error.expected, got=error.got) from None
     except KeysError as error:  # the ceremony's words on labels and keys
-        raise SignerError(f"{path}: {error.what}", expected=error.expected, got=error.got, hint=error.hint) from error
+        what = f"{path}: {error.what}"
+        raise SignerConfigError(what, expected=error.expected, got=error.got, hint=error.hint) from error
 
 
 def _read(fields: Fields) -> Config:
@@ -113,7 +115,7 @@ def _read(fields: Fields) -> Config:
     rules = fields.each("pinset", lambda value, path: _read_rule(Fields(value, path), people))
     uris = fields.texts("keys")
     if not uris or not rules or any(uri.startswith(f"{SCHEME}:") for uri in uris):
-        raise SignerError(
+        raise SignerConfigError(
             f"{fields.path} names nothing to sign with, or nothing to sign",
             expected="keys on this machine or in an HSM, and one section [[pinset]] or more",
         )
@@ -135,13 +137,13 @@ def check_approvers(config: Config, held: Iterable[str]) -> None:
         held: keyids of the keys that the process holds itself, known once they are open.
 
     Raises:
-        SignerError: an approver's key is one of these, or the root lets it sign timestamps, which a server does.
+        SignerConfigError: an approver's key is one of these, or the root lets it sign timestamps, which a server does.
     """
     machines = {*held, *config.root.root.timestamp.keys}
     for rule in config.rules:
         people = rule.approvers.labels if rule.approvers else {}
         if shared := [label for keyid, label in people.items() if keyid in machines]:
-            raise SignerError(
+            raise SignerConfigError(
                 f"the key of approver {', '.join(shared)} is one that a machine signs with",
                 expected="keys that people hold, on machines of their own",
                 hint="Whoever takes that machine would approve by themselves; let each person make a key.",
@@ -187,19 +189,19 @@ def _read_root(path: Path) -> TrustState:
         return begin(content, name=ANY_NAME)
     except UntrustedError as error:
         hint = "Take the newest root.json of the ceremony."
-        raise SignerError(f"root {path} is unusable: {error.what}", hint=hint) from error
+        raise SignerConfigError(f"root {path} is unusable: {error.what}", hint=hint) from error
 
 
 def _own(path: Path, limit: int, what: str) -> bytes:
+    expected = "a file of this user or of root, that nobody else may write"
     try:
         content = owned_files.read(path, limit)
-    except (OSError, owned_files.UnusableFileError) as error:
-        raise SignerError(
-            f"{what} {path} cannot be used: {getattr(error, 'strerror', None) or error}",
-            expected="a file of this user or of root, that nobody else may write",
-        ) from None
+    except OSError as error:
+        raise SignerConfigError(f"{what} {path} cannot be read: {error.strerror}", expected=expected) from None
+    except owned_files.UnusableFileError as error:
+        raise SignerError(f"{what} {path} cannot be used: {error}", expected=expected) from None
     if len(content) > limit:
-        raise SignerError(f"{what} {path} is too large", expected=f"at most {limit} bytes", got="more")
+        raise SignerConfigError(f"{what} {path} is too large", expected=f"at most {limit} bytes", got="more")
     return content
 
 
@@ -216,7 +218,7 @@ def _user_id(name: str) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except (KeyError, ValueError):
-        raise SignerError(
+        raise SignerConfigError(
             f"there is no user {name[:40]!r} on this machine", hint="callers names users or ids."
         ) from None
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from pinwarden_keys.errors import KeyFileError, SignerError
+from pinwarden_keys.errors import KeyFileError, SignerConfigError
 from pinwarden_keys.files import read_private
 
 MAX_URI = 2048
@@ -30,7 +30,7 @@ def octets_of(text: str, known: Collection[str], *, scheme: str, separator: str 
     Return the parameters of *text*, percent-decoded.
 
     Raises:
-        SignerError: an unknown or repeated parameter, one without a value, or one that carries a secret.
+        SignerConfigError: an unknown or repeated parameter, one without a value, or one that carries a secret.
     """
     found: dict[str, bytes] = {}
     for part in filter(None, text.split(separator)):
@@ -50,13 +50,13 @@ def octets_of(text: str, known: Collection[str], *, scheme: str, separator: str 
 
 
 def parameters_of(text: str, known: Collection[str], *, scheme: str, separator: str = "&") -> dict[str, str]:
-    """Return the parameters of *text* as printable text; SignerError as :func:`octets_of`."""
+    """Return the parameters of *text* as printable text; SignerConfigError as :func:`octets_of`."""
     found = octets_of(text, known, scheme=scheme, separator=separator)
     return {name: printable(value, name, scheme=scheme) for name, value in found.items()}
 
 
 def printable(value: bytes, name: str, *, scheme: str) -> str:
-    """Return *value* as text; SignerError when it is no UTF-8 or holds control characters."""
+    """Return *value* as text; SignerConfigError when it is no UTF-8 or holds control characters."""
     try:
         text = value.decode()
     except UnicodeDecodeError:
@@ -83,8 +83,8 @@ def secret_text(path: Path, *, what: str) -> str:
     return text
 
 
-def refused_uri(scheme: str, what: str, *, expected: str | None = None, hint: str | None = None) -> SignerError:
+def refused_uri(scheme: str, what: str, *, expected: str | None = None, hint: str | None = None) -> SignerConfigError:
     """Return the refusal of a URI; the URI itself stays out of it, because it may hold a secret."""
-    return SignerError(
+    return SignerConfigError(
         f"this {scheme}: URI cannot be used: {what}", expected=expected, hint=hint or "See docs/signers.md."
     )

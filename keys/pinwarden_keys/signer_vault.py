@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pinwarden.envelope import keyid_of
 from pinwarden.errors import MalformedError
 from pinwarden.strict_json import decode_base64, encode_base64
-from pinwarden_keys.errors import SignerError
+from pinwarden_keys.errors import SignerConfigError, SignerError
 from pinwarden_keys.passphrase import Passphrase
 from pinwarden_keys.signer_uri import MAX_URI, parameters_of, refused_uri
 from pinwarden_keys.signer_vault_http import VaultServer
@@ -170,7 +170,9 @@ def _tls(ca_file: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror or type(error).__name__
-        raise SignerError(f"ca-file {ca_file} cannot be read: {reason}", hint="It holds certificates in PEM.") from None
+        raise SignerConfigError(
+            f"ca-file {ca_file} cannot be read: {reason}", hint="It holds certificates in PEM."
+        ) from None
 
 
 def _namespace(parameters: Mapping[str, str]) -> str | None:

@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 
 import click
 
-from pinwarden.cli.refusals import CONFLICT, UNAVAILABLE, ExitCodes, RefusingGroup
+from pinwarden.cli.printing import print_json
+from pinwarden.cli.refusals import CONFLICT, UNAVAILABLE, ExitCodes, RefusingGroup, say
+from pinwarden.cli.session import JSON_OPTION
 from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden_server.cli_api import openapi, rights
@@ -77,9 +79,7 @@ def init(
     database = database_url_file.absolute() if database_url_file else None
     if dev:
         made = install.init_development(folder, bind=bind, label=label, now=_now(), database_url_file=database)
-        click.echo(
-            "InsecureForProductionWarning: the root key lies on this machine; use this to develop only.", err=True
-        )
+        say("warning", "InsecureForProductionWarning: the root key lies on this machine; use this to develop only.")
     else:
         root_json = _read(root_file) if root_file else None
         made = install.init_production(folder, bind=bind, root_json=root_json, now=_now(), database_url_file=database)
@@ -87,13 +87,11 @@ def init(
     click.echo(f"admin token  {made.admin_token}")
     if made.root_json.exists():
         click.echo(f"root         {made.root_json}")
-        click.echo(f"Next: pinwarden server --config {made.config} run", err=True)
+        say("hint", f"Next: pinwarden server --config {made.config} run")
         return
     click.echo("\n".join(install.plan_lines(made)))
-    click.echo(
-        "Next: put these keys into a root plan (`pinwarden root draft --help`), sign it offline, then run", err=True
-    )
-    click.echo(f"      pinwarden server init {folder} --root root.json", err=True)
+    say("hint", "Next: put these keys into a root plan (`pinwarden root draft --help`), sign it offline, then run")
+    say("hint", f"pinwarden server init {folder} --root root.json")
 
 
 @server.command("run", epilog=examples("pinwarden server --config server.toml run"))
@@ -104,7 +102,7 @@ def run(config: Path | None) -> None:
     if config:
         os.environ[CONFIG_VARIABLE] = str(config)
     if not settings.signers:
-        click.echo("warning: no signers are set: this server serves, and cannot publish or renew", err=True)
+        say("warning", "no signers are set: this server serves, and cannot publish or renew")
     sys.stdout.flush()
     sys.stderr.flush()
     hooks = "python:pinwarden_server.gunicorn_hooks"
@@ -137,12 +135,12 @@ def renew(config: Path | None) -> None:
     for name in done.renewed:
         click.echo(name)
     if done.unsigned:
-        click.echo(f"warning: the end of the audit log was not signed: {done.unsigned}", err=True)
+        say("warning", f"the end of the audit log was not signed: {done.unsigned}")
     for number, why in done.blocked.items():
-        click.echo(f"warning: change {number}: {why}", err=True)
+        say("warning", f"change {number}: {why}")
     if done.failed:
         for name, why in done.failed.items():
-            click.echo(f"warning: {name}: {why}", err=True)
+            say("warning", f"{name}: {why}")
         raise SignerUnavailable(
             f"not renewed: {', '.join(done.failed)}",
             holds="The others were, and what is published is served on.",
@@ -220,8 +218,9 @@ def revoke(config: Path | None, token_id: str) -> None:
 
 
 @server.command("verify-audit", epilog=examples("pinwarden server --config server.toml verify-audit"))
+@JSON_OPTION
 @click.pass_obj
-def verify_audit(config: Path | None) -> None:
+def verify_audit(config: Path | None, as_json: bool) -> None:
     """
     Walk the audit chain and its checkpoints.
 
@@ -232,6 +231,10 @@ def verify_audit(config: Path | None) -> None:
 
     with _Opened(load_settings(config=config), with_signers=False) as site:
         verified = verify_store(site.store.reader)
+    if as_json:
+        chain = {"rows": verified.chain.rows, "head": verified.chain.head}
+        print_json({**chain, "checkpoints": verified.checkpoints, "waits_since": verified.waits_since})
+        return
     click.echo(f"{verified.chain.rows} {verified.chain.head}")
 
 

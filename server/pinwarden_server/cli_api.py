@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from pinwarden.cli.teaching import examples
+from pinwarden.errors import ConfigError
 
 
 @click.command("rights", epilog=examples("pinwarden server rights"))
@@ -29,7 +30,10 @@ def openapi(file: Path | None) -> None:
     if file is not None:
         from pinwarden_server.api_page import page_text
 
-        file.write_text(page_text(inline=True), "utf-8")
+        try:
+            file.write_text(page_text(inline=True), "utf-8")
+        except OSError as error:
+            raise ConfigError(f"{file} cannot be written: {error.strerror}") from None
         return
     from pinwarden_server.openapi import document
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pinwarden.cli.printing import print_table
+from pinwarden.cli.printing import print_json, print_table
+from pinwarden.cli.session import JSON_OPTION
 from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError
 from pinwarden_server.settings import load_settings
@@ -101,13 +102,19 @@ def password(config: Path | None, name: str, password_file: Path | None) -> None
 
 
 @account.command("list", epilog=examples("pinwarden server --config server.toml account list"))
+@JSON_OPTION
 @click.pass_obj
-def list_accounts(config: Path | None) -> None:
+def list_accounts(config: Path | None, as_json: bool) -> None:
     """List the accounts, without passwords."""
     from pinwarden_server.store.logins import list_accounts as accounts_of
 
     with _site(config) as site:
-        rows = [(row.name, row.role, ", ".join(row.names), row.created_by) for row in accounts_of(site.store.reader)]
+        found = accounts_of(site.store.reader)
+    if as_json:
+        shown = ("name", "role", "names", "created_at", "created_by")
+        print_json({"accounts": [{name: getattr(row, name) for name in shown} for row in found]})
+        return
+    rows = [(row.name, row.role, ", ".join(row.names), row.created_by) for row in found]
     print_table(("account", "role", "pin sets", "made by"), rows)
 
 
@@ -143,12 +150,13 @@ def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _new_password(file: Path | None) -> bytes:
+    from pinwarden_keys.errors import PassphraseError
     from pinwarden_keys.passphrase import passphrase_file
     from pinwarden_keys.prompts import MIN_TYPED_CHARACTERS, new_passphrase
 
     given = passphrase_file(file)() if file else new_passphrase()
     if len(given.decode("utf-8", "replace")) < MIN_TYPED_CHARACTERS:
-        raise ConfigError(
+        raise PassphraseError(
             "the password is too short",
             expected=f"at least {MIN_TYPED_CHARACTERS} characters",
             holds="Nothing was changed.",

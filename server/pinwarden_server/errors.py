@@ -150,6 +150,10 @@ class BackupRefused(ServerError):
     """A backup is damaged, of another version, or holds what our own verifier refuses."""
 
 
+class InstallationRefused(ServerError):
+    """The folder of a server holds what this call does not go together with; it stays as it is."""
+
+
 class Unstorable(ServerError):
     """A value that no database here can hold; drafts refuse it before, so whoever meets this has found a defect."""
 

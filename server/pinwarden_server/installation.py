@@ -27,7 +27,7 @@ from pinwarden_keys import (
 from pinwarden_keys.files import write_new
 from pinwarden_server.auth import Role, issue_token
 from pinwarden_server.checkpoints import make_checkpoint
-from pinwarden_server.errors import SignerUnavailable, SigningRefused
+from pinwarden_server.errors import InstallationRefused, SignerUnavailable, SigningRefused
 from pinwarden_server.founding import found
 from pinwarden_server.node import open_site
 from pinwarden_server.settings import Settings, load_settings
@@ -97,7 +97,7 @@ def init_production(
         database_url_file: absolute name of the file with the address of a PostgreSQL; None: SQLite in *folder*.
 
     Raises:
-        ConfigError, KeysError, ServerError: what was made so far stays and is taken up at the next call.
+        ConfigError, KeysError, InstallationRefused: what was made so far stays and is taken up at the next call.
     """
     installation = _laid_out(folder, bind, database_url_file)
     passphrase = _passphrase(installation)
@@ -121,11 +121,11 @@ def init_development(
     Found a throw-away authority whose root key lies beside the others, and everything that serves it.
 
     Raises:
-        ConfigError: there is an installation already: keys of two authorities would be mixed.
+        InstallationRefused: there is an installation already: keys of two authorities would be mixed.
         CeremonyError: an impossible *label*.
     """
     if Installation(folder).config.exists():
-        raise ConfigError(
+        raise InstallationRefused(
             f"{folder} holds an installation already",
             holds="It was not touched.",
             hint="Choose another folder, or delete this one yourself.",
@@ -159,9 +159,11 @@ def _laid_out(folder: Path, bind: str | None, database_url_file: Path | None) ->
         text = _config_text(installation, bind, database_url_file).encode("utf-8")
         write_new(installation.config, text, what="settings file")
     elif database_url_file is not None and _quoted(str(database_url_file)) not in installation.config.read_text():
-        raise ConfigError(f"{installation.config} names another database", hint="Change the file instead.")
+        raise InstallationRefused(f"{installation.config} names another database", hint="Change the file instead.")
     elif bind is not None and bind not in installation.settings().bind:
-        raise ConfigError(f"{installation.config} names another address", hint="Change the file instead.", got=bind)
+        raise InstallationRefused(
+            f"{installation.config} names another address", hint="Change the file instead.", got=bind
+        )
     return installation
 
 
@@ -188,7 +190,7 @@ def _quoted(text: str) -> str:
 def _passphrase(installation: Installation) -> bytes:
     if not installation.passphrase.exists():
         if any(installation.keys.glob("*.key")):
-            raise ConfigError(
+            raise InstallationRefused(
                 f"{installation.passphrase} is missing, and the keys beside it are sealed",
                 holds="Nothing was written.",
                 hint="Put the passphrase back for this call: a new one would open none of these keys.",

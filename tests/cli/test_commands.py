@@ -77,6 +77,13 @@ def test_the_version_is_that_of_the_package(command: Any) -> None:
             ["pin"],
             ["error: Missing argument 'HOST[:PORT]|FILE|-'.", "hint: `pinwarden pin --help` shows how it is used."],
         ),
+        (  # click spreads choices over several lines
+            ["completion"],
+            [
+                "error: Missing argument '{bash|fish|zsh}'. Choose from: bash, fish, zsh",
+                "hint: `pinwarden completion --help` shows how it is used.",
+            ],
+        ),
         (
             ["server", "nope"],
             ["error: No such command 'nope'.", "hint: `pinwarden server --help` shows how it is used."],
@@ -196,6 +203,6 @@ def test_the_docs_name_every_exit_code() -> None:
     from pinwarden.cli import refusals
 
     table = (DOCS / "cli.md").read_text().partition("\n## Exit codes\n")[2].partition("\n## ")[0]
-    for code in (refusals.DONE, refusals.REFUSED, refusals.USAGE, refusals.UNAVAILABLE, refusals.CONFLICT):
+    spoken = (refusals.WAITING, refusals.INTERRUPTED, refusals.UNREAD)
+    for code in (refusals.DONE, refusals.REFUSED, refusals.USAGE, refusals.UNAVAILABLE, refusals.CONFLICT, *spoken):
         assert f"| {code} |" in table
-    assert f"| {refusals.WAITING} |" in table

@@ -234,7 +234,7 @@ def test_what_is_no_root_is_refused_with_a_sentence(ceremony, command):
         result = ceremony.run(*command, "x")
         assert result.exit_code == 1
         assert result.stderr.startswith("error: ")
-    assert ceremony.run(*command, "missing").exit_code == 1
+    assert ceremony.run(*command, "missing").exit_code == 2
 
 
 def test_show_prints_what_changes_and_how_to_say_the_digest(ceremony, people):

@@ -193,7 +193,7 @@ def test_rollback_publishes_the_old_content_under_the_next_number(shop: "Worksho
         (("put", "new", "FILE", "--create", "--replaces", "1.1"), 2, "say which version FILE replaces"),
         (("put", "new", "FILE", "--replaces", "7"), 2, "not a version such as 1.7"),
         (("put", "new", "FILE", "--replaces", "1.7"), 1, "no pin set"),
-        (("put", "new", "missing.json", "--create"), 1, "cannot be read"),
+        (("put", "new", "missing.json", "--create"), 2, "cannot be read"),
         (("rollback", "new", "--to", "1"), 2, "--replaces"),
         (("rollback", "new", "--to", "0", "--replaces", "1.1"), 2, "--to"),
     ],

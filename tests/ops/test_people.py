@@ -152,6 +152,20 @@ def test_a_state_that_nobody_knows_ends_a_wait(hostile: "Shell", api: "Api", sta
     assert hostile("change", "wait", "7").exit_code == 1
 
 
+def test_a_proposal_is_shown_before_it_is_made_and_nothing_is_stored(hall: Hall) -> None:
+    file = hall.write("dry.json", hall.running.draft("live", "spare"))
+    before = hall.stored()
+    shown = hall("change", "propose", "payments-dry", file, "--create", "--dry-run")
+    assert (shown.exit_code, shown.stdout.splitlines()[0]) == (0, "payments-dry nothing -> the next version")
+    assert hall("change", "propose", "payments-dry", file, "--replaces", "1.7", "--dry-run").exit_code == 4
+    assert hall.stored() == before
+    hall.sign(hall.propose("payments-dry", "live", "spare"), 0, 1)
+    before = hall.stored()
+    renewed = hall("change", "renew", "payments-dry", "--lifetime-seconds", "86400", "--dry-run")
+    assert (renewed.exit_code, renewed.stdout.splitlines()[0]) == (0, "payments-dry 1.1 -> the next version")
+    assert hall.stored() == before
+
+
 def test_apply_proposes_once_and_says_that_it_waits_until_it_is_signed(hall: Hall) -> None:
     hall.write("pinsets/payments-apply.json", Running.draft("live", "spare"))
     folder = str(hall.folder / "pinsets")

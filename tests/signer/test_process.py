@@ -93,8 +93,8 @@ def test_a_second_process_refuses_to_start_and_the_first_goes_on(safe: Safe, clo
             assert signer.label == "pinset"
 
 
-def command(word: str, safe: Safe, *, become: list[str] = COMMAND) -> "subprocess.CompletedProcess[str]":
-    words = [*become, word, "--config", str(safe.config)]
+def command(word: str, safe: Safe, *options: str, become: list[str] = COMMAND) -> "subprocess.CompletedProcess[str]":
+    words = [*become, word, "--config", str(safe.config), *options]
     words += ["--passphrase-file", str(safe.passphrase)] if word == "run" else []
     return subprocess.run(words, capture_output=True, text=True, timeout=60, cwd="/")
 
@@ -109,7 +109,14 @@ def test_the_commands_show_keys_and_approvers_and_count_refusals(safe: Safe, clo
         "names    solo: 1 of alice",
         "names    public-*: timestamps only",
     ]
-    assert command("status", safe).returncode == 1
+    told = json.loads(command("show", safe, "--json").stdout)
+    assert (told["keys"], told["root"]) == ([safe.uri(STAMP), safe.uri(PINS)], {"version": 1, "authority": AUTHORITY})
+    assert told["pinsets"] == [
+        {"names": ["payments*", "mixed"], "approvals": 2, "approvers": ["alice", "bob", "carol"]},
+        {"names": ["solo"], "approvals": 1, "approvers": ["alice"]},
+        {"names": ["public-*"], "approvals": 0, "approvers": []},
+    ]
+    assert command("status", safe).returncode == 3  # nobody listens yet
     with safe.running() as running:
         with closing(open_unix(safe)) as signer, pytest.raises(SignerError):
             signer.sign(message_of(pinset(version=1, now=clock())))

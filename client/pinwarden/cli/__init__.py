@@ -5,17 +5,13 @@ It may import click, all of layer 0 and, through entry points alone, the command
 never loads it, answers go to stdout and everything else to stderr, and no command weakens or skips a check.
 """
 
-import sys
-from io import TextIOWrapper
-
 from pinwarden.cli.commands import pinwarden
+from pinwarden.cli.streams import prepare_streams
 
 
 def main() -> None:
     """Run the command line of this process and end it; for the entry point."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        # A subject in letters that the terminal does not have must not end in a traceback.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    prepare_streams()
     pinwarden.main(prog_name="pinwarden")
 
 

@@ -6,7 +6,7 @@ It may import click, ``elsewhere`` and ``refusals``. It imports a command only w
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import click
 
 from pinwarden.cli.elsewhere import EntryPointGroup, write_section
-from pinwarden.cli.refusals import INTERRUPTED, USAGE, is_misuse, say
+from pinwarden.cli.refusals import INTERRUPTED, USAGE, say
 from pinwarden.cli.session import FOLDER, Session, moment
-from pinwarden.errors import PinwardenError
+from pinwarden.cli.streams import answering
 
 ENTRY_POINTS = "pinwarden.commands"
 
@@ -92,32 +92,44 @@ class TopGroup(EntryPointGroup):
         write_section(formatter, "For applications", ((name, line) for name, (_, line) in sorted(OWN.items())))
         write_section(formatter, "Keys and server", self.static_lines().items())
 
-    def exit_code(self, error: PinwardenError) -> int:
-        """Return 2 where a setting or an argument is at fault, and the usual codes otherwise."""
-        return USAGE if is_misuse(error) else super().exit_code(error)
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the arguments; ``--help`` and ``--version`` print here."""
+        with answering():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an answer that cannot be written ends it before click takes that for a refusal."""
+        with answering():
+            return super().invoke(ctx)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run and end the process; errors of usage become the same lines as all others."""
         run: Any = super().main  # its overloads fit no arguments that are handed on
         if not standalone_mode:
             return run(*args, standalone_mode=False, **extra)
-        try:
-            code = run(*args, standalone_mode=False, **extra)
-        except click.UsageError as error:
-            if isinstance(error, _NO_ARGUMENTS):  # the help is its message
-                error.show()
-                sys.exit(USAGE)
-            say("error", error.format_message())
-            if error.ctx is not None:
-                say("hint", f"`{error.ctx.command_path} --help` shows how it is used.")
-            sys.exit(USAGE)
-        except click.ClickException as error:
-            say("error", error.format_message())
-            sys.exit(error.exit_code)
-        except click.Abort:
-            say("error", "interrupted")
-            sys.exit(INTERRUPTED)
-        sys.exit(code if isinstance(code, int) else 0)
+        with answering():
+            sys.exit(_worded(lambda: run(*args, standalone_mode=False, **extra)))
+
+
+def _worded(run: Callable[[], Any]) -> int:
+    """Return the exit code of *run*, having told misuse and interruption in our words."""
+    try:
+        code = run()
+    except click.UsageError as error:
+        if isinstance(error, _NO_ARGUMENTS):  # the help is its message
+            error.show()
+            return USAGE
+        say("error", " ".join(error.format_message().split()))  # click gives each choice a line of its own
+        if error.ctx is not None:
+            say("hint", f"`{error.ctx.command_path} --help` shows how it is used.")
+        return USAGE
+    except click.ClickException as error:
+        say("error", error.format_message())
+        return error.exit_code
+    except click.Abort:
+        say("error", "interrupted")
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
 
 
 @click.group(cls=TopGroup, epilog=_EXAMPLES, context_settings={"help_option_names": ["--help", "-h"]})

@@ -12,6 +12,7 @@ import click
 from pinwarden.errors import ConfigError, FetchError, PinsUnavailableError, PinwardenError, UntrustedError
 
 DONE, REFUSED, USAGE, UNAVAILABLE, CONFLICT, WAITING, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+UNREAD = 141  # 128 + SIGPIPE, as for every program whose reader left
 
 ExitCodes = tuple[tuple[type[PinwardenError], int], ...]
 
@@ -42,7 +43,14 @@ class RefusingGroup(click.Group):
 
     def exit_code(self, error: PinwardenError) -> int:
         """Return the exit code for *error*."""
-        return next(code for kind, code in self.exit_codes if isinstance(error, kind))
+        return exit_code_of(error, self.exit_codes)
+
+
+def exit_code_of(error: PinwardenError, table: ExitCodes) -> int:
+    """Return 2 where a setting or an argument is at fault, and otherwise what *table* says."""
+    if is_misuse(error):
+        return USAGE
+    return next(code for kind, code in table if isinstance(error, kind))
 
 
 def complain(error: PinwardenError) -> None:

@@ -175,13 +175,13 @@ INIT_REFUSALS = {
     "dev over an installation": (["HERE", "--dev"], 1, "HERE holds an installation already", "Choose another folder"),
     "dev with a root": (["NEW", "--dev", "--root", "x"], 2, "", ""),
     "no folder": ([], 2, "", ""),
-    "a root that is missing": (["NEW", "--root", "NEW.json"], 1, "NEW.json cannot be read: No such file", ""),
+    "a root that is missing": (["NEW", "--root", "NEW.json"], 2, "NEW.json cannot be read: No such file", ""),
     "a root that is none": (["NEW", "--root", "HERE/server.toml"], 1, "", ""),
     "another address": (["HERE", "--bind", "127.0.0.1:9"], 1, "HERE/server.toml names another address", "Change the"),
-    "an open address": (["NEW", "--bind", "0.0.0.0:80"], 1, "the server would listen beyond this machine", "TLS proxy"),
-    "no address": (["NEW", "--bind", "nonsense"], 1, "setting bind, from settings file ", ""),
+    "an open address": (["NEW", "--bind", "0.0.0.0:80"], 2, "the server would listen beyond this machine", "TLS proxy"),
+    "no address": (["NEW", "--bind", "nonsense"], 2, "setting bind, from settings file ", ""),
     "a label that is none": (["NEW", "--dev", "--label", "No Good"], 1, "", ""),
-    "a folder below a file": (["HERE/server.toml/x"], 1, "folder HERE/server.toml/x cannot be made", ""),
+    "a folder below a file": (["HERE/server.toml/x"], 2, "folder HERE/server.toml/x cannot be made", ""),
 }
 
 
@@ -195,10 +195,10 @@ def test_init_refuses_what_it_cannot_do_and_leaves_an_installation_alone(
     before = content(installation.folder)
     done = shell("init", *map(real, words))
     assert (done.returncode, done.stdout) == (code, "")
-    if code == 2:
-        assert "Usage:" in done.stderr
-    else:
+    if error:
         refused(done, code, real(error), hint)
+    elif code == 2:
+        assert "Usage:" in done.stderr
     assert content(installation.folder) == before
 
 
@@ -313,7 +313,7 @@ SETTINGS_REFUSALS = {
 def test_settings_that_are_not_understood_stop_every_command(shell: Run, given, error: str, hint: str):
     environment = {f"PINWARDEN_SERVER_{name}": value for name, value in given.items()}
     for words in (["run"], ["migrate"], ["settings"]):
-        refused(shell(*words, **environment), 1, error, hint)
+        refused(shell(*words, **environment), 2, error, hint)
 
 
 def test_settings_show_what_is_in_effect_without_the_password(shell: Run, tmp_path: Path):
@@ -391,6 +391,9 @@ def test_the_audit_chain_is_walked_and_a_change_is_found(service, command_line):
     rows = service.ask("GET", "/admin/v1/audit").json["rows"]
     good = command_line("verify-audit")
     assert (good.returncode, good.stdout) == (0, f"{len(rows)} {rows[-1]['hash']}\n")
+    told = json.loads(command_line("verify-audit", "--json").stdout)
+    assert (told["rows"], told["head"]) == (len(rows), rows[-1]["hash"])
+    assert sorted(told) == ["checkpoints", "head", "rows", "waits_since"]
     query(service.installation.folder, "UPDATE audit SET actor = 'nobody' WHERE seq = 2")
     refused(command_line("verify-audit"), 1, "audit row 2 was changed")
 

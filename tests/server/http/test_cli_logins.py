@@ -1,5 +1,6 @@
 """``pinwarden server one-time-url`` and ``account``: what they print, where a password comes from, what is audited."""
 
+import json
 import os
 import re
 import threading
@@ -84,12 +85,12 @@ def test_a_link_begins_with_the_address_that_a_running_server_wrote_down(start, 
 @pytest.mark.parametrize(
     ("words", "variables", "code", "told"),
     [
-        (("--owner", "a b"), {}, 1, "not the name of a person or a job"),
+        (("--owner", "a b"), {}, 2, "not the name of a person or a job"),
         (("--owner", "alice", "--name", "A b"), {}, 1, "names impossible pin sets"),
         (("--owner", "alice", "--expires-minutes", "1441"), {}, 2, "1441"),
-        (("--owner", "alice"), {"PINWARDEN_SERVER_TLS_TERMINATED_IN_FRONT": "true"}, 1, "Set admin_url"),
-        (("--owner", "alice"), {"PINWARDEN_SERVER_BIND": "unix:/run/x.sock"}, 1, "Set admin_url"),
-        (("--owner", "alice"), {"PINWARDEN_SERVER_ADMIN_URL": "http://pins.example.com"}, 1, "impossible value"),
+        (("--owner", "alice"), {"PINWARDEN_SERVER_TLS_TERMINATED_IN_FRONT": "true"}, 2, "Set admin_url"),
+        (("--owner", "alice"), {"PINWARDEN_SERVER_BIND": "unix:/run/x.sock"}, 2, "Set admin_url"),
+        (("--owner", "alice"), {"PINWARDEN_SERVER_ADMIN_URL": "http://pins.example.com"}, 2, "impossible value"),
     ],
 )
 def test_an_impossible_link_is_refused_and_none_is_made(
@@ -110,6 +111,8 @@ def test_an_account_is_made_of_a_typed_password_or_of_a_private_file(service, co
         done = command(*words, "--password-file", private(installation, f"{PASSWORD}\n"))
     assert (done.exit_code, done.stdout, PASSWORD in done.output) == (0, "breaker\n", False), done.output
     assert log_in(service, account="breaker", password=PASSWORD).status_code == 201
+    (told,) = json.loads(command("account", "list", "--json").stdout)["accounts"]
+    assert sorted(told) == ["created_at", "created_by", "name", "names", "role"]
     listed = command("account", "list").stdout
     assert ("breaker" in listed, "argon2" in listed) == (True, False)
     removed = command("account", "remove", "breaker")
@@ -163,7 +166,7 @@ def test_an_impossible_account_is_refused_and_none_is_made(service, command, ins
     before = service.stored()
     assert command(*add, "--password-file", file).exit_code == 4  # there is one
     assert command(*add[:-2], "--role", "king", "--password-file", file).exit_code == 2
-    assert command("account", "add", "a b", *add[3:], "--password-file", file).exit_code == 1
+    assert command("account", "add", "a b", *add[3:], "--password-file", file).exit_code == 2
     assert command("account", "add", "other", *add[3:], typed="short\nshort\n").exit_code == 1
     assert (
         command("account", "add", "other", *add[3:], "--password-file", private(installation, "short")).exit_code == 1
