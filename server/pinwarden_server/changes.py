@@ -18,7 +18,8 @@ from pinwarden.strict_json import format_time
 from pinwarden_server import audit
 from pinwarden_server.bodies import bad_field
 from pinwarden_server.changes_answered import Outcome, Waiting, once, twice_at_once
-from pinwarden_server.commit import closed, keep_answer, stale
+from pinwarden_server.changes_closed import closed
+from pinwarden_server.commit import check_unrevoked, keep_answer, stale
 from pinwarden_server.errors import SigningRefused
 from pinwarden_server.grounds import approvals_required, grant_of, is_signed_by_people
 from pinwarden_server.planning import RENEW, Plan
@@ -73,17 +74,17 @@ def reject_change(site: Site, number: int, reason: str, by: Act) -> Waiting:
     End a change and return it: it can never be published. Signatures over it stay as they are, and serve nothing else.
 
     Raises:
-        NotFound, ChangeClosed, IdempotencyMismatch, StoreUnavailable: the change is as it was.
+        NotFound, ChangeClosed, Unauthenticated, IdempotencyMismatch, StoreUnavailable: the change is as it was.
     """
 
     def first() -> Outcome:
         row = site.store.reader.change(number)
-        if (state := row.state_at(by.at)) != "waiting":
-            raise closed(number, state)
+        if row.state_at(by.at) != "waiting":
+            raise closed(site, number, by.at)
         with twice_at_once(), site.store.writer.transaction() as transaction:
+            check_unrevoked(transaction, by)
             if not transaction.close_change(number, "rejected", at=by.at, by=by.actor, reason=reason):
-                found = transaction.lock_change(number)
-                raise closed(number, found.state if found else "unknown")
+                raise closed(site, number, by.at)
             detail: dict[str, object] = {"change": number, "reason": reason}
             if not row.is_policy:
                 detail["version"] = format_tag(row.tag)
@@ -99,8 +100,9 @@ def reject_change(site: Site, number: int, reason: str, by: Act) -> Waiting:
 
 
 def store_proposal(site: Site, row: ChangeRow, by: Act, detail: dict[str, object]) -> Waiting:
-    """Keep *row* as a change that waits, under the number of its audit row, whose detail is *detail*; StaleVersion."""
+    """Keep *row* as a change that waits, under the number of its audit row; StaleVersion, Unauthenticated."""
     with twice_at_once(), site.store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         pair = transaction.pair_of(row.name)
         if not row.is_policy and (pair[0] if pair else None) != row.base:
             raise stale(row.name, row.base, pair and pair[0])

@@ -13,8 +13,9 @@ from pinwarden.documents import Grant, PinSet
 from pinwarden.envelope import Envelope, Signature
 from pinwarden_server import rules
 from pinwarden_server.changes_answered import MovedMeanwhile
+from pinwarden_server.changes_closed import closed
 from pinwarden_server.changes_signatures import Count, count, signed_envelope
-from pinwarden_server.commit import STEPS, TimestampMoved, bring_into_force, closed
+from pinwarden_server.commit import STEPS, TimestampMoved, bring_into_force
 from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import ApprovalsMissing, ChangeClosed, StaleVersion, Violation
 from pinwarden_server.grounds import approvals_required, grant_of, survey
@@ -89,21 +90,20 @@ def standing_of(site: Site, row: ChangeRow, now: datetime, deed: Deed = NOTHING)
 
 def ground_of(site: Site, row: ChangeRow, now: datetime) -> Ground:
     """Return what the change would be published on; ChangeClosed, MovedMeanwhile: not what it was made for."""
-    state = row.state_at(now)
-    if state != "waiting":
-        raise closed(row.id, state)
+    if row.state_at(now) != "waiting":
+        raise closed(site, row.id, now)
     ground = survey(site, row.name)
     if ground.tag != row.base or PinSet.parse(row.payload).epoch != grant_of(ground).epoch:
-        raise _stale(site, row)
+        raise _stale(site, row, now)
     return ground
 
 
-def _stale(site: Site, row: ChangeRow) -> ChangeClosed | MovedMeanwhile:
+def _stale(site: Site, row: ChangeRow, at: datetime) -> ChangeClosed | MovedMeanwhile:
     """Return why *row*, as it was read, cannot be published: what became of it, or that it was moved along since."""
     now = site.store.reader.change(row.id)
     if now.state == "waiting" and now.base != row.base:
         return MovedMeanwhile()
-    return closed(row.id, "stale" if now.state == "waiting" else now.state)
+    return closed(site, row.id, at)
 
 
 def publish_change(site: Site, row: ChangeRow, found: Standing, by: Act, deed: Deed = NOTHING) -> Published | None:
@@ -124,7 +124,7 @@ def publish_change(site: Site, row: ChangeRow, found: Standing, by: Act, deed: D
         envelope = _signed_by_all(site, row, found.counted, found.grant)
         return _publish_signed(site, found.ground, envelope, change, by)
     except StaleVersion as error:
-        raise _stale(site, row) from error
+        raise _stale(site, row, by.at) from error
     except ApprovalsMissing:
         return None  # more are required since a moment ago, or an approval ended with its token
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, false, or_, select
+from sqlalchemy import Connection, Row, Select, and_, or_, select
 
 from pinwarden_server.store.change_rows import (
     BY_SERVER,
@@ -96,6 +96,7 @@ def unrevoked(connection: Connection, actors: set[str]) -> set[str]:
     good = {actor for actor in actors if not actor.startswith((_BY_TOKEN, _BY_SESSION))}
     for table, kind in ((tokens, _BY_TOKEN), (sessions, _BY_SESSION)):
         known = [actor.removeprefix(kind) for actor in actors if actor.startswith(kind)]
-        query = select(table.c.id).where(table.c.id.in_(known) if known else false(), table.c.revoked_at.is_(None))
-        good |= {f"{kind}{row.id}" for row in connection.execute(query)}
+        if known:
+            query = select(table.c.id).where(table.c.id.in_(known), table.c.revoked_at.is_(None))
+            good |= {f"{kind}{row.id}" for row in connection.execute(query)}
     return good
