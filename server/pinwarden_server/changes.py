@@ -22,7 +22,7 @@ from pinwarden_server.changes_closed import closed
 from pinwarden_server.commit import check_unrevoked, keep_answer, stale
 from pinwarden_server.errors import SigningRefused
 from pinwarden_server.grounds import approvals_required, grant_of, is_signed_by_people
-from pinwarden_server.planning import RENEW, Plan
+from pinwarden_server.planning import RENEW, Plan, is_exempt
 from pinwarden_server.publishing import execute
 from pinwarden_server.signing import check_proposal, reserved
 from pinwarden_server.site import Act, Site
@@ -106,10 +106,15 @@ def store_proposal(site: Site, row: ChangeRow, by: Act, detail: dict[str, object
         pair = transaction.pair_of(row.name)
         if not row.is_policy and (pair[0] if pair else None) != row.base:
             raise stale(row.name, row.base, pair and pair[0])
+        required = transaction.lock_policy(row.name)
+        if is_exempt(row.action):
+            required = 0
+        elif required is None:
+            required = site.policy.approvals_required
         number = audit.append(
             transaction, at=by.at, actor=by.actor, action="change.propose", subject=row.name, detail=detail
         )
-        transaction.append_change(replace(row, id=number))
+        transaction.append_change(replace(row, id=number, approvals_required=required))
         keep_answer(transaction, by, {"change": number})
         failpoints.hit("propose.committing")
     failpoints.hit("propose.committed")

@@ -83,9 +83,9 @@ def standing_of(site: Site, row: ChangeRow, now: datetime, deed: Deed = NOTHING)
         counted = count(signatures, grant, site.signers.gates(grant, row.name))
         is_signed = counted.completes(row, grant)
     approvers = row.approvers | ({deed.approval.owner} if deed.approval else set())
-    missing = 0 if is_exempt(row.action) else max(0, approvals_required(site, ground) - len(approvers))
+    required = 0 if is_exempt(row.action) else row.required(approvals_required(site, ground))
     is_due = row.not_before is None or now >= row.not_before
-    return Standing(ground, grant, counted, is_signed, is_due, missing)
+    return Standing(ground, grant, counted, is_signed, is_due, max(0, required - len(approvers)))
 
 
 def ground_of(site: Site, row: ChangeRow, now: datetime) -> Ground:

@@ -231,7 +231,7 @@ def _commit(site: Site, ground: Ground, pair: Pair, change: Change, outcome: Pub
             if required is None:
                 required = site.policy.approvals_required
             change = _close(site, transaction, change, pair, by)  # before the move, which outdates whatever still waits
-            _check_approvals(ground.name, change, required)
+            _check_approvals(ground.name, change, max(required, change.approvals_asked))
             move(transaction, ground, pair, change, approvals_required=required)
             failpoints.hit(f"{change.room}.moved")
             record(transaction, ground, pair, change, by)
@@ -264,7 +264,7 @@ def _close(site: Site, transaction: Transaction, change: Change, pair: Pair, by:
         keep_approval(transaction, found, change.last_approval, by)
         approvers.add(person_of(change.last_approval.owner))
     check_vouched_for(found, approvers, transaction.is_revoked)
-    return replace(change, approvers=tuple(sorted(approvers)))
+    return replace(change, approvers=tuple(sorted(approvers)), approvals_asked=found.approvals_required)
 
 
 def _check_approvals(name: str, change: Change, required: int) -> None:

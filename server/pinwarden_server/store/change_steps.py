@@ -51,6 +51,7 @@ class ChangeSteps(Steps):
                 wait_for=" ".join(row.wait_for),
                 signer=row.signer,
                 not_before=row.not_before,
+                approvals_required=row.approvals_required,
                 waits_until=row.waits_until,
                 blocked=row.blocked,
                 state=row.state,
