@@ -24,6 +24,7 @@ from pinwarden_server.errors import SigningRefused
 from pinwarden_server.grounds import approvals_required, grant_of, is_signed_by_people
 from pinwarden_server.planning import RENEW, Plan, is_exempt
 from pinwarden_server.publishing import execute
+from pinwarden_server.rivals import excludes_others, rival_warnings
 from pinwarden_server.signing import check_proposal, reserved
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeRow, ChangeSignature
@@ -114,7 +115,10 @@ def store_proposal(site: Site, row: ChangeRow, by: Act, detail: dict[str, object
         number = audit.append(
             transaction, at=by.at, actor=by.actor, action="change.propose", subject=row.name, detail=detail
         )
-        transaction.append_change(replace(row, id=number, approvals_required=required))
+        told = row.warnings
+        if not row.is_policy and excludes_others(row.action):
+            told = (*told, *(each.to_json() for each in rival_warnings(transaction.waiting_changes(row.name, by.at))))
+        transaction.append_change(replace(row, id=number, approvals_required=required, warnings=told))
         keep_answer(transaction, by, {"change": number})
         failpoints.hit("propose.committing")
     failpoints.hit("propose.committed")

@@ -22,6 +22,7 @@ from pinwarden_server.grounds import approvals_required, grant_of, survey
 from pinwarden_server.planning import NEW_LIFE, RENEW, is_exempt, surroundings
 from pinwarden_server.publication import Change
 from pinwarden_server.publishing import sign_and_publish
+from pinwarden_server.rivals import WAITING
 from pinwarden_server.signing import Ground, check_as_clients_do, sign_timestamp
 from pinwarden_server.site import Act, Published, Site
 from pinwarden_server.store import ChangeApproval, ChangeRow, ChangeSignature
@@ -139,7 +140,9 @@ def _lint_again(site: Site, row: ChangeRow, ground: Ground, content: PinSet) -> 
 
 def _publication(row: ChangeRow, found: Standing, deed: Deed, by: Act) -> Change:
     warnings = tuple(
-        Violation(each["code"], each["pointer"], each["message"], each["hint"], blocking=False) for each in row.warnings
+        Violation(each["code"], each["pointer"], each["message"], each["hint"], blocking=False)
+        for each in row.warnings
+        if each["code"] != WAITING  # which ends with this publication
     )
     counted = found.counted
     late = None if row.not_before is None else int((by.at - row.not_before).total_seconds())
