@@ -11,8 +11,9 @@ from pinwarden_server.change_drafts import ApprovalDraft
 from pinwarden_server.changes_answered import Outcome, Waiting, once, repeatedly, twice_at_once
 from pinwarden_server.changes_closed import closed
 from pinwarden_server.changes_publishing import Deed, publish_change, standing_of
-from pinwarden_server.commit import check_unrevoked, keep_answer, keep_approval
+from pinwarden_server.commit import keep_answer, keep_approval
 from pinwarden_server.policies import lower_once
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeApproval, ChangeRow
 

@@ -19,11 +19,12 @@ from pinwarden_server import audit
 from pinwarden_server.bodies import bad_field
 from pinwarden_server.changes_answered import Outcome, Waiting, once, twice_at_once
 from pinwarden_server.changes_closed import closed
-from pinwarden_server.commit import check_unrevoked, keep_answer, stale
+from pinwarden_server.commit import keep_answer, stale
 from pinwarden_server.errors import SigningRefused
 from pinwarden_server.grounds import approvals_required, grant_of, is_signed_by_people
 from pinwarden_server.planning import RENEW, Plan, is_exempt
 from pinwarden_server.publishing import execute
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.rivals import excludes_others, rival_warnings
 from pinwarden_server.signing import check_proposal, reserved
 from pinwarden_server.site import Act, Site
@@ -108,10 +109,10 @@ def store_proposal(site: Site, row: ChangeRow, by: Act, detail: dict[str, object
         if not row.is_policy and (pair[0] if pair else None) != row.base:
             raise stale(row.name, row.base, pair and pair[0])
         required = transaction.lock_policy(row.name)
-        if is_exempt(row.action):
-            required = 0
-        elif required is None:
+        if required is None:
             required = site.policy.approvals_required
+        # A number that was lowered since it was planned would let it wait for nothing, and nobody publishes that.
+        required = 0 if is_exempt(row.action) else row.required(required)
         number = audit.append(
             transaction, at=by.at, actor=by.actor, action="change.propose", subject=row.name, detail=detail
         )
@@ -199,6 +200,7 @@ def _propose(site: Site, plan: Plan, by: Act, signer: str) -> Waiting:
         wait_for=plan.wait_for,
         signer=signer,
         not_before=not_before,
+        approvals_required=approvals_required(site, ground),
         signatures=own,
     )
     return store_proposal(site, row, by, _proposal_detail(row))

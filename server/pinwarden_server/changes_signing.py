@@ -12,8 +12,9 @@ from pinwarden_server.changes_answered import Outcome, Waiting, once, repeatedly
 from pinwarden_server.changes_closed import closed
 from pinwarden_server.changes_publishing import Deed, ground_of, publish_change, standing_of
 from pinwarden_server.changes_signatures import checked_signature, not_by_people, repeated
-from pinwarden_server.commit import check_unrevoked, keep_answer
+from pinwarden_server.commit import keep_answer
 from pinwarden_server.grounds import grant_of
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeRow, ChangeSignature
 from pinwarden_server.store.change_rows import BY_PEOPLE

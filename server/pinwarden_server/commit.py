@@ -21,11 +21,11 @@ from pinwarden_server.errors import (
     StaleVersion,
     StoreUnavailable,
     Tag,
-    Unauthenticated,
 )
 from pinwarden_server.public_files import pinset_files
 from pinwarden_server.publication import Change, audit_detail, review_row, timestamp_row, version_row
 from pinwarden_server.published_tree import PublicFile
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.signing import Ground, Pair
 from pinwarden_server.site import Act, Published, Site
 from pinwarden_server.store import ChangeApproval, ChangeRow, Transaction, person_of
@@ -182,22 +182,6 @@ def keep_answer(transaction: Transaction, by: Act, answer: dict[str, object]) ->
     if by.attempt:
         text, fingerprint = encode(answer).decode("ascii"), by.attempt.fingerprint
         transaction.append_attempt(by.actor, by.attempt.key, fingerprint=fingerprint, answer=text, at=by.at)
-
-
-def check_unrevoked(transaction: Transaction, by: Act) -> None:
-    """
-    Return when the token or session that asks was not revoked since it was let in; ask within the deed's transaction.
-
-    Raises:
-        Unauthenticated: it was.
-    """
-    if transaction.is_revoked(by.actor):
-        raise Unauthenticated(
-            "your token or session was revoked while this was being done",
-            expected="a token or session that nobody has revoked",
-            got="one that was revoked after it was let in",
-            hint="Log in again, or ask an administrator for another token; then repeat the request.",
-        )
 
 
 def keep_approval(transaction: Transaction, row: ChangeRow, new: ChangeApproval, by: Act) -> None:

@@ -16,8 +16,9 @@ from pinwarden_server.change_drafts import PolicyDraft
 from pinwarden_server.changes import LONGEST_WAIT, store_proposal
 from pinwarden_server.changes_answered import Waiting, twice_at_once
 from pinwarden_server.changes_closed import closed
-from pinwarden_server.commit import check_unrevoked, keep_answer, keep_approval, kept_answer
+from pinwarden_server.commit import keep_answer, keep_approval, kept_answer
 from pinwarden_server.errors import Conflict
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeApproval, ChangeRow, person_of
 from pinwarden_server.store.change_rows import BY_SERVER, LOWER_POLICY

@@ -10,7 +10,8 @@ from pinwarden_server import audit
 from pinwarden_server.approvals_checked import check_other_person, refused
 from pinwarden_server.change_drafts import ReviewDraft
 from pinwarden_server.changes_answered import Waiting, once, twice_at_once
-from pinwarden_server.commit import check_unrevoked, keep_answer
+from pinwarden_server.commit import keep_answer
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeReview, ChangeRow
 

@@ -47,7 +47,7 @@ def _words_at_the_end(found: LockOut, current: PinSet | None, now: datetime | No
         ended = f"these expired at {format_time(found.expired)} and hold for late clocks alone"
         return (
             f"{holders}; but {ended}: for all others their end has come already, whatever this draft does",
-            f"Force PIN009 with a reason, which lets them in again, or keep a key of theirs until {format_time(until)}.",
+            f"Force PIN009 with a reason, which lets them in again; or keep their key until {format_time(until)}.",
         )
     return None
 

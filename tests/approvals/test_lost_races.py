@@ -88,6 +88,22 @@ def lowering(desk: "Desk", token: str) -> Ask:
     return lambda: desk.ask("PUT", f"{NAME}/policy", token=token, body=body)
 
 
+def token(desk: "Desk", token: str) -> Ask:
+    """A thief makes a token that outlives the one that was taken away."""
+    body = {"role": "admin", "names": ["*"], "lifetime_seconds": 3600}
+    return lambda: desk.ask("POST", "/admin/v1/tokens", token=token, body=body)
+
+
+def link(desk: "Desk", token: str) -> Ask:
+    body = {"role": "admin", "owner": "anna"}
+    return lambda: desk.ask("POST", "/admin/v1/one-time-links", token=token, body=body)
+
+
+def revocation(desk: "Desk", token: str) -> Ask:
+    path = f"/admin/v1/tokens/{desk.as_('anna').split('_')[1]}"
+    return lambda: desk.ask("DELETE", path, token=token)
+
+
 DEEDS: tuple[tuple[Callable[["Desk", str], Ask], str], ...] = (
     (first_approval, "anna"),
     (last_approval, "anna"),
@@ -100,18 +116,26 @@ DEEDS: tuple[tuple[Callable[["Desk", str], Ask], str], ...] = (
     (creation, "erin"),
     (raising, "root"),
     (lowering, "root"),
+    (token, "root"),
+    (link, "root"),
+    (revocation, "root"),
 )
 
 
-@pytest.mark.parametrize(("begin", "end"), [(own_token, end_token), (log_in, revoke)], ids=["token", "session"])
-@pytest.mark.parametrize(("ready", "owner"), DEEDS, ids=[ready.__name__ for ready, _ in DEEDS])
+TOKEN, SESSION = (own_token, end_token), (log_in, revoke)
+CASES = [(ready, owner, TOKEN) for ready, owner in DEEDS] + [(last_approval, "anna", SESSION), (glass, "olga", SESSION)]
+
+
+@pytest.mark.parametrize(
+    ("ready", "owner", "way"), CASES, ids=[f"{ready.__name__}-{way[0].__name__}" for ready, _, way in CASES]
+)
 def test_whoever_is_revoked_before_the_commit_does_nothing_and_is_told_so(
     desk: "Desk",
     ready: Callable[["Desk", str], Ask],
     owner: str,
-    begin: Callable[["Desk", str], str],
-    end: Callable[["Desk", str], None],
+    way: tuple[Callable[["Desk", str], str], Callable[["Desk", str], None]],
 ) -> None:
+    begin, end = way
     token = begin(desk, owner)
     ask, after_the_revocation = ready(desk, token), []
 

@@ -135,6 +135,15 @@ def test_what_is_proposed_again_needs_the_lower_number(desk: "Desk") -> None:
     assert (desk.change(again)["state"], desk.change(late)["state"]) == ("published", "stale")
 
 
+def test_a_number_that_is_lowered_while_somebody_proposes_leaves_nothing_that_waits_for_nobody(desk: "Desk") -> None:
+    policy = desk.require(0, replaces=2).json["id"]
+    desk.approve(policy, "anna")
+    with before_the_commit(lambda: desk.approve(policy, "ben")):
+        number = desk.propose("next", "spare")
+    assert (required(desk), desk.change(number)["waiting_for"]) == (0, ["approvals"])
+    assert [desk.approve(number, owner).status_code for owner in ("anna", "ben")] == [202, 200]
+
+
 def test_a_number_that_is_lowered_while_somebody_approves_lets_nothing_through(desk: "Desk") -> None:
     number, policy = desk.propose("next", "spare"), desk.require(0, replaces=2).json["id"]
     desk.approve(policy, "anna")

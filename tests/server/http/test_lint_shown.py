@@ -257,7 +257,7 @@ def test_a_draft_is_not_blamed_for_the_end_of_the_version_in_force(service):
     ended = f"these expired at {format_time(ends)} and hold for late clocks alone"
     told = f"{NO_KEY}; but {ended}: for all others their end has come already, whatever this draft does"
     assert (found["code"], found["message"]) == ("PIN009", told)
-    way_out = "Force PIN009 with a reason, which lets them in again, or keep a key of theirs until "
+    way_out = "Force PIN009 with a reason, which lets them in again; or keep their key until "
     assert found["hint"] == f"{way_out}{format_time(ends + timedelta(days=1))}."
     assert ask(service, {"hosts": [keys("c", "d")]}, force=["PIN009"], reason="it had expired").status_code == 200
 
