@@ -58,11 +58,24 @@ def approvals_in(fields: Fields, name: str) -> int:
     return number
 
 
+def left_waiting_lines(claimed: Mapping[str, Any]) -> list[str]:
+    """Return for each change that a lower number leaves waiting what the server says of it."""
+    given = claimed.get("left_waiting")
+    lines = []
+    for row in given if isinstance(given, list) else []:
+        fields = Fields(row, "left_waiting")
+        reason = f": {fields.text('reason')}" if fields.text("reason") else ""
+        words = f"change {fields.integer('id')} by {fields.text('owner')}{reason}"
+        lines.append(printable(f"{words}, {fields.text('what')}, still waits for {fields.text('approvals')}"))
+    return lines
+
+
 def show_policy(number: int, claimed: Mapping[str, Any], *, json_wanted: bool, err: bool = False) -> PolicyChange:
     """Print the change and return it."""
     found = read_policy(claimed)
     if json_wanted:
-        print_json(policy_json(number, found, str(claimed.get("state"))))
+        left = {"left_waiting": claimed.get("left_waiting", [])}
+        print_json({**policy_json(number, found, str(claimed.get("state"))), **left})
         return found
     for line in (
         f"pin set {found.name}: how many approvals it requires",
@@ -70,6 +83,7 @@ def show_policy(number: int, claimed: Mapping[str, Any], *, json_wanted: bool, e
         f"  digest    {digest_groups(found.payload)}",
         "",
         *claims(claimed),
+        *(f"  claimed: {line}" for line in left_waiting_lines(claimed)),
     ):
         click.echo(line, err=err)
     return found

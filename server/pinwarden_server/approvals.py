@@ -9,9 +9,11 @@ from pinwarden import failpoints
 from pinwarden_server.approvals_checked import checked_approval
 from pinwarden_server.change_drafts import ApprovalDraft
 from pinwarden_server.changes_answered import Outcome, Waiting, once, repeatedly, twice_at_once
+from pinwarden_server.changes_closed import closed
 from pinwarden_server.changes_publishing import Deed, publish_change, standing_of
-from pinwarden_server.commit import closed, keep_answer, keep_approval
+from pinwarden_server.commit import keep_answer, keep_approval
 from pinwarden_server.policies import lower_once
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeApproval, ChangeRow
 
@@ -26,6 +28,7 @@ def approve_change(site: Site, number: int, draft: ApprovalDraft, by: Act) -> Ou
     not count any more, as nobody knows who gave it; one whose token or session merely ended does.
 
     Raises:
+        Unauthenticated: the token or session of *by* was revoked since it was let in.
         NotFound, ChangeClosed, ApprovalRefused, LintRefused, IdempotencyMismatch, SignerUnavailable, SigningRefused,
         PublicationRefused, StoreUnavailable: the approval was not kept.
         NotServedYet: published, and cannot be served yet.
@@ -35,8 +38,8 @@ def approve_change(site: Site, number: int, draft: ApprovalDraft, by: Act) -> Ou
 
 def _approve_once(site: Site, number: int, draft: ApprovalDraft, by: Act) -> Outcome | None:
     row = site.store.reader.change(number)
-    if (state := row.state_at(by.at)) != "waiting":
-        raise closed(number, state)
+    if row.state_at(by.at) != "waiting":
+        raise closed(site, number, by.at)
     new = checked_approval(row, draft, by)
     if row.is_policy:
         return lower_once(site, row, new, by)
@@ -50,9 +53,10 @@ def _approve_once(site: Site, number: int, draft: ApprovalDraft, by: Act) -> Out
 def _store(site: Site, row: ChangeRow, new: ChangeApproval, by: Act) -> bool:
     """Keep an approval that does not complete the change; False when others did something since *row* was read."""
     with twice_at_once(), site.store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         found = transaction.lock_change(row.id)
         if found is None or found.state != "waiting":
-            raise closed(row.id, found.state if found else "unknown")
+            raise closed(site, row.id, by.at)
         if (found.signatures, found.approvals) != (row.signatures, row.approvals):
             return False
         keep_approval(transaction, row, new, by)

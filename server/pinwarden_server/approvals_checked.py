@@ -5,12 +5,14 @@ It may import the store's values and errors. It stores nothing. A person is the 
 make tokens can make a second person of themselves, and the audit log says so.
 """
 
+from collections.abc import Callable, Collection
 from hashlib import sha256
 
 from pinwarden_server.change_drafts import ApprovalDraft
-from pinwarden_server.errors import ApprovalRefused, Violation
+from pinwarden_server.errors import ApprovalRefused, Conflict, Violation
 from pinwarden_server.site import Act
 from pinwarden_server.store import ChangeApproval, ChangeRow, person_of
+from pinwarden_server.store.change_rows import BY_SERVER
 from pinwarden_server.tags import format_tag
 
 
@@ -46,6 +48,20 @@ def check_other_person(row: ChangeRow, by: Act) -> None:
             "Let another person do it; all tokens and sessions of one person have one owner.",
             expected="another person than its author",
             got=by.person,
+        )
+
+
+def check_vouched_for(row: ChangeRow, approvers: Collection[str], is_revoked: Callable[[str], bool]) -> None:
+    """
+    Return when somebody who is still trusted stands for *row*: whoever approved or signed it judged it by themselves.
+
+    Raises:
+        Conflict: nobody did, and the token or session that scheduled it was revoked: a thief may have.
+    """
+    if not approvers and row.signer == BY_SERVER and is_revoked(row.actor):
+        raise Conflict(
+            "the token or session that scheduled it was revoked, or is not known any more",
+            hint="Reject it, and propose it again if it is right.",
         )
 
 

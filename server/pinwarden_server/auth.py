@@ -27,6 +27,7 @@ from pinwarden_server.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.site import Act
 from pinwarden_server.store import Reader, Store, TokenRow
 from pinwarden_server.store.logins import SessionRow, find_session
@@ -193,7 +194,8 @@ def issue_token(store: Store, draft: TokenDraft, by: Act) -> IssuedToken:
     Make a token and return it with its secret, which is shown this once.
 
     Raises:
-        IdempotencyMismatch: the key stood for another request. StoreUnavailable: nothing was made.
+        IdempotencyMismatch: the key stood for another request. Unauthenticated: whoever asks was revoked meanwhile.
+        StoreUnavailable. Nothing was made.
     """
     answered = _issued_before(store.reader, by)
     if answered:
@@ -222,8 +224,9 @@ def issue_token(store: Store, draft: TokenDraft, by: Act) -> IssuedToken:
 
 
 def revoke_token(store: Store, token_id: str, by: Act) -> TokenRow:
-    """End a token at once; one that was revoked before stays so. NotFound when there is none of that id."""
+    """End a token at once; one that was revoked before stays so. NotFound, Unauthenticated."""
     with store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         if transaction.revoke_token(token_id, by.at):
             audit.append(transaction, at=by.at, actor=by.actor, action="token.revoke", subject=token_id, detail={})
     return _token(store.reader, token_id)
@@ -238,6 +241,7 @@ def _store_token(store: Store, row: TokenRow, digest: bytes, by: Act) -> None:
         "lifetime_seconds": int((row.expires_at - row.created_at).total_seconds()),
     }
     with store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         transaction.append_token(row, digest)
         audit.append(transaction, at=by.at, actor=by.actor, action="token.issue", subject=row.id, detail=detail)
         if by.attempt:

@@ -18,11 +18,14 @@ from pinwarden.strict_json import format_time
 from pinwarden_server import audit
 from pinwarden_server.bodies import bad_field
 from pinwarden_server.changes_answered import Outcome, Waiting, once, twice_at_once
-from pinwarden_server.commit import closed, keep_answer, stale
+from pinwarden_server.changes_closed import closed
+from pinwarden_server.commit import keep_answer, stale
 from pinwarden_server.errors import SigningRefused
 from pinwarden_server.grounds import approvals_required, grant_of, is_signed_by_people
-from pinwarden_server.planning import RENEW, Plan
+from pinwarden_server.planning import RENEW, Plan, is_exempt
 from pinwarden_server.publishing import execute
+from pinwarden_server.revocations import check_unrevoked
+from pinwarden_server.rivals import excludes_others, rival_warnings
 from pinwarden_server.signing import check_proposal, reserved
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeRow, ChangeSignature
@@ -73,17 +76,17 @@ def reject_change(site: Site, number: int, reason: str, by: Act) -> Waiting:
     End a change and return it: it can never be published. Signatures over it stay as they are, and serve nothing else.
 
     Raises:
-        NotFound, ChangeClosed, IdempotencyMismatch, StoreUnavailable: the change is as it was.
+        NotFound, ChangeClosed, Unauthenticated, IdempotencyMismatch, StoreUnavailable: the change is as it was.
     """
 
     def first() -> Outcome:
         row = site.store.reader.change(number)
-        if (state := row.state_at(by.at)) != "waiting":
-            raise closed(number, state)
+        if row.state_at(by.at) != "waiting":
+            raise closed(site, number, by.at)
         with twice_at_once(), site.store.writer.transaction() as transaction:
+            check_unrevoked(transaction, by)
             if not transaction.close_change(number, "rejected", at=by.at, by=by.actor, reason=reason):
-                found = transaction.lock_change(number)
-                raise closed(number, found.state if found else "unknown")
+                raise closed(site, number, by.at)
             detail: dict[str, object] = {"change": number, "reason": reason}
             if not row.is_policy:
                 detail["version"] = format_tag(row.tag)
@@ -99,15 +102,24 @@ def reject_change(site: Site, number: int, reason: str, by: Act) -> Waiting:
 
 
 def store_proposal(site: Site, row: ChangeRow, by: Act, detail: dict[str, object]) -> Waiting:
-    """Keep *row* as a change that waits, under the number of its audit row, whose detail is *detail*; StaleVersion."""
+    """Keep *row* as a change that waits, under the number of its audit row; StaleVersion, Unauthenticated."""
     with twice_at_once(), site.store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         pair = transaction.pair_of(row.name)
         if not row.is_policy and (pair[0] if pair else None) != row.base:
             raise stale(row.name, row.base, pair and pair[0])
+        required = transaction.lock_policy(row.name)
+        if required is None:
+            required = site.policy.approvals_required
+        # A number that was lowered since it was planned would let it wait for nothing, and nobody publishes that.
+        required = 0 if is_exempt(row.action) else row.required(required)
         number = audit.append(
             transaction, at=by.at, actor=by.actor, action="change.propose", subject=row.name, detail=detail
         )
-        transaction.append_change(replace(row, id=number))
+        told = row.warnings
+        if not row.is_policy and excludes_others(row.action):
+            told = (*told, *(each.to_json() for each in rival_warnings(transaction.waiting_changes(row.name, by.at))))
+        transaction.append_change(replace(row, id=number, approvals_required=required, warnings=told))
         keep_answer(transaction, by, {"change": number})
         failpoints.hit("propose.committing")
     failpoints.hit("propose.committed")
@@ -188,6 +200,7 @@ def _propose(site: Site, plan: Plan, by: Act, signer: str) -> Waiting:
         wait_for=plan.wait_for,
         signer=signer,
         not_before=not_before,
+        approvals_required=approvals_required(site, ground),
         signatures=own,
     )
     return store_proposal(site, row, by, _proposal_detail(row))

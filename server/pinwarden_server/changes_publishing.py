@@ -13,14 +13,16 @@ from pinwarden.documents import Grant, PinSet
 from pinwarden.envelope import Envelope, Signature
 from pinwarden_server import rules
 from pinwarden_server.changes_answered import MovedMeanwhile
+from pinwarden_server.changes_closed import closed
 from pinwarden_server.changes_signatures import Count, count, signed_envelope
-from pinwarden_server.commit import STEPS, TimestampMoved, bring_into_force, closed
+from pinwarden_server.commit import STEPS, TimestampMoved, bring_into_force
 from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import ApprovalsMissing, ChangeClosed, StaleVersion, Violation
 from pinwarden_server.grounds import approvals_required, grant_of, survey
 from pinwarden_server.planning import NEW_LIFE, RENEW, is_exempt, surroundings
 from pinwarden_server.publication import Change
 from pinwarden_server.publishing import sign_and_publish
+from pinwarden_server.rivals import WAITING
 from pinwarden_server.signing import Ground, check_as_clients_do, sign_timestamp
 from pinwarden_server.site import Act, Published, Site
 from pinwarden_server.store import ChangeApproval, ChangeRow, ChangeSignature
@@ -82,28 +84,27 @@ def standing_of(site: Site, row: ChangeRow, now: datetime, deed: Deed = NOTHING)
         counted = count(signatures, grant, site.signers.gates(grant, row.name))
         is_signed = counted.completes(row, grant)
     approvers = row.approvers | ({deed.approval.owner} if deed.approval else set())
-    missing = 0 if is_exempt(row.action) else max(0, approvals_required(site, ground) - len(approvers))
+    required = 0 if is_exempt(row.action) else row.required(approvals_required(site, ground))
     is_due = row.not_before is None or now >= row.not_before
-    return Standing(ground, grant, counted, is_signed, is_due, missing)
+    return Standing(ground, grant, counted, is_signed, is_due, max(0, required - len(approvers)))
 
 
 def ground_of(site: Site, row: ChangeRow, now: datetime) -> Ground:
     """Return what the change would be published on; ChangeClosed, MovedMeanwhile: not what it was made for."""
-    state = row.state_at(now)
-    if state != "waiting":
-        raise closed(row.id, state)
+    if row.state_at(now) != "waiting":
+        raise closed(site, row.id, now)
     ground = survey(site, row.name)
     if ground.tag != row.base or PinSet.parse(row.payload).epoch != grant_of(ground).epoch:
-        raise _stale(site, row)
+        raise _stale(site, row, now)
     return ground
 
 
-def _stale(site: Site, row: ChangeRow) -> ChangeClosed | MovedMeanwhile:
+def _stale(site: Site, row: ChangeRow, at: datetime) -> ChangeClosed | MovedMeanwhile:
     """Return why *row*, as it was read, cannot be published: what became of it, or that it was moved along since."""
     now = site.store.reader.change(row.id)
     if now.state == "waiting" and now.base != row.base:
         return MovedMeanwhile()
-    return closed(row.id, "stale" if now.state == "waiting" else now.state)
+    return closed(site, row.id, at)
 
 
 def publish_change(site: Site, row: ChangeRow, found: Standing, by: Act, deed: Deed = NOTHING) -> Published | None:
@@ -124,7 +125,7 @@ def publish_change(site: Site, row: ChangeRow, found: Standing, by: Act, deed: D
         envelope = _signed_by_all(site, row, found.counted, found.grant)
         return _publish_signed(site, found.ground, envelope, change, by)
     except StaleVersion as error:
-        raise _stale(site, row) from error
+        raise _stale(site, row, by.at) from error
     except ApprovalsMissing:
         return None  # more are required since a moment ago, or an approval ended with its token
 
@@ -139,7 +140,9 @@ def _lint_again(site: Site, row: ChangeRow, ground: Ground, content: PinSet) -> 
 
 def _publication(row: ChangeRow, found: Standing, deed: Deed, by: Act) -> Change:
     warnings = tuple(
-        Violation(each["code"], each["pointer"], each["message"], each["hint"], blocking=False) for each in row.warnings
+        Violation(each["code"], each["pointer"], each["message"], each["hint"], blocking=False)
+        for each in row.warnings
+        if each["code"] != WAITING  # which ends with this publication
     )
     counted = found.counted
     late = None if row.not_before is None else int((by.at - row.not_before).total_seconds())

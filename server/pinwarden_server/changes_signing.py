@@ -9,10 +9,12 @@ from pinwarden import failpoints
 from pinwarden.envelope import Signature
 from pinwarden_server import audit
 from pinwarden_server.changes_answered import Outcome, Waiting, once, repeatedly, twice_at_once
+from pinwarden_server.changes_closed import closed
 from pinwarden_server.changes_publishing import Deed, ground_of, publish_change, standing_of
 from pinwarden_server.changes_signatures import checked_signature, not_by_people, repeated
-from pinwarden_server.commit import closed, keep_answer
+from pinwarden_server.commit import keep_answer
 from pinwarden_server.grounds import grant_of
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeRow, ChangeSignature
 from pinwarden_server.store.change_rows import BY_PEOPLE
@@ -26,6 +28,7 @@ def sign_change(site: Site, number: int, signature: Signature, by: Act) -> Outco
     Add a person's signature to a change, and publish the change when nothing else is waited for.
 
     Raises:
+        Unauthenticated: the token or session of *by* was revoked since it was let in.
         NotFound, ChangeClosed, SignatureRefused, IdempotencyMismatch, SignerUnavailable, SigningRefused,
         PublicationRefused, StoreUnavailable: the signature was not kept.
         NotServedYet: published, and cannot be served yet.
@@ -53,9 +56,10 @@ def _sign_once(site: Site, number: int, signature: Signature, by: Act) -> Outcom
 def _store(site: Site, row: ChangeRow, new: ChangeSignature, by: Act) -> bool:
     """Keep a signature that does not complete the change; False when others did something since *row* was read."""
     with twice_at_once(), site.store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         found = transaction.lock_change(row.id)
         if found is None or found.state != "waiting":
-            raise closed(row.id, found.state if found else "unknown")
+            raise closed(site, row.id, by.at)
         if (found.signatures, found.approvals) != (row.signatures, row.approvals):
             return False
         transaction.append_change_signature(row.id, new)

@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from pinwarden import failpoints
 from pinwarden.strict_json import encode
 from pinwarden_server import audit, history
-from pinwarden_server.approvals_checked import approval_detail
+from pinwarden_server.approvals_checked import approval_detail, check_vouched_for
+from pinwarden_server.changes_closed import closed
 from pinwarden_server.errors import (
     ApprovalsMissing,
-    ChangeClosed,
     IdempotencyMismatch,
     NotServedYet,
     StaleVersion,
@@ -25,9 +25,10 @@ from pinwarden_server.errors import (
 from pinwarden_server.public_files import pinset_files
 from pinwarden_server.publication import Change, audit_detail, review_row, timestamp_row, version_row
 from pinwarden_server.published_tree import PublicFile
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.signing import Ground, Pair
 from pinwarden_server.site import Act, Published, Site
-from pinwarden_server.store import ChangeApproval, ChangeRow, Transaction
+from pinwarden_server.store import ChangeApproval, ChangeRow, Transaction, person_of
 from pinwarden_server.tags import format_tag
 
 STEPS = (
@@ -60,7 +61,8 @@ def bring_into_force(site: Site, ground: Ground, pair: Pair, change: Change, by:
 
     Raises:
         StaleVersion: another version is in force. TimestampMoved: only another timestamp is, or another root.
-        ChangeClosed: what was signed does not wait any more.
+        ChangeClosed: what was signed does not wait any more. Unauthenticated, Conflict: whoever asks, or whoever alone
+        stands for what was scheduled, was revoked meanwhile.
         NotServedYet: committed, and the tree could not be written. StoreUnavailable: not committed.
     """
     outcome = Published(
@@ -208,11 +210,12 @@ def stale(name: str, expected: Tag | None, current: Tag | None) -> StaleVersion:
 def _commit(site: Site, ground: Ground, pair: Pair, change: Change, outcome: Published, by: Act) -> None:
     try:
         with site.store.writer.transaction() as transaction:
+            check_unrevoked(transaction, by)
             required = transaction.lock_policy(ground.name)
             if required is None:
                 required = site.policy.approvals_required
-            change = _close(transaction, change, pair, by)  # before the move, which outdates whatever still waits
-            _check_approvals(ground.name, change, required)
+            change = _close(site, transaction, change, pair, by)  # before the move, which outdates whatever still waits
+            _check_approvals(ground.name, change, max(required, change.approvals_asked))
             move(transaction, ground, pair, change, approvals_required=required)
             failpoints.hit(f"{change.room}.moved")
             record(transaction, ground, pair, change, by)
@@ -228,7 +231,7 @@ def _commit(site: Site, ground: Ground, pair: Pair, change: Change, outcome: Pub
         raise stale(ground.name, ground.tag, current.tag if current else None) from error
 
 
-def _close(transaction: Transaction, change: Change, pair: Pair, by: Act) -> Change:
+def _close(site: Site, transaction: Transaction, change: Change, pair: Pair, by: Act) -> Change:
     """Close the change that *change* publishes, if any, and return *change* with the approvals that this one has."""
     if change.waited is None:
         return change
@@ -237,14 +240,15 @@ def _close(transaction: Transaction, change: Change, pair: Pair, by: Act) -> Cha
     if found is None or not transaction.close_change(
         found.id, "published", at=by.at, by=by.actor, reason=reason, published_as=tag
     ):
-        raise closed(change.waited, found.state if found else "unknown")
+        raise closed(site, change.waited, by.at)
+    approvers = set(found.approvers)
     if change.last_signature:
         transaction.append_change_signature(found.id, change.last_signature)
     if change.last_approval:
         keep_approval(transaction, found, change.last_approval, by)
-        # Its token may have been revoked too, while this was signed.
-        found = transaction.lock_change(found.id) or found
-    return replace(change, approvers=tuple(sorted(found.approvers)))
+        approvers.add(person_of(change.last_approval.owner))
+    check_vouched_for(found, approvers, transaction.is_revoked)
+    return replace(change, approvers=tuple(sorted(approvers)), approvals_asked=found.approvals_required)
 
 
 def _check_approvals(name: str, change: Change, required: int) -> None:
@@ -261,24 +265,6 @@ def _check_approvals(name: str, change: Change, required: int) -> None:
         expected=f"{required} approvals",
         got=len(change.approvers),
         hint="Repeat the request: it waits as a change for those that are missing.",
-    )
-
-
-def closed(number: int, state: str) -> ChangeClosed:
-    """Return the error of a change that does not wait any more."""
-    hints = {
-        "published": "Nothing is left to do; look at the version that is in force.",
-        "review": "It is published; review it with POST /admin/v1/changes/{id}/review.",
-        "rejected": "Look at the reason, and propose it anew if it was wrong.",
-        "stale": "Look at the version that is in force now, and propose the change again on top of it.",
-        "expired": "Propose it again: nobody signed or approved it in time.",
-    }
-    return ChangeClosed(
-        f"change {number} does not wait any more",
-        state=state,
-        expected="a waiting change",
-        got=state,
-        hint=hints.get(state),
     )
 
 

@@ -19,6 +19,7 @@ from pinwarden_server import audit
 from pinwarden_server.auth import matches
 from pinwarden_server.errors import Conflict, NotFound, Unauthenticated
 from pinwarden_server.login_drafts import LinkDraft
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.sessions import Grant, Session, begin_session
 from pinwarden_server.settings import Settings
 from pinwarden_server.site import Act
@@ -63,7 +64,7 @@ class IssuedLink:
 
 
 def issue_link(store: Store, draft: LinkDraft, by: Act) -> IssuedLink:
-    """Make a one-time link and return it with its code."""
+    """Make a one-time link and return it with its code; Unauthenticated: whoever asks was revoked meanwhile."""
     identity, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     now = by.at.replace(microsecond=0)
     ends = now + timedelta(seconds=draft.lifetime_seconds)
@@ -75,6 +76,7 @@ def issue_link(store: Store, draft: LinkDraft, by: Act) -> IssuedLink:
         "lifetime_seconds": draft.lifetime_seconds,
     }
     with store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         append_link(transaction, row, sha256(secret.encode()).digest())
         audit.append(transaction, at=by.at, actor=by.actor, action="link.issue", subject=identity, detail=detail)
     return IssuedLink(row, f"pwl_{identity}_{secret}")

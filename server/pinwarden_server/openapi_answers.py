@@ -98,6 +98,7 @@ _CHANGE = record(
     review=or_null(record(**_DEED, verdict=word("approved", "objected"))),
     closed=or_null(record(at=TIME, actor=TEXT, reason=TEXT)),
 )
+_LEFT = record(id=COUNT, name=TEXT, action=TEXT, actor=TEXT, owner=TEXT, reason=TEXT, approvals=TEXT, what=TEXT)
 _DIFF = record(
     hosts_added=each(TEXT),
     hosts_removed=each(TEXT),
@@ -192,8 +193,10 @@ ANSWERS: dict[str, Schema] = {
         blast_radius=_BLAST_RADIUS,
     ),
     "Change": _CHANGE,
+    "ProposedPolicy": also(_CHANGE, left_waiting=each(_LEFT)),
     "WholeChange": also(
         _CHANGE,
+        left_waiting=each(_LEFT),
         payload=BASE64,
         base_envelope=or_null(ref("Envelope")),
         signatures=each(record(keyid=DIGEST, sig=BASE64, at=TIME, actor=TEXT)),

@@ -114,7 +114,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "PUT",
         f"{_PINSET}/policy",
         "Require another number of approvals",
-        ((200, "Policy"), (202, "Change")),
+        ((200, "Policy"), (202, "ProposedPolicy")),
         Right.POLICY,
         Reach.PINSET,
         body="PolicyBody",

@@ -81,7 +81,7 @@ def pending_of(site: Site, now: datetime) -> Pending:
 def _lacks_approvals(row: ChangeRow, required: dict[str, int], of_new_names: int) -> bool:
     creates = row.base is None and not row.is_policy
     wanted = of_new_names if creates else required.get(row.name, 0)
-    return not is_exempt(row.action) and len(row.approvers) < wanted
+    return not is_exempt(row.action) and len(row.approvers) < row.required(wanted)
 
 
 def _line(row: ChangeRow, since: datetime) -> dict[str, Any]:

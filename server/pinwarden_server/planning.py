@@ -138,6 +138,7 @@ def surroundings(site: Site, ground: Ground, content: PinSet) -> rules.Surroundi
         grant=grant_of(ground),
         current=PinSet.parse(ground.current.pinset.payload) if ground.current else None,
         held=site.held.of(ground.name, content.issued - MAX_CLOCK_SKEW) if ground.current else (),
+        now=content.issued,
     )
 
 

@@ -15,10 +15,12 @@ from pinwarden_server import audit
 from pinwarden_server.change_drafts import PolicyDraft
 from pinwarden_server.changes import LONGEST_WAIT, store_proposal
 from pinwarden_server.changes_answered import Waiting, twice_at_once
-from pinwarden_server.commit import closed, keep_answer, keep_approval, kept_answer
+from pinwarden_server.changes_closed import closed
+from pinwarden_server.commit import keep_answer, keep_approval, kept_answer
 from pinwarden_server.errors import Conflict
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.site import Act, Site
-from pinwarden_server.store import ChangeApproval, ChangeRow
+from pinwarden_server.store import ChangeApproval, ChangeRow, person_of
 from pinwarden_server.store.change_rows import BY_SERVER, LOWER_POLICY
 
 failpoints.register(*(f"policy.{step}" for step in ("committing", "committed", "lowering", "lowered")))
@@ -42,8 +44,9 @@ def set_policy(site: Site, name: str, draft: PolicyDraft, by: Act) -> PolicySet 
     Require another number of approvals: a higher one at once, a lower one once enough people approve that.
 
     Raises:
-        NotFound: no such pin set. Conflict: another number is required than the draft replaces. IdempotencyMismatch,
-        StoreUnavailable. Nothing was changed.
+        NotFound: no such pin set. Conflict: another number is required than the draft replaces. Unauthenticated: the
+        token or session of *by* was revoked since it was let in. IdempotencyMismatch, StoreUnavailable. Nothing was
+        changed.
     """
     answered = _answered(site, by)
     if answered:
@@ -66,16 +69,14 @@ def lower_once(site: Site, row: ChangeRow, new: ChangeApproval, by: Act) -> Wait
     """Keep *new*, and lower the number when that completes *row*; None when others did something meanwhile."""
     draft = lowered(row)
     with twice_at_once(), site.store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         required, found = transaction.lock_policy(row.name), transaction.lock_change(row.id)
-        if found is None or found.state != "waiting":
-            raise closed(row.id, found.state if found else "unknown")
-        if required != draft.replaces:
-            raise closed(row.id, "stale")
+        if found is None or found.state != "waiting" or required != draft.replaces:
+            raise closed(site, row.id, by.at)
         if found.approvals != row.approvals:
             return None
         keep_approval(transaction, row, new, by)
-        # The token of this one may have been revoked since the request was let in.
-        approvers = sorted((transaction.lock_change(row.id) or found).approvers)
+        approvers = sorted(found.approvers | {person_of(new.owner)})
         if len(approvers) >= required:
             reason = f"{draft.approvals_required} approvals are required"
             transaction.close_change(row.id, "published", at=by.at, by=by.actor, reason=reason)
@@ -97,6 +98,7 @@ def lowered(row: ChangeRow) -> PolicyDraft:
 def _raise(site: Site, name: str, draft: PolicyDraft, by: Act) -> PolicySet:
     outcome = PolicySet(name, draft.approvals_required)
     with twice_at_once(), site.store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         required = transaction.lock_policy(name)
         if required != draft.replaces:
             raise _moved(name, draft.replaces, required)

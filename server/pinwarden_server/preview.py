@@ -16,6 +16,7 @@ from pinwarden_server.drafts import Draft
 from pinwarden_server.errors import Violation
 from pinwarden_server.grounds import survey
 from pinwarden_server.planning import draft_content, forced_codes, surroundings
+from pinwarden_server.rivals import rival_warnings
 from pinwarden_server.signing import check_content
 from pinwarden_server.site import Site
 from pinwarden_server.store import VersionRow
@@ -29,7 +30,8 @@ class Preview:
     """
     Attributes:
         current: ``epoch.version`` in force, or None.
-        findings: all of lint; *blocking* are those that would refuse the draft as it is.
+        findings: all of lint, and what waits for the same place already; *blocking* are those that would refuse the
+            draft as it is.
         diff: hosts added, removed and changed, and the fields of the pin set that change.
         blast_radius: which versions clients may still hold, and which hosts those would disagree about.
     """
@@ -73,7 +75,7 @@ def preview(site: Site, name: str, draft: Draft, now: datetime) -> Preview:
     return Preview(
         name=name,
         current=format_tag(ground.tag) if ground.tag else None,
-        findings=findings,
+        findings=(*findings, *rival_warnings(site.store.reader.changes(name=name, state="waiting", now=now))),
         blocking=blocking,
         diff=difference(before, content),
         blast_radius=reach(held, content),

@@ -36,6 +36,7 @@ class Change:
         last_signature, last_approval: what completed it, to be kept with the others.
         approved_by: keys of the people whose approval a signer process asked for; the root need not name them.
         approvers: the people whose approvals the change has.
+        approvals_asked: how many it had to have when it was proposed.
     """
 
     room: str
@@ -53,6 +54,7 @@ class Change:
     last_approval: ChangeApproval | None = None
     approved_by: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ()
+    approvals_asked: int = 0
 
 
 def audit_detail(ground: Ground, pair: Pair, change: Change) -> dict[str, object]:

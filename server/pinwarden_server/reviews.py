@@ -11,6 +11,7 @@ from pinwarden_server.approvals_checked import check_other_person, refused
 from pinwarden_server.change_drafts import ReviewDraft
 from pinwarden_server.changes_answered import Waiting, once, twice_at_once
 from pinwarden_server.commit import keep_answer
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeReview, ChangeRow
 
@@ -22,7 +23,8 @@ def review_change(site: Site, number: int, draft: ReviewDraft, by: Act) -> Waiti
     Close the review of the change *number*, which broke the glass, as another person than its author.
 
     Raises:
-        NotFound, ApprovalRefused, IdempotencyMismatch, StoreUnavailable: the review is still open, or never was.
+        NotFound, ApprovalRefused, Unauthenticated, IdempotencyMismatch, StoreUnavailable: the review is still open, or
+        never was.
     """
 
     def first() -> Waiting:
@@ -33,6 +35,7 @@ def review_change(site: Site, number: int, draft: ReviewDraft, by: Act) -> Waiti
         at = by.at.replace(microsecond=0)
         review = ChangeReview(by.person, by.actor, at, draft.verdict, draft.reason)
         with twice_at_once(), site.store.writer.transaction() as transaction:
+            check_unrevoked(transaction, by)
             if not transaction.append_review(number, review):
                 raise _nothing_open(row)
             detail = {"change": number, "owner": by.person, "verdict": draft.verdict, "reason": draft.reason}

@@ -31,6 +31,7 @@ from pinwarden_server.planning import forced_codes
 from pinwarden_server.public_files import bundles, root_address, root_file
 from pinwarden_server.publication import Change
 from pinwarden_server.published_tree import Staged
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.root_judging import Renewal, RootPlan, Successor, find_published, plan_root
 from pinwarden_server.root_offers import RootOffer
 from pinwarden_server.root_outcomes import PublishedRoot, Renewed, RootPreview
@@ -54,6 +55,7 @@ def publish_root(site: Site, offer: RootOffer, by: Act) -> PublishedRoot:
 
     Raises:
         BadDraft: clients would not follow it. LintRefused: lint, or keys that are missing for a name.
+        Unauthenticated: whoever asks was revoked meanwhile.
         Conflict: the version is published with another content. SignerUnavailable, PublicationRefused,
         StoreUnavailable: nothing was published. NotServedYet: it was, and cannot be served yet.
     """
@@ -204,6 +206,7 @@ def _remove_outdated(site: Site, successor: Successor, pairs: Pairs) -> None:
 
 def _commit(site: Site, successor: Successor, pairs: Pairs, detail: dict[str, object], by: Act) -> None:
     with site.store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         # All moves before the audit log, whose end every writer waits for: two of them never wait for each other.
         for renewal, pair in pairs:
             move(transaction, renewal.ground, pair, _change(successor, renewal))

@@ -7,6 +7,7 @@ It may import layer 0 and drafts; it opens nothing and asks no clock. The codes 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ class Surroundings:
         grant: what the root allows for this name.
         current: the version in force, None before the first.
         held: every version that a client may still hold, withdrawn ones included.
+        now: when it would be published; None only where nothing is held.
     """
 
     own_hosts: tuple[str, ...]
@@ -40,6 +42,7 @@ class Surroundings:
     grant: Grant
     current: PinSet | None = None
     held: tuple[HeldVersion, ...] = ()
+    now: datetime | None = None
 
 
 Rule = Callable[[Draft, Surroundings], Iterator[Violation]]

@@ -6,6 +6,7 @@ itself.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from pinwarden.documents import PinSet
 from pinwarden.strict_json import encode_base64, format_time
@@ -22,13 +23,33 @@ def _removal(draft: Draft, around: Surroundings) -> Iterator[Violation]:
     current = around.current
     if not around.held or (current is not None and _says_the_same(draft, current)):
         return
-    tag = (current.epoch, current.version) if current else None
+    in_force = _in_force(current, around) if current else None
     shown = [evidence.keys for evidence in draft.evidence]
-    for found in lock_outs(_as_held(draft, around), around.held, tag, shown):
+    for found in lock_outs(_as_held(draft, around), around.held, in_force, shown):
         pointer = "/hosts" if found.number is None else f"/hosts/{found.number}"
         is_refusal = found.trouble in (Trouble.REMOVED, Trouble.DIVIDED)
-        message, hint = _words(found)
+        message, hint = _words_at_the_end(found, current, around.now) or _words(found)
         yield Violation("PIN009", pointer, message, hint, blocking=is_refusal, forceable=is_refusal)
+
+
+def _words_at_the_end(found: LockOut, current: PinSet | None, now: datetime | None) -> tuple[str, str] | None:
+    """Return the words where it is the end of a version that cuts its holders off, and not the draft; else None."""
+    if now is None or current is None:
+        return None
+    holders, until = f"holders of {_versions(found.held)} accept no key of {found.name} in this draft", found.until
+    if found.trouble is Trouble.APART and current.expires <= now:
+        since = f"nor in the version in force, which expired at {format_time(current.expires)}"
+        return (
+            f"{holders}, {since}: they are cut off already, whatever this draft does",
+            f"Publish, so that they have something to refresh to; until then, or {format_time(until)}, they refuse.",
+        )
+    if found.trouble is Trouble.REMOVED and found.expired <= now:
+        ended = f"these expired at {format_time(found.expired)} and hold for late clocks alone"
+        return (
+            f"{holders}; but {ended}: for all others their end has come already, whatever this draft does",
+            f"Force PIN009 with a reason, which lets them in again; or keep their key until {format_time(until)}.",
+        )
+    return None
 
 
 def _words(found: LockOut) -> tuple[str, str]:
@@ -73,6 +94,12 @@ def _keys(keys: frozenset[bytes]) -> str:
 
 def _says_the_same(draft: Draft, current: PinSet) -> bool:
     return (draft.hosts, draft.deny) == (current.hosts, current.deny) and not draft.evidence
+
+
+def _in_force(current: PinSet, around: Surroundings) -> HeldVersion:
+    """Return the version in force, which nobody holds any more when it expired long ago."""
+    tag = (current.epoch, current.version)
+    return next((each for each in around.held if each.tag == tag), None) or HeldVersion.of(current)
 
 
 def _as_held(draft: Draft, around: Surroundings) -> HeldVersion:

@@ -132,6 +132,11 @@ class LockOut:
         """When the last of them has to have fetched something newer."""
         return max(each.until for each in self.held)
 
+    @property
+    def expired(self) -> datetime:
+        """When the last of their versions expires, or expired, by a clock that is right."""
+        return self.until - MAX_CLOCK_SKEW
+
 
 def keys_of(host: Host) -> frozenset[bytes]:
     """Return every key that satisfies *host*; a backup satisfies like a pin."""
@@ -176,19 +181,22 @@ def _denied(stances: Iterable[_Stance]) -> frozenset[bytes]:
 
 
 def lock_outs(
-    draft: HeldVersion, held: Sequence[HeldVersion], current: Tag | None, shown: Sequence[frozenset[bytes]] = ()
+    draft: HeldVersion,
+    held: Sequence[HeldVersion],
+    in_force: HeldVersion | None,
+    shown: Sequence[frozenset[bytes]] = (),
 ) -> Iterator[LockOut]:
     """
     Yield what publishing *draft* means for holders of *held*, each host's worst.
 
     Args:
         held: every version that a client may hold, withdrawn ones included.
-        current: which of them is in force; what it has cut off already is not the draft's doing.
+        in_force: the version in force, one of them unless it expired so long ago that nobody believes it any more; what
+            it has cut off already is not the draft's doing.
         shown: for each host of the draft the keys of its live chain; empty where that is not known: then any of the
             draft's keys in service may be shown.
     """
     versions = _distinct(held)
-    in_force = next((each for each in held if each.tag == current), None)
     numbers = {host.host: number for number, host in enumerate(draft.hosts)}
     told: set[tuple[Trouble, int | str, tuple[Tag, ...]]] = set()
     for name, pattern in _names([draft, *versions]):

@@ -12,12 +12,12 @@ from datetime import datetime
 from pinwarden import failpoints
 from pinwarden.errors import PinwardenError
 from pinwarden_server import audit
+from pinwarden_server.approvals_checked import check_vouched_for
 from pinwarden_server.changes_answered import MovedMeanwhile
 from pinwarden_server.changes_publishing import publish_change, standing_of
-from pinwarden_server.errors import ChangeClosed, Conflict, StoreUnavailable
+from pinwarden_server.errors import ChangeClosed, StoreUnavailable
 from pinwarden_server.site import Act, Site
 from pinwarden_server.store import ChangeRow
-from pinwarden_server.store.change_rows import BY_SERVER
 
 SCHEDULE = "system:schedule"
 log = logging.getLogger("pinwarden.server")
@@ -76,10 +76,6 @@ def _publish_if_complete(site: Site, row: ChangeRow, now: datetime) -> None:
     found = standing_of(site, row, now)
     if not found.is_complete:
         return
-    if not row.approvers and row.signer == BY_SERVER and site.store.reader.is_revoked(row.actor):
-        # Whoever approved or signed it judged it by itself; here nobody else vouches for a thief's proposal.
-        raise Conflict(
-            "the token or session that scheduled it was revoked, or is not known any more",
-            hint="Reject it, and propose it again if it is right.",
-        )
+    # The commit asks this again; asked here too, so that a thief's proposal is not signed at every look.
+    check_vouched_for(row, row.approvers, site.store.reader.is_revoked)
     publish_change(site, row, found, Act(SCHEDULE, now))

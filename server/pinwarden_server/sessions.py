@@ -14,6 +14,7 @@ from hashlib import sha256
 from pinwarden_server import audit
 from pinwarden_server.auth import Principal
 from pinwarden_server.errors import NotFound
+from pinwarden_server.revocations import check_unrevoked
 from pinwarden_server.site import Act
 from pinwarden_server.store import Store, Transaction
 from pinwarden_server.store.logins import SessionRow, append_session, end_early, find_session, revoke_session
@@ -60,7 +61,7 @@ def end_session(store: Store, identity: str, by: Act) -> SessionRow:
     End a session at once, and take back the approvals that it gave; one that was ended before stays so.
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: there is none of that id. Unauthenticated: whoever asks was revoked meanwhile.
     """
     return _end(store, identity, by, revoke_session)
 
@@ -79,6 +80,7 @@ def end_own_session(store: Store, principal: Principal, by: Act) -> SessionRow:
 
 def _end(store: Store, identity: str, by: Act, end: Callable[[Transaction, str, datetime], bool]) -> SessionRow:
     with store.writer.transaction() as transaction:
+        check_unrevoked(transaction, by)
         if end(transaction, identity, by.at):
             audit.append(transaction, at=by.at, actor=by.actor, action="session.end", subject=identity, detail={})
     found = find_session(store.reader, identity)

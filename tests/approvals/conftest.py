@@ -55,6 +55,10 @@ class Desk(Service):
             self.tokens[owner] = self.token_of(owner)
         return self.tokens[owner]
 
+    def actor(self, owner: str) -> str:
+        """Return what the audit log calls the token of *owner*."""
+        return f"token:{self.as_(owner).split('_')[1]}"
+
     def require(self, number: int, *, replaces: int = 0, by: str = "root", **fields: Any) -> Any:
         body = {"approvals_required": number, "replaces": replaces, **fields}
         return self.ask("PUT", f"{NAME}/policy", token=self.as_(by), body=body)

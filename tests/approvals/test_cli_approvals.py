@@ -128,6 +128,34 @@ def test_a_lower_number_is_shown_and_approved_like_any_change(shop: Shop) -> Non
     assert said == {"name": "five", "approvals_required": 0}
 
 
+def test_whoever_lowers_a_number_and_whoever_approves_that_see_what_it_does_not_let_loose(shop: Shop) -> None:
+    shop.guarded("lower")
+    shop.of("erin", "editor").put("lower", "next", "spare", options=("--reason", "a rotation"))
+    number = shop.waiting("lower")
+    dry = shop("set", "policy", "lower", "--approvals", "0", "--dry-run")
+    assert (dry.exit_code, dry.stdout.splitlines()) == (
+        0,
+        [
+            "lower requires 1 approval",
+            f"change {number} by erin would still wait for 0 of 1 approvals: `pinwarden change show {number}`",
+        ],
+    )
+    as_json = json.loads(shop("set", "policy", "lower", "--approvals", "0", "--dry-run", "--json").stdout)
+    assert [row["id"] for row in as_json["left_waiting"]] == [number]
+    asked = shop("set", "policy", "lower", "--approvals", "0")
+    left = f"change {number} by erin: a rotation, 1 host changed, still waits for 0 of 1 approvals"
+    assert (asked.exit_code, f"note: it lets nothing loose: {left}" in asked.stderr) == (5, True), asked.output
+    policy = shop.waiting("lower")
+    assert f"  claimed: {left}" in shop("change", "show", str(policy)).stdout.splitlines()
+    shown = json.loads(shop("change", "show", str(policy), "--json").stdout)["left_waiting"]
+    assert [(row["id"], row["owner"], row["what"]) for row in shown] == [(number, "erin", "1 host changed")]
+    anna = shop.of("anna")
+    told = anna("change", "approve", str(policy), "--yes")
+    assert (told.exit_code, f"  claimed: {left}" in told.stderr.splitlines()) == (0, True), told.output
+    assert shop.versions("lower") == ["1.1"]
+    assert anna("change", "approve", str(number), "--yes").exit_code == 0
+
+
 def test_broken_glass_is_shown_until_it_is_reviewed(shop: Shop) -> None:
     shop.guarded("six")
     done = shop.put("six", "next", "spare", options=("--break-glass", "--reason", "stolen"))

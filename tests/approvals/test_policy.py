@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.approvals.conftest import NAME, desk_on
+from tests.meanwhile import before_the_commit
 
 if TYPE_CHECKING:
     from conftest import Desk
@@ -73,14 +74,82 @@ def test_raising_holds_for_what_waits_already(desk: "Desk") -> None:
     assert desk.approve(number, "olga").status_code == 200
 
 
-def test_lowering_lets_the_renewer_publish_what_lacks_nothing_any_more(desk: "Desk") -> None:
-    number, policy = desk.propose("next", "spare"), desk.require(1, replaces=2).json["id"]
+def lower(desk: "Desk", to: int) -> None:
+    policy = desk.require(to, replaces=2).json["id"]
+    assert [desk.approve(policy, owner).status_code for owner in ("anna", "ben")] == [202, 200]
+
+
+@pytest.mark.parametrize("to", [0, 1])
+@pytest.mark.parametrize("given", [0, 1])
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_lowering_publishes_nothing_that_waits(desk: "Desk", to: int, given: int, scheduled: bool) -> None:
+    """Whoever approves a lower number has not looked at the drafts of others, of which some nobody has looked at."""
+    manner = {"not_before": desk.at(minutes=1)} if scheduled else {}
+    number = desk.propose("next", "spare", **manner)
+    for owner in ("anna", "ben")[:given]:
+        desk.approve(number, owner)
+    lower(desk, to)
+    desk.clock.advance(minutes=2)
+    assert (desk.tick(), desk.in_force()) == ({}, "1.1")
+    shown = desk.change(number)
+    assert (shown["state"], shown["waiting_for"]) == ("waiting", ["approvals"])
+    assert shown["approved"]["says"] == f"{given} of 2 approvals"
+
+
+def test_a_lower_number_names_what_it_leaves_waiting(desk: "Desk") -> None:
+    desk.require(3, replaces=2)
+    number = desk.propose("next", "spare", reason="rotation", deny=[desk.pin("stolen")])
     desk.approve(number, "anna")
-    desk.approve(policy, "anna")
-    desk.approve(policy, "ben")
-    assert (desk.change(number)["state"], desk.change(number)["waiting_for"]) == ("waiting", [])
-    assert desk.tick() == {}
+    answer = desk.require(2, replaces=3)
+    left = [
+        {
+            "id": number,
+            "name": "payments",
+            "action": "pinset.publish",
+            "actor": desk.actor("erin"),
+            "owner": "erin",
+            "reason": "rotation",
+            "approvals": "1 of 3 approvals",
+            "what": "1 host changed, deny changed",
+        }
+    ]
+    assert (answer.status_code, answer.json["left_waiting"]) == (202, left)
+    assert desk.change(answer.json["id"])["left_waiting"] == left
+    assert desk.change(number)["left_waiting"] == []
+    desk.reject(number, "olga")
+    assert desk.change(answer.json["id"])["left_waiting"] == []
+
+
+def test_what_waits_is_published_by_the_number_that_it_was_proposed_under(desk: "Desk") -> None:
+    number = desk.propose("next", "spare")
+    lower(desk, 1)
+    assert [desk.approve(number, owner).status_code for owner in ("anna", "ben")] == [202, 200]
     assert desk.change(number)["state"] == "published"
+
+
+def test_what_is_proposed_again_needs_the_lower_number(desk: "Desk") -> None:
+    late = desk.propose("next", "spare")
+    lower(desk, 1)
+    again = desk.propose("next", "spare")
+    assert desk.approve(again, "anna").status_code == 200
+    assert (desk.change(again)["state"], desk.change(late)["state"]) == ("published", "stale")
+
+
+def test_a_number_that_is_lowered_while_somebody_proposes_leaves_nothing_that_waits_for_nobody(desk: "Desk") -> None:
+    policy = desk.require(0, replaces=2).json["id"]
+    desk.approve(policy, "anna")
+    with before_the_commit(lambda: desk.approve(policy, "ben")):
+        number = desk.propose("next", "spare")
+    assert (required(desk), desk.change(number)["waiting_for"]) == (0, ["approvals"])
+    assert [desk.approve(number, owner).status_code for owner in ("anna", "ben")] == [202, 200]
+
+
+def test_a_number_that_is_lowered_while_somebody_approves_lets_nothing_through(desk: "Desk") -> None:
+    number, policy = desk.propose("next", "spare"), desk.require(0, replaces=2).json["id"]
+    desk.approve(policy, "anna")
+    with before_the_commit(lambda: desk.approve(policy, "ben")):
+        assert desk.approve(number, "anna").status_code == 202
+    assert (required(desk), desk.in_force(), desk.change(number)["waiting_for"]) == (0, "1.1", ["approvals"])
 
 
 @pytest.mark.parametrize("owner", ["erin", "anna", "olga"])

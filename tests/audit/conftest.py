@@ -50,7 +50,7 @@ class Office:
     def __post_init__(self) -> None:
         self.renewer = Renewer(self.site, holder="one", clock=lambda: self.now)
 
-    def put(self, name: str = "payments", by: str = "token:alice") -> None:
+    def put(self, name: str = "payments", by: str = "system:alice") -> None:
         """Publish a fresh pin over whatever is in force."""
         current = self.site.store.reader.find_current(name)
         draft = Draft((pinned("api.example.com", os.urandom(32), KEPT),))

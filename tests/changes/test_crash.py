@@ -48,7 +48,7 @@ class Stage(MortalStage):
         return open_site(self.town.installation.settings(), with_signers=True)
 
     def by(self, key: str) -> Act:
-        return Act("token:test", self.now, Attempt.of(f"{key}-{self.now.timestamp():.0f}", "POST", "/x", None, b""))
+        return Act("system:test", self.now, Attempt.of(f"{key}-{self.now.timestamp():.0f}", "POST", "/x", None, b""))
 
     def propose(self, site: Site) -> Outcome:
         return self.submit_next(site, self.by("propose"))

@@ -14,6 +14,7 @@ from pinwarden_server.changes_answered import Outcome, Waiting
 from pinwarden_server.changes_signatures import Gates
 from pinwarden_server.changes_view import summary
 from pinwarden_server.errors import ChangeClosed, SignerUnavailable, SigningRefused, StaleVersion
+from pinwarden_server.left_waiting import left_waiting
 from pinwarden_server.node import Node
 from pinwarden_server.store import ChangeRow
 
@@ -41,7 +42,7 @@ def shown_changes(node: Node, rows: Iterable[ChangeRow]) -> list[dict[str, Any]]
 
     def required(row: ChangeRow) -> int:
         creates = row.base is None and row.state == "waiting" and not row.is_policy
-        return policies.get(row.name, node.site.policy.approvals_required if creates else 0)
+        return row.required(policies.get(row.name, node.site.policy.approvals_required if creates else 0))
 
     return [summary(row, root, gates_of(row.name), required(row), node.clock()) for row in rows]
 
@@ -56,13 +57,16 @@ def answer_change(node: Node, outcome: Outcome, *, creates: bool = True) -> Resp
     Return what was published, or 202 with the change that waits and its address.
 
     Args:
-        creates: a new pin set is answered with 201; else every publication with 200.
+        creates: this was proposed: a new pin set is answered with 201, and a lower number with what it leaves waiting;
+            else somebody did something about a change, and every publication is answered with 200.
     """
     headers = replay_headers(outcome.replayed)
     if isinstance(outcome, Waiting):
         # A policy is never published as a version: the change itself says that it is done.
         is_done = outcome.row.is_policy and outcome.row.state != "waiting"
         status, value = 200 if is_done else 202, shown_changes(node, [outcome.row])[0]
+        if creates and outcome.row.is_policy:
+            value["left_waiting"] = left_waiting(node.site, outcome.row, node.clock())
         headers["Location"] = f"/admin/v1/changes/{outcome.row.id}"
     else:
         status, value = 201 if outcome.created and creates else 200, outcome.to_json()

@@ -13,6 +13,7 @@ from pinwarden_server.admin_api.answers import shown_changes
 from pinwarden_server.admin_api.requests import allowed, check_query, number_of
 from pinwarden_server.auth import Principal, Right, require
 from pinwarden_server.changes_view import STATES, whole
+from pinwarden_server.left_waiting import left_waiting
 from pinwarden_server.node import Node
 from pinwarden_server.problems import BAD_REQUEST, RequestRefused
 from pinwarden_server.store import ChangeRow
@@ -62,4 +63,7 @@ def change_views(admin: Blueprint, node: Node) -> None:
         _, row = reached(node, change_id, Right.READ)
         check_query()
         base = reader.version(row.name, row.base[1], row.base[0]).envelope if row.base else None
-        return whole(row, shown_changes(node, [row])[0], base)
+        return {
+            **whole(row, shown_changes(node, [row])[0], base),
+            "left_waiting": left_waiting(node.site, row, node.clock()),
+        }

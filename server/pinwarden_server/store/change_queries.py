@@ -8,11 +8,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, false, or_, select
+from sqlalchemy import Connection, Row, Select, and_, select
 
 from pinwarden_server.store.change_rows import (
-    BY_SERVER,
-    LOWER_POLICY,
     ChangeApproval,
     ChangeReview,
     ChangeRow,
@@ -46,10 +44,9 @@ def list_query(
 
 
 def due_query(now: datetime, after: int, limit: int) -> Select[tuple[Any, ...]]:
-    """Return the query for numbers of changes above *after* that may need nobody's deed to be published, in order."""
-    due = or_(changes.c.not_before <= now, and_(changes.c.not_before.is_(None), changes.c.signer == BY_SERVER))
-    waits = and_(changes.c.state == "waiting", changes.c.waits_until > now, changes.c.action != LOWER_POLICY)
-    return select(changes.c.id).where(waits, due, changes.c.id > after).order_by(changes.c.id).limit(limit)
+    """Return the query for numbers of changes above *after* that waited for a time which has come, in order."""
+    due = and_(changes.c.state == "waiting", changes.c.waits_until > now, changes.c.not_before <= now)
+    return select(changes.c.id).where(due, changes.c.id > after).order_by(changes.c.id).limit(limit)
 
 
 def with_deeds(connection: Connection, rows: Sequence[Row[Any]]) -> list[ChangeRow]:
@@ -96,6 +93,7 @@ def unrevoked(connection: Connection, actors: set[str]) -> set[str]:
     good = {actor for actor in actors if not actor.startswith((_BY_TOKEN, _BY_SESSION))}
     for table, kind in ((tokens, _BY_TOKEN), (sessions, _BY_SESSION)):
         known = [actor.removeprefix(kind) for actor in actors if actor.startswith(kind)]
-        query = select(table.c.id).where(table.c.id.in_(known) if known else false(), table.c.revoked_at.is_(None))
-        good |= {f"{kind}{row.id}" for row in connection.execute(query)}
+        if known:
+            query = select(table.c.id).where(table.c.id.in_(known), table.c.revoked_at.is_(None))
+            good |= {f"{kind}{row.id}" for row in connection.execute(query)}
     return good

@@ -80,6 +80,7 @@ class ChangeRow:
         signer: ``people``, who sign exactly this payload, or ``server``, which signs its content as it is published.
         not_before: it is not published earlier; None: as soon as nothing else is waited for.
         waits_until: it expires then.
+        approvals_required: how many its pin set required when it was proposed; see :meth:`required`.
         blocked: why it was not published although nothing was waited for, or empty.
         state: ``waiting``, ``published``, ``review``, ``rejected`` or ``stale``; :meth:`state_at` knows ``expired``.
         published_as: the version that it was published as.
@@ -103,6 +104,7 @@ class ChangeRow:
     wait_for: tuple[str, ...] = ()
     signer: str = BY_PEOPLE
     not_before: datetime | None = None
+    approvals_required: int = 0
     blocked: str = ""
     state: str = "waiting"
     closed_at: datetime | None = None
@@ -122,6 +124,15 @@ class ChangeRow:
     def approvers(self) -> frozenset[str]:
         """The people whose approval counts."""
         return frozenset(person_of(approval.owner) for approval in self.approvals if approval.stands)
+
+    def required(self, of_pinset: int) -> int:
+        """
+        Return how many approvals it needs while its pin set requires *of_pinset*.
+
+        A higher number holds for what waits already. A lower one does not, or a draft that nobody has looked at would
+        be published by a decision about something else.
+        """
+        return max(self.approvals_required, of_pinset)
 
     def state_at(self, now: datetime) -> str:
         """Return the state at *now*: what waits beyond its own end has expired."""
@@ -154,6 +165,7 @@ def as_change(
         wait_for=tuple(row.wait_for.split()),
         signer=row.signer,
         not_before=row.not_before,
+        approvals_required=row.approvals_required,
         blocked=row.blocked,
         state=row.state,
         closed_at=row.closed_at,

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import and_, delete, insert, or_, select, update
 
 from pinwarden_server.errors import Tag
-from pinwarden_server.store.change_queries import with_deeds
+from pinwarden_server.store.change_queries import list_query, unrevoked, with_deeds
 from pinwarden_server.store.change_rows import (
     BY_SERVER,
     LOWER_POLICY,
@@ -51,6 +51,7 @@ class ChangeSteps(Steps):
                 wait_for=" ".join(row.wait_for),
                 signer=row.signer,
                 not_before=row.not_before,
+                approvals_required=row.approvals_required,
                 waits_until=row.waits_until,
                 blocked=row.blocked,
                 state=row.state,
@@ -70,6 +71,15 @@ class ChangeSteps(Steps):
         """Return a change with what people did as this transaction sees it; other writers of it wait."""
         rows = self._connection.execute(select(changes).where(changes.c.id == number).with_for_update()).all()
         return next(iter(with_deeds(self._connection, rows)), None)
+
+    def waiting_changes(self, name: str, now: datetime) -> list[ChangeRow]:
+        """Return the newest hundred changes of *name* that wait, without payloads, as this transaction sees them."""
+        query = list_query(name=name, state="waiting", now=now, before=None, limit=100)
+        return with_deeds(self._connection, self._connection.execute(query).all())
+
+    def is_revoked(self, actor: str) -> bool:
+        """Tell whether the token or session of *actor* was revoked, or is unknown, as this transaction sees it."""
+        return actor not in unrevoked(self._connection, {actor})
 
     def append_change_signature(self, number: int, signature: ChangeSignature) -> None:
         """Add a signature; IntegrityError when that key has signed already."""

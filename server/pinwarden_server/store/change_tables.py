@@ -35,6 +35,7 @@ changes = Table(
     Column("not_before", Moment),
     Column("waits_until", Moment, nullable=False),
     Column("blocked", Words(), nullable=False),
+    Column("approvals_required", Whole, nullable=False, server_default="0"),
     Column("state", Words(16), nullable=False),
     Column("closed_at", Moment),
     Column("closed_by", ACTOR),

@@ -270,7 +270,7 @@ class Reader:
         return found[0]
 
     def due_changes(self, now: datetime, *, after: int = 0, limit: int = 500) -> list[int]:
-        """Return the numbers above *after* of changes that may be published at *now* without another deed, in order."""
+        """Return the numbers above *after* of changes that waited for a time which has come at *now*, in order."""
         with self._look() as connection:
             return list(connection.execute(due_query(now, after, limit)).scalars())
 

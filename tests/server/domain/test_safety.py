@@ -88,7 +88,7 @@ def test_common_keys_are_there_exactly_when_some_chain_suits_everybody(world: li
 @given(worlds, contents)
 def test_a_draft_without_trouble_leaves_every_host_a_chain_that_every_holder_accepts(world, content):
     draft = version(9, *content[0], deny=content[1])
-    found = list(lock_outs(draft, world, world[-1].tag))
+    found = list(lock_outs(draft, world, world[-1]))
     blamed = {each.trouble for each in found} & {Trouble.REMOVED, Trouble.DIVIDED}
     for name in NAMES:
         host = draft.host(name)
@@ -105,7 +105,9 @@ def test_a_draft_without_trouble_leaves_a_chain_to_all_whom_one_key_serves_thoug
     worlds_of = product(*([version(number, Host("a.x.org", keys, ())) for keys in few] for number in (1, 2, 3)))
     for world in worlds_of:
         for draft in drafts:
-            if not any(each.trouble in (Trouble.REMOVED, Trouble.DIVIDED) for each in lock_outs(draft, world, (1, 3))):
+            if not any(
+                each.trouble in (Trouble.REMOVED, Trouble.DIVIDED) for each in lock_outs(draft, world, world[-1])
+            ):
                 for key in LEAVES:
                     served = [held for held in world if held.accepts("a.x.org", [key.sha256])]
                     assert world[-1] not in served or common_keys([*served, draft], "a.x.org"), (world, draft)
@@ -115,7 +117,7 @@ def test_a_draft_without_trouble_leaves_a_chain_to_all_whom_one_key_serves_thoug
 @given(worlds, contents)
 def test_holders_that_a_draft_cuts_off_can_be_served_by_no_chain_that_its_own_holders_accept(world, content):
     draft = version(9, *content[0], deny=content[1])
-    for found in lock_outs(draft, world, world[-1].tag):
+    for found in lock_outs(draft, world, world[-1]):
         if found.trouble in (Trouble.REMOVED, Trouble.APART):
             decided = [name for name in NAMES if draft.host(name) is draft.hosts[found.number]]
             for held in found.held:
@@ -130,7 +132,7 @@ def test_holders_that_a_draft_cuts_off_can_be_served_by_no_chain_that_its_own_ho
 @given(worlds, contents, st.sampled_from(CHAINS))
 def test_no_simulated_client_breaks_on_a_chain_about_which_nothing_is_said(world, content, shown):
     draft = version(9, *content[0], deny=content[1])
-    found = list(lock_outs(draft, world, world[-1].tag, [shown] * len(draft.hosts)))
+    found = list(lock_outs(draft, world, world[-1], [shown] * len(draft.hosts)))
     troubled = {each.number for each in found}
     for name in NAMES:
         host = draft.host(name)
@@ -144,7 +146,7 @@ def host(*keys: Pin, backups: tuple[Pin, ...] = (), name: str = "a.x.org") -> Ho
 
 def told(draft: HeldVersion, *world: HeldVersion, current: int = 1) -> list[tuple[str, list[int]]]:
     """Return what is told of a draft: the trouble, and the versions whose holders have it."""
-    found: list[LockOut] = list(lock_outs(draft, world, (1, current)))
+    found: list[LockOut] = list(lock_outs(draft, world, next((each for each in world if each.tag[1] == current), None)))
     return [(each.trouble.name, [held.tag[1] for held in each.held]) for each in found]
 
 
@@ -225,13 +227,21 @@ def test_the_chain_that_is_shown_is_judged_in_place_of_what_is_said_to_be_in_ser
         ([], []),
     ):
         chain_ = frozenset(pin.sha256 for pin in shown)
-        assert [found.trouble for found in lock_outs(draft, [before], (1, 1), [chain_])] == expected, shown
+        assert [found.trouble for found in lock_outs(draft, [before], before, [chain_])] == expected, shown
 
 
 def test_versions_that_say_something_else_are_told_apart_even_under_one_fingerprint():
     world = [replace(version(1, host(A, backups=(B,))), fingerprint=7), replace(version(2, host(C)), fingerprint=7)]
     assert told(version(3, host(B)), *world, current=2) == [("REMOVED", [2])]
     assert told(version(3, host(C)), *world, current=1) == [("REMOVED", [1])]
+
+
+def test_what_the_version_in_force_cut_off_stays_its_doing_when_nobody_holds_it_any_more():
+    in_force = version(2, host(C, backups=(D,)))
+    assert [each.trouble for each in lock_outs(version(3, host(D, backups=(C,))), [version(1, host(A))], in_force)] == [
+        Trouble.APART
+    ]
+    assert [each.trouble for each in lock_outs(version(3), [version(1, host(A))], in_force)] == [Trouble.RELEASED]
 
 
 def test_holders_that_only_report_refuse_nothing():
@@ -241,12 +251,12 @@ def test_holders_that_only_report_refuse_nothing():
 
 def test_versions_that_say_the_same_are_told_as_the_one_that_lives_longest():
     world = [version(number, host(A, backups=(B,)), days=number) for number in (1, 3, 2)]
-    (found,) = lock_outs(version(4, host(C, backups=(D,))), world, (1, 3))
+    (found,) = lock_outs(version(4, host(C, backups=(D,))), world, world[-1])
     assert [held.tag for held in found.held] == [(1, 3)]
     assert found.until == NOW + timedelta(days=3, hours=24)
 
 
 def test_the_keys_that_are_safe_to_show_are_those_that_everybody_accepts():
     before = version(1, host(A, backups=(B,)))
-    (found,) = lock_outs(version(2, host(C, backups=(A,))), [before], (1, 1))
+    (found,) = lock_outs(version(2, host(C, backups=(A,))), [before], before)
     assert found.safe == {A.sha256}

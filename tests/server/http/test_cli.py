@@ -214,7 +214,7 @@ def test_migrating_twice_is_harmless_and_a_missing_database_is_made_private(shel
     first = shell("migrate", **url)
     dump = content(tmp_path / "new")
     again = shell("migrate", **url)
-    assert (first.returncode, first.stdout) == (again.returncode, again.stdout) == (0, "0008_held_versions\n")
+    assert (first.returncode, first.stdout) == (again.returncode, again.stdout) == (0, "0009_approvals_asked\n")
     assert {name: body for name, body in content(tmp_path / "new").items() if name.endswith(".db")} == {
         name: body for name, body in dump.items() if name.endswith(".db")
     }
@@ -225,7 +225,7 @@ def test_migrating_keeps_everything_that_was_published(service, command_line):
     service.create()
     before = service.stored()
     done = command_line("migrate")
-    assert (done.returncode, done.stdout, service.stored()) == (0, "0008_held_versions\n", before)
+    assert (done.returncode, done.stdout, service.stored()) == (0, "0009_approvals_asked\n", before)
 
 
 def test_a_token_is_issued_without_http_used_and_ended(service, command_line, tmp_path: Path):

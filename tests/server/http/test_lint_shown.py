@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from pinwarden.strict_json import format_time
 from pinwarden_server.lint_codes import CODES
 from tests.server.http.test_lint import BLOCKING, DAY, host, pin, unusual
 
+NO_KEY = "holders of 1.1 accept no key of api.example.com in this draft"
 PAYMENTS = "/admin/v1/pinsets/payments"
 NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 FORUM = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("2.23.140.1.2.1"), None)])
@@ -245,6 +247,33 @@ def test_a_version_counts_whose_life_has_ended_while_a_late_clock_may_still_take
     assert service.stored() == before
     service.clock.advance(seconds=2)
     assert ask(service, {"hosts": [keys("c", "d")]}).status_code == 200
+
+
+def test_a_draft_is_not_blamed_for_the_end_of_the_version_in_force(service):
+    ends = (service.clock() + timedelta(days=1)).replace(microsecond=0)
+    assert ask(service, {"hosts": [keys("a", "b")]}, lifetime_seconds=DAY).status_code == 201
+    service.clock.advance(days=1, hours=1)
+    (found,) = service.problem(ask(service, {"hosts": [keys("c", "d")]}), 422, "lint-refused")["violations"]
+    ended = f"these expired at {format_time(ends)} and hold for late clocks alone"
+    told = f"{NO_KEY}; but {ended}: for all others their end has come already, whatever this draft does"
+    assert (found["code"], found["message"]) == ("PIN009", told)
+    way_out = "Force PIN009 with a reason, which lets them in again; or keep their key until "
+    assert found["hint"] == f"{way_out}{format_time(ends + timedelta(days=1))}."
+    assert ask(service, {"hosts": [keys("c", "d")]}, force=["PIN009"], reason="it had expired").status_code == 200
+
+
+def test_who_was_cut_off_by_a_version_that_expired_long_ago_is_not_cut_off_by_the_draft(service):
+    until = format_time((service.clock() + timedelta(days=31)).replace(microsecond=0))
+    assert ask(service, {"hosts": [keys("a", "b")]}, lifetime_seconds=30 * DAY).status_code == 201
+    cut = ask(service, {"hosts": [keys("c", "d")]}, force=["PIN009"], reason="stolen", lifetime_seconds=DAY)
+    assert cut.status_code == 200
+    service.clock.advance(days=3)
+    answer = ask(service, {"hosts": [keys("d", "c")]})
+    (found,) = [each for each in answer.json["warnings"] if each["code"] == "PIN009"]
+    since = f"nor in the version in force, which expired at {cut.json['expires']}"
+    told = f"{NO_KEY}, {since}: they are cut off already, whatever this draft does"
+    assert (answer.status_code, found["message"]) == (200, told)
+    assert found["hint"] == f"Publish, so that they have something to refresh to; until then, or {until}, they refuse."
 
 
 def test_a_whole_proof_and_a_whole_chain_are_found_nothing_with_and_are_not_signed(service):

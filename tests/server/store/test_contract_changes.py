@@ -81,21 +81,21 @@ def test_a_review_is_closed_once(store: Store) -> None:
     assert store.reader.change(waiting).review is None
 
 
-def test_due_is_what_needs_nobodys_deed_at_its_time_and_before_its_end(store: Store) -> None:
+def test_due_is_what_waited_for_a_time_that_has_come_and_whose_end_has_not(store: Store) -> None:
     rows = [
-        held(),
+        held(),  # waits for approvals, and the last one publishes it
         held(not_before=NOW + HOUR),
         change(0, "payments"),  # waits for a signature, whose deed publishes it
         change(0, "payments", not_before=NOW),
         held(action=LOWER_POLICY),
-        held(waits_until=NOW),
-        held(state="rejected"),
+        held(not_before=NOW - HOUR, waits_until=NOW),
+        held(not_before=NOW, state="rejected"),
     ]
     numbers = kept(store, *rows)
-    assert store.reader.due_changes(NOW) == [numbers[0], numbers[3]]
-    assert store.reader.due_changes(NOW + HOUR) == [numbers[0], numbers[1], numbers[3]]
-    assert store.reader.due_changes(NOW + HOUR, limit=1) == [numbers[0]]
-    assert store.reader.due_changes(NOW + HOUR, after=numbers[0], limit=1) == [numbers[1]]
+    assert store.reader.due_changes(NOW) == [numbers[3]]
+    assert store.reader.due_changes(NOW + HOUR) == [numbers[1], numbers[3]]
+    assert store.reader.due_changes(NOW + HOUR, limit=1) == [numbers[1]]
+    assert store.reader.due_changes(NOW + HOUR, after=numbers[1], limit=1) == [numbers[3]]
     assert store.reader.due_changes(LATER) == []
 
 

@@ -108,6 +108,7 @@ def test_the_steps_have_one_line_of_descent() -> None:
         "0006_logins",
         "0007_checkpoints",
         "0008_held_versions",
+        "0009_approvals_asked",
     ]
 
 
