@@ -95,10 +95,9 @@ def redeem(store: Store, code: str, now: datetime, *, lifetime: timedelta) -> Se
     if match is None or not matches(match[2], found and found[1]) or found is None:
         raise _worthless()
     row = found[0]
-    if store.reader.is_revoked(row.created_by):
-        raise _worthless()  # a thief's would outlive the token that it was made with
     with store.writer.transaction() as transaction:
-        if not redeem_link(transaction, row.id, now):
+        # A thief's would outlive the token that it was made with.
+        if transaction.is_revoked(row.created_by) or not redeem_link(transaction, row.id, now):
             raise _worthless()
         grant = Grant(row.owner, "link", row.role, row.names, lifetime)
         return begin_session(transaction, grant, now, {"link": row.id})

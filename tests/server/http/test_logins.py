@@ -16,6 +16,7 @@ from pinwarden_server import accounts
 from pinwarden_server.operations import OPERATIONS
 from pinwarden_server.site import Act
 from pinwarden_server.store.logins import find_account, find_session
+from tests.meanwhile import before_the_commit
 
 if TYPE_CHECKING:
     from tests.server.http.conftest import Service
@@ -114,6 +115,20 @@ def test_a_link_that_a_thief_made_ends_with_what_was_stolen(desk, thief: str):
     refusal = desk.problem(log_in(desk, link=code), 401, "unauthenticated")
     assert (refusal, desk.stored()) == (desk.problem(log_in(desk, link="pwl_x"), 401, "unauthenticated"), before)
     assert log_in(desk, link=other).status_code == 201
+
+
+def test_a_link_whose_maker_is_revoked_while_it_is_redeemed_lets_nobody_in(desk):
+    stolen, after_the_revocation = desk.token("admin"), []
+    answer = desk.ask("POST", "/admin/v1/one-time-links", body={"owner": "mallory", "role": "admin"}, token=stolen)
+    code = answer.json["url"].split("#")[1]
+
+    def meanwhile() -> None:
+        assert desk.ask("DELETE", f"/admin/v1/tokens/{stolen.split('_')[1]}").status_code == 200
+        after_the_revocation.append(desk.stored())
+
+    with before_the_commit(meanwhile):
+        desk.problem(log_in(desk, link=code), 401, "unauthenticated")
+    assert [desk.stored()] == after_the_revocation
 
 
 def shown_time(service: "Service", *, seconds: int = 0) -> str:
