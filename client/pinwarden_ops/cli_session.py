@@ -70,7 +70,11 @@ def end(api: AdminClient, identity: str, dry_run: bool) -> None:
 @JSON
 @with_api
 def list_links(api: AdminClient, json_wanted: bool) -> None:
-    """List the one-time links: who made them for whom, until when, and whether they were used; never their codes."""
+    """
+    List the one-time links, without their codes.
+
+    Says who made which for whom, until when, and whether somebody is in by it.
+    """
     answer = api.ask("GET", "/one-time-links").value
     rows = Fields(answer, "answer").each("links", _link_row)
     if json_wanted:

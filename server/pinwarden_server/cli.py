@@ -199,7 +199,11 @@ def token(config: Path | None, role: str, names: tuple[str, ...], label: str, da
 @click.argument("token_id")
 @click.pass_obj
 def revoke(config: Path | None, token_id: str) -> None:
-    """End the token, session or one-time link TOKEN_ID, the part between the underscores, without HTTP."""
+    """
+    End a token, a session or a one-time link without HTTP.
+
+    TOKEN_ID is the part between the underscores.
+    """
     from pinwarden_server.auth import revoke_token
     from pinwarden_server.one_time_links import withdraw
     from pinwarden_server.sessions import end_session

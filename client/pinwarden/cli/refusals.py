@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import click
 
-from pinwarden.errors import ConfigError, FetchError, PinsUnavailableError, PinwardenError, UntrustedError
+from pinwarden.errors import CacheError, ConfigError, FetchError, PinsUnavailableError, PinwardenError, UntrustedError
 
 DONE, REFUSED, USAGE, UNAVAILABLE, CONFLICT, WAITING, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 UNREAD = 141  # 128 + SIGPIPE, as for every program whose reader left
@@ -27,6 +27,7 @@ class RefusingGroup(click.Group):
 
     exit_codes: ClassVar[ExitCodes] = (
         (FetchError, UNAVAILABLE),
+        (CacheError, UNAVAILABLE),
         (PinsUnavailableError, UNAVAILABLE),
         (PinwardenError, REFUSED),
     )

@@ -20,7 +20,7 @@ from pinwarden.cli.sources import SOURCE, read_source, spell_source
 from pinwarden.client import PinClient
 from pinwarden.documents import check_name
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE
-from pinwarden.errors import ConfigError, MalformedError, PinwardenError, UntrustedError
+from pinwarden.errors import CacheError, ConfigError, MalformedError, UntrustedError
 from pinwarden.settings import TABLE
 from pinwarden.status import Rollout, Status
 from pinwarden.strict_json import format_time
@@ -96,13 +96,14 @@ def refresh(ctx: click.Context, client: PinClient, as_json: bool) -> None:
     """
     Fetch the pin set once, verify and keep it.
 
-    Exits with 0 when the answer was accepted, 1 when it was refused (what was trusted stays), 3 when there was none.
+    Exits with 0 when the answer was accepted, 1 when it was refused (what was trusted stays), 3 when there was none or
+    it could not be kept.
     """
     before = client.status()
     after: Status = client.refresh()
     _print_status(after, _now(ctx), as_json=as_json)
     if after.persist_failed:
-        raise PinwardenError(
+        raise CacheError(
             f"the pin set was accepted, but could not be kept in {after.cache}",
             holds="The next start will fetch it again.",
             hint="The warning above says why; mend that, or name another place by --cache.",
