@@ -10,13 +10,13 @@ from pinwarden.cli import pinwarden
 READS = """
 audit history, audit show, audit verify, change list, change show, change wait, check, context list, context
 show, keys show, pin, refresh, root show, root verify, server account list, server doctor, server settings,
-server verify-audit, session list, set diff, set history, set list, set policy, set preview, set show, signer
-show, status, token list, verify
+server verify-audit, session links, session list, set diff, set history, set list, set policy, set preview,
+set show, signer show, status, token list, verify
 """
 # With an admin API, where a person can look first; `root publish` comes from the same part.
 PUBLISHES_SIGNS_OR_HANDS_OUT = """
-change approve, change propose, change renew, change sign, install-hook, root publish, session end, set apply,
-set policy, set put, set rollback, token create, token revoke
+change approve, change propose, change renew, change sign, install-hook, root publish, session end, session
+withdraw, set apply, set policy, set put, set rollback, token create, token revoke
 """
 # What is left: what begins, ends or runs something, writes a file that it was told to, or prints a fixed text.
 NEITHER = """

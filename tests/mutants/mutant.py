@@ -39,6 +39,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "cache": ("tests/sdk/test_cache.py", "tests/sdk"),
     "owned_files": ("tests/sdk/test_cache.py", "tests/sdk"),
     "servers": ("tests/sdk/test_servers.py", "tests/sdk"),
+    "once": ("tests/sdk/test_life.py", "tests/sdk"),
     "background": ("tests/sdk/test_background.py", "tests/sdk/test_life.py", "tests/sdk"),
     "witness": ("tests/sdk/test_reports.py", "tests/sdk"),
     "reports": ("tests/sdk/test_reports.py", "tests/sdk"),

@@ -5,8 +5,8 @@ from functools import partial
 
 from tests.mutants.mutant import Mutant
 
-background, delivery, reports, servers, witness = (
-    partial(Mutant, room) for room in ("background", "delivery", "reports", "servers", "witness")
+background, delivery, once, reports, servers, witness = (
+    partial(Mutant, room) for room in ("background", "delivery", "once", "reports", "servers", "witness")
 )
 
 LIFE = [
@@ -19,6 +19,7 @@ LIFE = [
     background("HTTP", "a refresh that the machine slept over, much later", "            if wake.wait(min(left, MAX_STRETCH_SECONDS)):", "            if wake.wait(left):"),
     background("HTTP", "all children of one parent at once", "first_wait=_random(0.0, self._interval) if self._failures == 0 else 0.0", "first_wait=0.0"),
     background("HTTP", "a child that keeps its pins for ever", "        if self.is_lost:\n", "        if False:\n"),
+    once("HTTP", "a lock that a forked child waits for", "        value = instance.__dict__[self._name] = self._compute(instance)", "        with self.__dict__.setdefault('lock', __import__('threading').RLock()):\n            value = instance.__dict__[self._name] = self._compute(instance)"),
     witness("E7", "a report that nobody asked for", "if self._report is None or policy.pinset.report_to is None or rule is None:", "if self._report is None or rule is None:"),
     witness("E3", "a denied key, reported as an unknown one", '"denied" if refusal.denied else "blocked"', '"blocked"'),
     reports("E7", "a report for each connection", "(last is not None and now - last < REPEAT_SECONDS)", "(last is not None and now - last < 0)"),
