@@ -169,7 +169,13 @@ def test_one_broken_row_keeps_neither_readers_nor_other_pin_sets_away(broken):
 def test_every_error_of_the_server_has_a_kind_but_those_that_never_leave_it():
     ours = {error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, ServerError)}
     told = {error for error in ours if any(issubclass(error, mapped) for mapped, _ in problems._KINDS)}
-    assert ours - told == {ServerError, AuditBroken, errors.BackupRefused, errors.Unstorable}
+    assert ours - told == {
+        ServerError,
+        AuditBroken,
+        errors.BackupRefused,
+        errors.InstallationRefused,
+        errors.Unstorable,
+    }
 
 
 def test_after_everything_the_audit_chain_holds_and_any_edit_breaks_it(service, tmp_path):

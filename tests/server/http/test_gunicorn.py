@@ -162,7 +162,7 @@ def test_a_server_ends_cleanly_and_its_log_is_json_without_secrets(start):
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"])
 def test_an_address_beyond_this_machine_is_refused_unless_tls_is_promised(installation, command_line, address):
     done = command_line("run", PINWARDEN_SERVER_BIND=address)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.splitlines()[0].startswith("error: the server would listen beyond this machine without TLS")
     assert "hint: Put a TLS proxy in front" in done.stderr
 

@@ -68,6 +68,8 @@ ROUTES = [
     Route("POST", "/admin/v1/tokens", Right.TOKENS, 422, b"{}"),
     Route("DELETE", "/admin/v1/tokens/<token_id>", Right.TOKENS, 404),
     Route("POST", "/admin/v1/one-time-links", Right.TOKENS, 422, b"{}"),
+    Route("GET", "/admin/v1/one-time-links", Right.TOKENS, 200),
+    Route("DELETE", "/admin/v1/one-time-links/<link_id>", Right.TOKENS, 404),
     Route("GET", "/admin/v1/sessions", Right.TOKENS, 200),
     Route("DELETE", "/admin/v1/sessions/<session_id>", Right.TOKENS, 404),
     Route("DELETE", "/admin/v1/sessions/current", Right.READ, 404),
