@@ -13,11 +13,11 @@ import click
 
 from pinwarden.address import check_address
 from pinwarden.answer import printable
-from pinwarden.cli.refusals import complain, exit_code_of, say
+from pinwarden.cli.refusals import say
 from pinwarden.cli.teaching import examples
-from pinwarden.errors import ConfigError, PinwardenError
+from pinwarden.errors import ConfigError
 from pinwarden.fields import Fields
-from pinwarden_ops.commands import OpsCommand, OpsGroup, admin_client, client_of, server_options, settings_of
+from pinwarden_ops.commands import LoneCommand, admin_client, client_of, server_options, settings_of
 from pinwarden_ops.contexts import add_context, check_context_name, contexts_folder, current_context, read_contexts
 from pinwarden_ops.errors import OpsError, OpsRefused
 from pinwarden_ops.session_files import NewSession, check_session_file
@@ -25,18 +25,6 @@ from pinwarden_ops.settings import context_settings
 
 MAX_SECRET_CHARACTERS = 16 * 1024
 _CODE = "pwl_"
-
-
-class LoneCommand(OpsCommand):
-    """A command of the operator's outside of any group, with the exit codes of one."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of ours becomes lines on stderr and an exit code."""
-        try:
-            return super().invoke(ctx)
-        except PinwardenError as error:
-            complain(error)
-            ctx.exit(exit_code_of(error, OpsGroup.exit_codes))
 
 
 @click.command(

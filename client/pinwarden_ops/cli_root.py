@@ -13,45 +13,26 @@ from typing import Any
 import click
 
 from pinwarden import trust
-from pinwarden.cli.refusals import complain, exit_code_of, say
+from pinwarden.cli.refusals import say
 from pinwarden.cli.teaching import examples
 from pinwarden.documents import Root
 from pinwarden.envelope import ROOT_TYPE, Envelope
-from pinwarden.errors import MalformedError, PinwardenError, RollbackError, UntrustedError, WrongPinSetError
+from pinwarden.errors import MalformedError, RollbackError, UntrustedError, WrongPinSetError
 from pinwarden_keys.files import read_public
 from pinwarden_keys.prompts import FILE
 from pinwarden_keys.root_lint import POLICY_CODES
 from pinwarden_keys.root_view import as_table, digest_groups
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.commands import (
-    OpsCommand,
-    OpsGroup,
-    admin_client,
-    announce,
-    confirm_option,
-    server_options,
-)
+from pinwarden_ops.commands import LoneCommand, admin_client, announce, confirm_option, server_options
 from pinwarden_ops.errors import OpsRefused
 
 MAX_FILE_BYTES = 128 * 1024
 _ANY_NAME = "any"  # roots are judged without any pin set; the trust room wants some name
 
 
-class RefusingCommand(OpsCommand):
-    """A command of the operator's that stands in another part's group, and ends with the operator's exit codes."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of ours becomes lines on stderr and an exit code."""
-        try:
-            return super().invoke(ctx)
-        except PinwardenError as error:
-            complain(error)
-            ctx.exit(exit_code_of(error, OpsGroup.exit_codes))
-
-
 @click.command(
     "publish",
-    cls=RefusingCommand,
+    cls=LoneCommand,
     epilog=examples(
         "pinwarden root publish root.2.json --known-root root.1.json --dry-run",
         "pinwarden root publish root.2.json --known-root root.1.json --reason 'timestamp key stolen'",

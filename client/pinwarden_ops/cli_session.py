@@ -5,7 +5,6 @@ It may import click and this package. It never sees the token of a session nor t
 for its id alone.
 """
 
-import re
 from collections.abc import Sequence
 
 import click
@@ -13,14 +12,12 @@ import click
 from pinwarden.answer import printable
 from pinwarden.cli.printing import print_json
 from pinwarden.cli.teaching import examples
-from pinwarden.errors import ConfigError
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, time_or_none, with_api
+from pinwarden_ops.commands import JSON, OpsGroup, announce, check_id, confirm_option, time_or_none, with_api
 from pinwarden_ops.errors import OpsRefused
 from pinwarden_ops.tables import ended, loose, print_table, states
 
-_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _COLUMNS = ("id", "owner", "way", "role", loose("pin sets"), "logged in", "expires", ended("revoked"))
 _LINK_COLUMNS = ("id", "for", "role", loose("pin sets"), "made by", "made", "expires", "redeemed", states("state"))
 
@@ -55,7 +52,7 @@ def end(api: AdminClient, identity: str, dry_run: bool) -> None:
     ID is the part between the underscores, never the secret. Ending again changes nothing. Your own session ends by
     `pinwarden logout`, which takes nothing back.
     """
-    _check_id(identity, what="session", listing="pinwarden session list")
+    check_id(identity, what="session", listing="pinwarden session list")
     if dry_run:
         rows = Fields(api.ask("GET", "/sessions").value, "answer").each("sessions", _row)
         print_table(_COLUMNS, _only(rows, identity, what="session"))
@@ -95,7 +92,7 @@ def withdraw(api: AdminClient, identity: str, dry_run: bool) -> None:
     ID is the part between the underscores of its code. Withdrawing again changes nothing. A link that was redeemed is
     refused with exit code 4: its session is what has to be ended.
     """
-    _check_id(identity, what="one-time link", listing="pinwarden session links")
+    check_id(identity, what="one-time link", listing="pinwarden session links")
     if dry_run:
         rows = Fields(api.ask("GET", "/one-time-links").value, "answer").each("links", _link_row)
         print_table(_LINK_COLUMNS, _only(rows, identity, what="one-time link"))
@@ -104,12 +101,6 @@ def withdraw(api: AdminClient, identity: str, dry_run: bool) -> None:
     answer = Fields(api.ask("DELETE", f"/one-time-links/{identity}").value, "answer")
     owner, state = (printable(answer.text(name)) for name in ("owner", "state"))
     click.echo(f"one-time link {identity} for {owner} is {state}")
-
-
-def _check_id(identity: str, *, what: str, listing: str) -> None:
-    if _ID.fullmatch(identity) is None:
-        # What was typed may be the whole secret, so it is not repeated.
-        raise ConfigError(f"not the id of a {what}", expected="16 hex digits", hint=f"`{listing}` shows them.")
 
 
 def _only(rows: Sequence[tuple[str, ...]], identity: str, *, what: str) -> list[tuple[str, ...]]:

@@ -20,13 +20,12 @@ from pinwarden.cli.teaching import examples
 from pinwarden.errors import ConfigError, PinwardenError
 from pinwarden.fields import Fields
 from pinwarden_ops.admin import AdminClient
-from pinwarden_ops.commands import JSON, OpsGroup, announce, confirm_option, time_or_none, with_api
+from pinwarden_ops.commands import JSON, OpsGroup, announce, check_id, confirm_option, time_or_none, with_api
 from pinwarden_ops.errors import OpsRefused, OpsUnavailable
 from pinwarden_ops.tables import ended, loose, print_table
 
 ROLES = ("reader", "editor", "approver", "operator", "admin")
 DAY = 24 * 3600
-_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _SECRET = re.compile(r"pw_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
 _COLUMNS = (
     "id",
@@ -125,9 +124,7 @@ def revoke(api: AdminClient, identity: str, dry_run: bool) -> None:
 
     ID is the part between the underscores, never the secret. Revoking again changes nothing.
     """
-    if _ID.fullmatch(identity) is None:
-        # What was typed may be the whole secret, so it is not repeated.
-        raise ConfigError("not the id of a token", expected="16 hex digits", hint="`pinwarden token list` shows them.")
+    check_id(identity, what="token", listing="pinwarden token list")
     if dry_run:
         _show_one(api, identity)
         return

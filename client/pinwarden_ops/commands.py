@@ -4,6 +4,7 @@ What the operator's commands share: options, exit codes, the client that these m
 It may import click and this package. It never takes a token on the command line, where other users could read it.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
@@ -12,7 +13,17 @@ from typing import Any, ClassVar
 import click
 
 from pinwarden.answer import printable
-from pinwarden.cli.refusals import CONFLICT, REFUSED, UNAVAILABLE, USAGE, ExitCodes, RefusingGroup, say
+from pinwarden.cli.refusals import (
+    CONFLICT,
+    REFUSED,
+    UNAVAILABLE,
+    USAGE,
+    ExitCodes,
+    RefusingGroup,
+    complain,
+    exit_code_of,
+    say,
+)
 from pinwarden.documents import Root
 from pinwarden.envelope import ENVELOPE_LIMITS, ROOT_TYPE, Envelope
 from pinwarden.errors import ConfigError, FetchError, PinwardenError, WrongPinSetError
@@ -27,6 +38,7 @@ from pinwarden_ops.settings import TABLE, ops_settings
 MAX_SHOWN = 50  # violations that a refusal prints
 NUMBER = click.IntRange(1, 2**53 - 1)  # of a change or a version
 JSON = click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
+_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _CONTEXT, _CONFIRMED = "pinwarden_ops.context", "pinwarden_ops.confirmed"
 
 
@@ -55,6 +67,30 @@ class OpsGroup(RefusingGroup):
         (ConfigError, USAGE),  # a root that cannot be used too
         (PinwardenError, REFUSED),
     )
+
+
+class LoneCommand(OpsCommand):
+    """A command of the operator's outside of this package's groups, with their exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours becomes lines on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except PinwardenError as error:
+            complain(error)
+            ctx.exit(exit_code_of(error, OpsGroup.exit_codes))
+
+
+def check_id(identity: str, *, what: str, listing: str) -> None:
+    """
+    Return when *identity* may be the id of a token, a session or a link; *listing* is the command that shows them.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if _ID.fullmatch(identity) is None:
+        # What was typed may be the whole secret, so it is not repeated.
+        raise ConfigError(f"not the id of a {what}", expected="16 hex digits", hint=f"`{listing}` shows them.")
 
 
 def violation_lines(violations: object) -> Iterator[str]:

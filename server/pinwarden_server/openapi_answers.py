@@ -33,12 +33,12 @@ PIN: Schema = {"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$", "description
 _CHANGED = by_key(record(**{"from": {}, "to": {}}))
 _LIFE = {"issued": TIME, "expires": TIME}
 _VERSION = record(name=TEXT, version=TAG, **_LIFE, published_at=TIME, actor=TEXT, reason=TEXT, forced=each(TEXT))
+_GRANT = {"role": word(*(role.value for role in Role)), "names": each(TEXT)}
 _TOKEN = record(
     id=TEXT,
     label=TEXT,
     owner=TEXT,
-    role=word(*(role.value for role in Role)),
-    names=each(TEXT),
+    **_GRANT,
     created_at=TIME,
     created_by=TEXT,
     expires_at=TIME,
@@ -49,8 +49,7 @@ _SESSION = record(
     id=TEXT,
     owner=TEXT,
     way=word("link", "account", "oidc"),
-    role=word(*(role.value for role in Role)),
-    names=each(TEXT),
+    **_GRANT,
     authenticated_at=TIME,
     expires_at=TIME,
     revoked_at=or_null(TIME),
@@ -58,8 +57,7 @@ _SESSION = record(
 _LINK = record(
     id=TEXT,
     owner=TEXT,
-    role=word(*(role.value for role in Role)),
-    names=each(TEXT),
+    **_GRANT,
     created_at=TIME,
     created_by=TEXT,
     expires_at=TIME,
